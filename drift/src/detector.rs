@@ -1,0 +1,46 @@
+//! How a detector is asked.
+
+use alloc::vec::Vec;
+
+use crate::Signal;
+use crate::codec::{DecodeError, Reader};
+
+/// A streaming change detector: one value in, one [`Signal`] out.
+///
+/// # Contract
+///
+/// - `update` never panics and never fails. A value that is not finite is counted (see
+///   [`Detector::ignored`]) and changes nothing else: the returned signal repeats the last one with
+///   [`crate::Level::Normal`].
+/// - State is bounded: at most 4 KiB, whatever the length of the stream.
+/// - Two detectors built with the same parameters and fed the same values give the same signals, bit
+///   for bit; so does one that was written with [`Detector::write_state`] and read back anywhere in
+///   between.
+/// - After a drift the detector arms itself again as its page says.
+pub trait Detector {
+    /// Takes the next value of the stream.
+    fn update(&mut self, value: f64) -> Signal;
+
+    /// Forgets the stream and starts afresh with the same parameters.
+    fn reset(&mut self);
+
+    /// Names the detector as a plan would, for example `adwin`.
+    fn name(&self) -> &'static str;
+
+    /// Counts the finite values seen since it was built or last reset by the caller.
+    fn count(&self) -> u64;
+
+    /// Counts the values that were not finite and were left out.
+    fn ignored(&self) -> u64;
+
+    /// Appends the state (not the parameters) in the crate's versioned little-endian form.
+    fn write_state(&self, out: &mut Vec<u8>);
+
+    /// Replaces the state by one that [`Detector::write_state`] wrote for the same parameters.
+    ///
+    /// # Errors
+    ///
+    /// Fails, leaving the detector as it was, when the bytes are cut short, of an unknown version, of
+    /// other parameters, or hold a value out of its range.
+    fn read_state(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError>;
+}

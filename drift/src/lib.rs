@@ -1,0 +1,65 @@
+//! Streaming change detectors: numbers in, [`Signal`]s out.
+//!
+//! Everything here is a fold over `f64`: no clock, no randomness, no I/O, no threads, and state of a
+//! bounded size. A detector's [`Detector::update`] never fails and never panics.
+//!
+//! The map: [`Signal`] is what a detector says, [`Detector`] is how it is asked, [`codec`] is how its
+//! state is written down, [`AnyDetector`] holds whichever was chosen.
+//!
+//! | | | |
+//! |---|---|---|
+//! | detectors | with a bound on false alarms | [`MixtureESr`] (its bets: [`Mixture`]) |
+//! | | well known | [`Adwin`], [`PageHinkley`] |
+//! | | robust | [`MedianShift`] |
+//! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
+//! | preparation | of unknown scales | [`Standardizer`] |
+//!
+//! # Features
+//!
+//! `std` (default) uses the platform's square root, logarithm and exponential; without it the crate is
+//! `no_std` + `alloc` and brings its own. `serde` derives `Serialize` and `Deserialize` for parameters and
+//! signals; parameters read that way are checked by the constructors.
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
+
+extern crate alloc;
+
+mod adwin;
+mod any;
+mod bucket;
+pub mod codec;
+mod compat;
+mod detector;
+mod ewma;
+mod math;
+mod median_shift;
+mod mixture;
+mod mixture_e_sr;
+mod mixture_grid;
+mod page_hinkley;
+mod param;
+mod quantile_sketch;
+mod signal;
+mod sorted;
+mod standardizer;
+mod state;
+mod windowed_quantiles;
+
+pub use adwin::{Adwin, AdwinParams};
+pub use any::AnyDetector;
+pub use compat::Compat;
+pub use detector::Detector;
+pub use ewma::Ewma;
+pub use median_shift::{MedianShift, MedianShiftParams};
+pub use mixture::{Family, Mixture, MixtureParams, Recursion};
+pub use mixture_e_sr::MixtureESr;
+pub use page_hinkley::{Mode, PageHinkley, PageHinkleyParams};
+pub use param::ParamError;
+pub use quantile_sketch::{QuantileSketch, QuantileSketchParams};
+pub use signal::{Direction, Level, Signal};
+pub use standardizer::{Standardizer, StandardizerParams};
+pub use windowed_quantiles::WindowedQuantiles;
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,40 @@
+//! The serde form of parameters and signals.
+
+use visu_tility_drift::{
+    AdwinParams, Compat, Direction, Level, MedianShiftParams, MixtureParams, PageHinkleyParams,
+    QuantileSketchParams, Signal, StandardizerParams,
+};
+
+fn round_trip<T>(value: &T)
+where
+    T: PartialEq + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+{
+    let text = serde_json::to_string(value).unwrap();
+    assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), value, "{text}");
+}
+
+#[test]
+fn parameters_and_signals_come_back_as_they_were() {
+    round_trip(&AdwinParams { compat: Compat::River, ..AdwinParams::default() });
+    round_trip(&PageHinkleyParams::default());
+    round_trip(&MedianShiftParams::default());
+    round_trip(&MixtureParams::default());
+    round_trip(&QuantileSketchParams::default());
+    round_trip(&StandardizerParams::default());
+    let signal = Signal {
+        level: Level::Drift,
+        direction: Direction::Up,
+        statistic: 0.3,
+        threshold: f64::MAX,
+        since: 7,
+    };
+    round_trip(&signal);
+    assert!(serde_json::to_string(&signal).unwrap().starts_with(r#"{"level":"drift","direction":"up""#));
+}
+
+#[test]
+fn missing_fields_are_defaults_and_unknown_ones_are_refused() {
+    let params: AdwinParams = serde_json::from_str(r#"{"clock": 1}"#).unwrap();
+    assert_eq!(params, AdwinParams { clock: 1, ..AdwinParams::default() });
+    assert!(serde_json::from_str::<AdwinParams>(r#"{"clok": 1}"#).is_err());
+}

@@ -1,0 +1,271 @@
+//! What no detector ever does: panic, grow without bound, hold a `NaN`, or forget over a snapshot.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use visu_tility_drift::codec::Reader;
+use visu_tility_drift::{
+    Adwin, AdwinParams, AnyDetector, Compat, Detector, Ewma, Family, Level, MedianShift, MedianShiftParams,
+    MixtureESr, MixtureParams, Mode, PageHinkley, PageHinkleyParams, QuantileSketch, QuantileSketchParams,
+    Recursion, Signal, Standardizer, StandardizerParams, WindowedQuantiles,
+};
+
+/// Every detector under several parameters.
+fn detectors() -> Vec<Box<dyn Fn() -> AnyDetector>> {
+    let mut all: Vec<Box<dyn Fn() -> AnyDetector>> = Vec::new();
+    for compat in [Compat::Paper, Compat::River, Compat::Moa] {
+        for (clock, max_buckets) in [(1, 5), (7, 1), (32, 16)] {
+            let params = AdwinParams { clock, max_buckets, compat, delta: 0.2, ..AdwinParams::default() };
+            all.push(Box::new(move || Adwin::new(params).unwrap().into()));
+        }
+        for mode in [Mode::Up, Mode::Down, Mode::Both] {
+            let params = PageHinkleyParams { mode, compat, threshold: 3.0, ..PageHinkleyParams::default() };
+            all.push(Box::new(move || PageHinkley::new(params).unwrap().into()));
+        }
+    }
+    for (recent, reference) in [(10, 30), (1, 4), (40, 200)] {
+        let params = MedianShiftParams { recent, reference, ..MedianShiftParams::default() };
+        all.push(Box::new(move || MedianShift::new(params).unwrap().into()));
+    }
+    for family in [Family::Bernoulli, Family::Bounded] {
+        for mode in [Mode::Up, Mode::Down, Mode::Both] {
+            for (rearm, recursion) in [(true, Recursion::ShiryaevRoberts), (false, Recursion::Cusum)] {
+                let (m_pre, delta_upper, arl) = (0.4, 0.3, 100.0);
+                let params = MixtureParams {
+                    family,
+                    mode,
+                    m_pre,
+                    delta_upper,
+                    arl,
+                    rearm,
+                    recursion,
+                    ..MixtureParams::default()
+                };
+                all.push(Box::new(move || MixtureESr::new(params).unwrap().into()));
+            }
+        }
+    }
+    all
+}
+
+/// Values of every kind: all bit patterns, and runs in which detectors have something to find.
+fn streams() -> impl Strategy<Value = Vec<f64>> {
+    let any = vec(any::<u64>().prop_map(f64::from_bits), 0..150);
+    let mixed = vec(
+        prop_oneof![
+            8 => -3.0..3.0,
+            4 => prop_oneof![Just(0.0), Just(1.0), Just(-0.0)],
+            1 => proptest::sample::select(vec![f64::NAN, f64::INFINITY, f64::MAX, f64::MIN, 1e-310]),
+        ],
+        0..400,
+    );
+    let steps = (0.0..1.0, -2.0..2.0, vec(0.0..0.3, 50..300)).prop_map(|(low, step, noise)| {
+        let half = noise.len() / 2;
+        noise.iter().enumerate().map(|(i, e)| low + e + if i < half { 0.0 } else { step }).collect()
+    });
+    prop_oneof![any, mixed, steps]
+}
+
+fn state(detector: &dyn Detector) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    detector.write_state(&mut bytes);
+    bytes
+}
+
+/// Checks one signal; `warming` allows a statistic past its threshold that is held back.
+fn check_signal(signal: Signal, value: f64, warming: bool) {
+    assert!(signal.statistic.is_finite() && signal.threshold.is_finite(), "{signal:?}");
+    assert!(value.is_finite() || signal.level == Level::Normal);
+    let quiet = signal.level == Level::Normal && value.is_finite();
+    assert!(!quiet || warming || signal.statistic <= signal.threshold, "{signal:?}");
+    assert!(signal.level != Level::Drift || signal.statistic >= signal.threshold, "{signal:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_snapshot_at_any_point_changes_no_later_signal(stream in streams(), cut in 0_usize..400) {
+        let cut = cut.min(stream.len());
+        for build in detectors() {
+            let mut whole = build();
+            let warms = match &whole {
+                // Its first values are held back.
+                AnyDetector::PageHinkley(_) => true,
+                // A wild value can leave a negative variance, with which nothing is ever cut.
+                AnyDetector::Adwin(adwin) => adwin.params().compat != Compat::Paper,
+                _ => false,
+            };
+            for &value in &stream[..cut] {
+                check_signal(whole.update(value), value, warms);
+            }
+            let bytes = state(&whole);
+            prop_assert!(bytes.len() <= 4_096, "{} writes {} bytes", whole.name(), bytes.len());
+            let mut restored = build();
+            let mut reader = Reader::new(&bytes);
+            prop_assert_eq!(restored.read_state(&mut reader), Ok(()), "{}", whole.name());
+            prop_assert_eq!(reader.finish(), Ok(()));
+            for &value in &stream[cut..] {
+                let (a, b) = (whole.update(value), restored.update(value));
+                check_signal(a, value, warms);
+                prop_assert_eq!(a, b, "{}", whole.name());
+            }
+            prop_assert_eq!(state(&whole), state(&restored));
+            let finite = stream.iter().filter(|value| value.is_finite()).count() as u64;
+            prop_assert_eq!(whole.count(), finite);
+            prop_assert_eq!(whole.ignored(), stream.len() as u64 - finite);
+        }
+    }
+
+    #[test]
+    fn estimators_survive_snapshots(stream in streams(), cut in 0_usize..400) {
+        let cut = cut.min(stream.len());
+        let sketch = QuantileSketchParams { max_bins: 40, ..QuantileSketchParams::default() };
+        let scores = StandardizerParams { learn: 20, clip: 5.0 };
+        let build = || (
+            Ewma::default(),
+            Standardizer::new(scores).unwrap(),
+            WindowedQuantiles::new(sketch, 50).unwrap(),
+        );
+        let (mut a, mut b) = (build(), build());
+        for &value in &stream[..cut] {
+            a.0.update(value);
+            a.1.update(value);
+            a.2.insert(value);
+        }
+        let mut bytes = Vec::new();
+        a.0.write_state(&mut bytes);
+        a.1.write_state(&mut bytes);
+        a.2.write_state(&mut bytes);
+        let mut reader = Reader::new(&bytes);
+        prop_assert!(b.0.read_state(&mut reader).is_ok() && b.1.read_state(&mut reader).is_ok());
+        prop_assert_eq!(b.2.read_state(&mut reader), Ok(()));
+        for &value in &stream[cut..] {
+            prop_assert_eq!(a.0.update(value).to_bits(), b.0.update(value).to_bits());
+            let score = a.1.update(value);
+            prop_assert!(score.is_none_or(|z| z.abs() <= 5.0));
+            prop_assert_eq!(score, b.1.update(value));
+            a.2.insert(value);
+            b.2.insert(value);
+            prop_assert!(a.2.bytes() <= 1_024);
+            for q in [0.0, 0.5, 0.99, 1.0] {
+                prop_assert_eq!(a.2.quantile(q), b.2.quantile(q));
+            }
+        }
+        prop_assert!(a.0.value().is_none_or(f64::is_finite));
+    }
+
+    #[test]
+    fn reading_any_bytes_fails_or_gives_a_working_detector(
+        noise in vec(any::<u8>(), 0..300),
+        at in 0_usize..2_000,
+        stream in streams(),
+    ) {
+        for build in detectors() {
+            let mut source = build();
+            for &value in &stream {
+                source.update(value);
+            }
+            let before = state(&build());
+            let mut bytes = state(&source);
+            let at = at % bytes.len();
+            for (byte, &other) in bytes[at..].iter_mut().zip(&noise[..noise.len().min(9)]) {
+                *byte = other;
+            }
+            for bytes in [&bytes[..], &bytes[..at], &noise] {
+                let mut target = build();
+                if target.read_state(&mut Reader::new(bytes)).is_err() {
+                    prop_assert_eq!(&state(&target), &before, "a failed read must change nothing");
+                }
+                for &value in &stream {
+                    check_signal(target.update(value), value, true);
+                }
+            }
+        }
+        let mut sketch = QuantileSketch::default();
+        if sketch.read_state(&mut Reader::new(&noise)).is_ok() {
+            prop_assert!(sketch.quantile(0.5).is_none_or(f64::is_finite));
+        }
+    }
+
+    #[test]
+    fn a_corrupt_sketch_is_refused_or_works(values in vec(0.0..1e6, 1..80), at in 0_usize..500, byte: u8) {
+        let mut sketch = QuantileSketch::default();
+        for &value in &values { sketch.insert(value); }
+        let mut bytes = Vec::new();
+        sketch.write_state(&mut bytes);
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        let mut other = QuantileSketch::default();
+        if other.read_state(&mut Reader::new(&bytes)).is_ok() {
+            for &value in &values { other.insert(value); }
+            prop_assert!(other.merge(&sketch).is_ok());
+            prop_assert!(other.quantile(0.9).is_some_and(f64::is_finite));
+        }
+    }
+}
+
+#[test]
+fn memory_is_bounded_on_long_streams() {
+    let bits = |i: u64| f64::from(i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60 == 0);
+    let wide = AdwinParams { max_buckets: 16, ..AdwinParams::default() };
+    let mut windows = [Adwin::new(AdwinParams::default()).unwrap(), Adwin::new(wide).unwrap()];
+    for i in 0..1_000_000 {
+        for adwin in &mut windows {
+            adwin.update(bits(i));
+            assert!(adwin.bytes() <= 4_096, "{}", adwin.bytes());
+        }
+    }
+    assert_eq!(windows[0].width(), 1_000_000);
+    // 16 buckets a row fill the memory at 13 rows; the oldest values then leave in silence.
+    assert!(windows[1].width() <= 17 * 8_191 && windows[1].detections() == 0);
+
+    let mut median = MedianShift::new(MedianShiftParams::default()).unwrap();
+    (0..1_000).for_each(|i| _ = median.update(bits(i)));
+    let mut copy = median.clone();
+    (0..1_000).for_each(|i| _ = copy.update(bits(i)));
+    assert!(copy.bytes() <= 1_024, "{}", copy.bytes());
+}
+
+/// Sums kept by subtraction would be off by the rounding of the large values for ever.
+#[test]
+fn large_values_leave_no_trace_once_they_are_cut() {
+    let mut adwin = Adwin::new(AdwinParams::default()).unwrap();
+    for i in 0..300 {
+        adwin.update(1e17 + f64::from(i % 7) * 1e15);
+    }
+    for i in 0..3_000 {
+        adwin.update(f64::from(i % 2));
+    }
+    let (mean, variance) = (adwin.estimation().unwrap(), adwin.variance());
+    assert!(adwin.width() <= 3_000 && (mean - 0.5).abs() < 0.01, "{mean} over {}", adwin.width());
+    assert!((variance - 0.25).abs() < 0.01, "{variance}");
+}
+
+#[test]
+fn evidence_never_overflows() {
+    let params = MixtureParams { rearm: false, ..MixtureParams::default() };
+    let mut detector = MixtureESr::new(params).unwrap();
+    for _ in 0..20_000 {
+        detector.update(1.0);
+    }
+    // The bet for +0.5 gains ln(0.6 / 0.1) a value.
+    let expected = 20_000.0 * 6.0_f64.ln();
+    let log = detector.log_value().unwrap();
+    assert!((log - expected).abs() < 10.0, "{log}");
+    for _ in 0..2_000_000 {
+        check_signal(detector.update(0.0), 0.0, false);
+    }
+    // After a long good stretch the smallest bet's evidence is left, and fades too.
+    assert!(detector.log_value().unwrap() < 10.0, "{:?}", detector.log_value());
+}
+
+#[test]
+fn detectors_can_be_sent() {
+    const fn send<T: Send>() {}
+    send::<AnyDetector>();
+    send::<Ewma>();
+    send::<Standardizer>();
+    send::<WindowedQuantiles>();
+    assert!(size_of::<AnyDetector>() <= 64);
+    assert_eq!(size_of::<Ewma>(), 16);
+}
