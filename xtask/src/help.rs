@@ -1,0 +1,19 @@
+//! `cargo xtask help`: what there is to run.
+
+const TEXT: &str = "\
+cargo xtask <command>
+
+  ci [--fast]         every gate, in order; stops at the first that fails. --fast skips the feature matrix
+  tidy                the house rules over the tree (tests/tidy.rs)
+  purity              drift and core alone, and what may not be in their dependency graphs
+  features            every feature of every crate alone
+  examples            runs every example and compares with examples/golden/NAME.txt; BLESS=1 writes them
+  deny                licences and sources of the dependencies, if cargo-deny is installed
+  bench [--quick] [NAME...]
+                      the benchmarks of every crate, all or by name
+  help                this text
+";
+
+pub(crate) fn print() {
+    print!("{TEXT}");
+}
