@@ -1,0 +1,408 @@
+//! A streaming change detector on the values of one version and kind.
+
+use visu_tility_drift::codec::{DecodeError, Reader, put_f64, put_u64};
+use visu_tility_drift::{
+    Adwin, AdwinParams, Compat, Detector, Direction, Level, MedianShift, MedianShiftParams, PageHinkley,
+    PageHinkleyParams, Signal, Standardizer, StandardizerParams,
+};
+
+use super::standalone::Standalone;
+use super::{Check, Verdict};
+use crate::action::ObserverAction;
+use crate::alert::Condition;
+use crate::error::ObserverError;
+use crate::event::MetricEvent;
+use crate::kind::MetricKind;
+use crate::observer::MetricObserver;
+
+/// Which detector, with its parameters.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ChangeDetector {
+    /// Adaptive windowing: no baseline needed, for bounded values.
+    Adwin(AdwinParams),
+    /// Page-Hinkley: quick on large, slow on small changes; its threshold is in units of the values.
+    PageHinkley(PageHinkleyParams),
+    /// Median of the newest against median and spread of those before: for latencies.
+    MedianShift(MedianShiftParams),
+}
+
+impl ChangeDetector {
+    /// Names the detector as a plan does.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Adwin(_) => "adwin",
+            Self::PageHinkley(_) => "page-hinkley",
+            Self::MedianShift(_) => "median-shift",
+        }
+    }
+
+    fn validate(&self) -> Result<(), ObserverError> {
+        match self {
+            Self::Adwin(params) => params.validate(),
+            Self::PageHinkley(params) => params.validate(),
+            Self::MedianShift(params) => params.validate(),
+        }
+        .map_err(ObserverError::from)
+    }
+
+    /// Builds the detector; `None` for parameters that [`ChangeDetector::validate`] refuses.
+    fn build(&self) -> Option<Running> {
+        Some(match self {
+            Self::Adwin(params) => Running::Adwin(Adwin::new(*params).ok()?),
+            Self::PageHinkley(params) => Running::PageHinkley(PageHinkley::new(*params).ok()?),
+            Self::MedianShift(params) => Running::MedianShift(MedianShift::new(*params).ok()?),
+        })
+    }
+}
+
+/// Which changes raise an alert.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AlertOn {
+    /// Changes in the kind's bad direction (either one where the kind has none). The default.
+    #[default]
+    Bad,
+    /// Changes in either direction.
+    Any,
+}
+
+/// Tells when the level of a metric has changed.
+///
+/// Use it for streams of single values, such as [`MetricKind::Correct`], [`MetricKind::Confidence`] or
+/// features: the detector weighs the noise and needs no floor. Where a floor is agreed, add a
+/// [`super::PerformanceDegrader`].
+///
+/// | change | recorded | alert |
+/// |---|---|---|
+/// | in the bad direction | yes | fires |
+/// | in the good direction | yes, with no action | resolved at once, if one was out |
+///
+/// A detection is one instant: the alert stays out until a change back, or until the plan's
+/// `keep_firing` has passed without another.
+///
+/// With a standardizer, the values are first scaled by mean and deviation of the first 1,000, which are
+/// not watched: for features, whose scale is not known.
+///
+/// Cost and state are those of the detector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangeObserver {
+    detector: ChangeDetector,
+    standardizer: Option<StandardizerParams>,
+    alert_on: AlertOn,
+    seen: Standalone,
+}
+
+impl ChangeObserver {
+    /// Builds a check with a detector on the values as they are.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ObserverError::Config`], naming the parameter, when one is out of its range.
+    pub fn new(detector: ChangeDetector) -> Result<Self, ObserverError> {
+        detector.validate()?;
+        Ok(Self { detector, standardizer: None, alert_on: AlertOn::Bad, seen: Standalone::default() })
+    }
+
+    /// ADWIN with its defaults, which starts afresh after each change.
+    pub fn adwin() -> Self {
+        let params = AdwinParams { compat: Compat::River, ..AdwinParams::default() };
+        Self {
+            detector: ChangeDetector::Adwin(params),
+            standardizer: None,
+            alert_on: AlertOn::Bad,
+            seen: Standalone::default(),
+        }
+    }
+
+    /// The median-shift monitor with its defaults.
+    pub fn median_shift() -> Self {
+        let detector = ChangeDetector::MedianShift(MedianShiftParams::default());
+        Self { detector, standardizer: None, alert_on: AlertOn::Bad, seen: Standalone::default() }
+    }
+
+    /// Scales the values before they reach the detector.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ObserverError::Config`] when a parameter is out of its range.
+    pub fn standardized(mut self, params: StandardizerParams) -> Result<Self, ObserverError> {
+        params.validate()?;
+        self.standardizer = Some(params);
+        Ok(self)
+    }
+
+    /// Says which changes raise an alert.
+    #[must_use]
+    pub const fn alert_on(mut self, alert_on: AlertOn) -> Self {
+        self.alert_on = alert_on;
+        self
+    }
+
+    /// The detector and its parameters.
+    pub const fn detector(&self) -> &ChangeDetector {
+        &self.detector
+    }
+
+    /// How the values are scaled; `None` when they are taken as they are.
+    pub(crate) const fn standardizer(&self) -> Option<StandardizerParams> {
+        self.standardizer
+    }
+
+    /// Which changes raise an alert.
+    pub(crate) const fn alerts_on(&self) -> AlertOn {
+        self.alert_on
+    }
+
+    pub(super) fn start(&self, kind: &MetricKind) -> ChangeState {
+        let bad = match self.alert_on {
+            AlertOn::Bad => kind.bad_direction(),
+            AlertOn::Any => Direction::Unknown,
+        };
+        ChangeState {
+            scaler: self.standardizer.and_then(|params| Standardizer::new(params).ok()),
+            detector: self.detector.build().unwrap_or(Running::Idle),
+            bad,
+            out: Direction::Unknown,
+            last: Signal::default(),
+        }
+    }
+
+    fn settings(&self) -> Check {
+        Check::Change(self.clone())
+    }
+}
+
+impl MetricObserver for ChangeObserver {
+    fn name(&self) -> &'static str {
+        self.detector.name()
+    }
+
+    fn on_metric(&mut self, event: &MetricEvent) -> Result<ObserverAction, ObserverError> {
+        let check =
+            Check::Change(Self { detector: self.detector.clone(), seen: Standalone::default(), ..*self });
+        self.seen.alert(&check, event)
+    }
+
+    fn builtin(&self) -> Option<Check> {
+        Some(self.settings())
+    }
+}
+
+/// A detector at work.
+#[derive(Clone, Debug)]
+enum Running {
+    Adwin(Adwin),
+    PageHinkley(PageHinkley),
+    MedianShift(MedianShift),
+    /// Parameters that no constructor lets through.
+    Idle,
+}
+
+impl Running {
+    fn detector(&mut self) -> Option<&mut dyn Detector> {
+        match self {
+            Self::Adwin(detector) => Some(detector),
+            Self::PageHinkley(detector) => Some(detector),
+            Self::MedianShift(detector) => Some(detector),
+            Self::Idle => None,
+        }
+    }
+
+    fn update(&mut self, value: f64) -> Signal {
+        match self {
+            Self::Adwin(detector) => detector.update(value),
+            Self::PageHinkley(detector) => detector.update(value),
+            Self::MedianShift(detector) => detector.update(value),
+            Self::Idle => Signal::default(),
+        }
+    }
+}
+
+/// A detector, what stands before it, and the last that it said.
+#[derive(Clone, Debug)]
+pub(crate) struct ChangeState {
+    scaler: Option<Standardizer>,
+    detector: Running,
+    bad: Direction,
+    /// Direction of the change that an alert may be out for; unknown when the detector does not tell.
+    out: Direction,
+    last: Signal,
+}
+
+impl ChangeState {
+    pub fn observe(&mut self, value: f64) -> Verdict {
+        // A missing value says nothing about the level and nothing about time.
+        if value.is_nan() {
+            return Verdict::level(Condition::Clear);
+        }
+        let value = match &mut self.scaler {
+            None => value,
+            Some(scaler) => match scaler.update(value) {
+                Some(scaled) => scaled,
+                None => return Verdict::level(Condition::Clear),
+            },
+        };
+        let before = self.last.level;
+        let signal = self.detector.update(value);
+        self.last = signal;
+        match signal.level {
+            Level::Normal => Verdict::level(Condition::Clear),
+            Level::Warning => Verdict { condition: Condition::Clear, detected: before != Level::Warning },
+            Level::Drift => Verdict { condition: self.changed(signal.direction), detected: true },
+        }
+    }
+
+    /// What a change means for the alert.
+    fn changed(&mut self, direction: Direction) -> Condition {
+        let bad = match self.bad {
+            Direction::Unknown => true,
+            bad => direction == bad || direction == Direction::Unknown,
+        };
+        if bad {
+            self.out = direction;
+            return Condition::Fire;
+        }
+        if direction == self.out { Condition::Clear } else { Condition::Over }
+    }
+
+    pub const fn signal(&self) -> Signal {
+        self.last
+    }
+
+    pub fn figures(&self, out: &mut Vec<(&'static str, f64)>) {
+        out.extend([("statistic", self.last.statistic), ("threshold", self.last.threshold)]);
+        match &self.detector {
+            Running::Adwin(adwin) => out.extend(adwin.estimation().map(|mean| ("mean", mean))),
+            Running::MedianShift(shift) => {
+                out.extend(shift.estimation().map(|median| ("median", median)));
+                out.extend(shift.reference().map(|median| ("reference_median", median)));
+            }
+            Running::PageHinkley(_) | Running::Idle => {}
+        }
+    }
+
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.scaler.is_some()));
+        if let Some(scaler) = &self.scaler {
+            scaler.write_state(out);
+        }
+        out.push(direction_code(self.out));
+        write_signal(&self.last, out);
+        // `detector` hands out a mutable borrow only; writing needs none.
+        match &self.detector {
+            Running::Adwin(detector) => detector.write_state(out),
+            Running::PageHinkley(detector) => detector.write_state(out),
+            Running::MedianShift(detector) => detector.write_state(out),
+            Running::Idle => {}
+        }
+    }
+
+    pub fn read(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
+        match (bytes.u8()?, &mut self.scaler) {
+            (1, Some(scaler)) => scaler.read_state(bytes)?,
+            (0, None) => {}
+            _ => return Err(DecodeError::Parameters { what: "standardizer" }),
+        }
+        self.out = direction(bytes.u8()?)?;
+        self.last = read_signal(bytes)?;
+        self.detector.detector().map_or(Ok(()), |detector| detector.read_state(bytes))
+    }
+}
+
+/// One byte for a direction.
+const fn direction_code(direction: Direction) -> u8 {
+    match direction {
+        Direction::Unknown => 0,
+        Direction::Up => 1,
+        Direction::Down => 2,
+    }
+}
+
+/// The direction of a byte.
+const fn direction(code: u8) -> Result<Direction, DecodeError> {
+    match code {
+        0 => Ok(Direction::Unknown),
+        1 => Ok(Direction::Up),
+        2 => Ok(Direction::Down),
+        _ => Err(DecodeError::Range { field: "direction" }),
+    }
+}
+
+/// Appends a signal.
+fn write_signal(signal: &Signal, out: &mut Vec<u8>) {
+    out.push(signal.level as u8);
+    out.push(direction_code(signal.direction));
+    put_f64(out, signal.statistic);
+    put_f64(out, signal.threshold);
+    put_u64(out, signal.since);
+}
+
+/// Reads a signal.
+fn read_signal(bytes: &mut Reader<'_>) -> Result<Signal, DecodeError> {
+    let level = match bytes.u8()? {
+        0 => Level::Normal,
+        1 => Level::Warning,
+        2 => Level::Drift,
+        _ => return Err(DecodeError::Range { field: "level" }),
+    };
+    Ok(Signal {
+        level,
+        direction: direction(bytes.u8()?)?,
+        statistic: bytes.finite("statistic")?,
+        threshold: bytes.finite("threshold")?,
+        since: bytes.u64()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1 with a fixed pattern of zeros, `bad` of ten.
+    fn correct(i: u64, bad: u64) -> f64 {
+        f64::from(u8::from(i * 7 % 10 >= bad))
+    }
+
+    #[test]
+    fn a_fall_fires_and_a_change_back_is_over() {
+        let mut state = ChangeObserver::adwin().start(&MetricKind::Correct);
+        let seen: Vec<_> = (0..3000u64)
+            .map(|i| state.observe(correct(i, if (1000..2000).contains(&i) { 6 } else { 1 })))
+            .enumerate()
+            .filter(|(_, verdict)| verdict.detected)
+            .map(|(i, verdict)| (i, verdict.condition))
+            .collect();
+        assert_eq!(seen.len(), 2, "{seen:?}");
+        assert!((1000..1100).contains(&seen[0].0) && seen[0].1 == Condition::Fire);
+        assert!((2000..2100).contains(&seen[1].0) && seen[1].1 == Condition::Over);
+    }
+
+    #[test]
+    fn a_feature_is_scaled_before_it_is_watched() {
+        let observer = ChangeObserver::adwin().standardized(StandardizerParams::default()).unwrap();
+        let mut state = observer.start(&MetricKind::feature("x").unwrap());
+        let value = |i: u64| 50_000.0 + 900.0 * (i as f64 * 0.7).sin();
+        assert!((0..3000).all(|i| !state.observe(value(i)).detected));
+        let found = (3000..3200).find(|i| state.observe(value(*i) + 900.0).condition == Condition::Fire);
+        assert!(found.is_some());
+    }
+
+    #[test]
+    fn state_is_read_back_anywhere() {
+        for cut in [0u64, 31, 1010, 1500, 2050] {
+            let observer = ChangeObserver::adwin();
+            let mut whole = observer.start(&MetricKind::Correct);
+            let value = |i| correct(i, if i >= 1000 { 6 } else { 1 });
+            for i in 0..cut {
+                whole.observe(value(i));
+            }
+            let mut bytes = Vec::new();
+            whole.write(&mut bytes);
+            let mut copy = observer.start(&MetricKind::Correct);
+            copy.read(&mut Reader::new(&bytes)).unwrap();
+            for i in cut..3000 {
+                assert_eq!(whole.observe(value(i)), copy.observe(value(i)), "after {cut} at {i}");
+            }
+        }
+    }
+}

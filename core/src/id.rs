@@ -1,0 +1,143 @@
+//! Names of models, versions and metrics, checked where they are built.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::EventError;
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident, $field:literal, $max:literal, $ok:expr, $allowed:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The longest that is allowed, in bytes.
+            pub const MAX_BYTES: usize = $max;
+
+            /// Checks and keeps a name.
+            ///
+            /// # Errors
+            ///
+            /// Fails when it is empty, too long, or holds a character that is not allowed; the error
+            /// names the field and what is allowed.
+            pub fn new(name: impl AsRef<str>) -> Result<Self, EventError> {
+                let name = name.as_ref();
+                let ok: fn(u8) -> bool = $ok;
+                if name.is_empty() || name.len() > $max || !name.bytes().all(ok) {
+                    return Err(EventError::name($field, name, $allowed));
+                }
+                Ok(Self(name.into()))
+            }
+
+            /// Reads the name.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Self::new(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name_type!(
+    /// Names a served model.
+    ///
+    /// 1 to 256 bytes of letters, digits and `_ - : / @ + = ~ #`: safe as one token of a message
+    /// subject and as a label value.
+    ModelId,
+    "model_id",
+    256,
+    |b| b.is_ascii_alphanumeric() || b"_-:/@+=~#".contains(&b),
+    "1 to 256 letters, digits and _ - : / @ + = ~ #"
+);
+
+name_type!(
+    /// Names one deployed artifact of a model.
+    ///
+    /// 1 to 128 bytes of printable ASCII without blanks. An event that names none is of
+    /// [`Version::unversioned`].
+    Version,
+    "version",
+    128,
+    |b| b.is_ascii_graphic(),
+    "1 to 128 printable ASCII characters without blanks"
+);
+
+name_type!(
+    /// Names a feature or a metric of the user's own.
+    ///
+    /// 1 to 128 bytes of printable ASCII without blanks.
+    MetricName,
+    "kind",
+    128,
+    |b| b.is_ascii_graphic(),
+    "`Feature:` or `Custom:` and 1 to 128 printable ASCII characters without blanks"
+);
+
+impl Version {
+    /// The version of events that name none, written `-`.
+    pub fn unversioned() -> Self {
+        Self("-".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_id_is_a_subject_token() {
+        assert!(ModelId::new("fraud-eu_1:blue/a").is_ok());
+        for bad in ["", "a.b", "a b", "a*", "a>", "é", &"x".repeat(257)] {
+            let error = ModelId::new(bad).unwrap_err().to_string();
+            assert!(error.contains("`model_id`") && error.contains("256 letters"), "{error}");
+        }
+        assert!(ModelId::new("x".repeat(256)).is_ok());
+    }
+
+    #[test]
+    fn names_are_checked_when_read() {
+        assert!(serde_json::from_str::<Version>("\"1.2.3+git\"").is_ok());
+        assert!(serde_json::from_str::<Version>("\"1 2\"").is_err());
+        assert!(serde_json::from_str::<ModelId>("\"\\u0000\"").is_err());
+    }
+}

@@ -1,0 +1,75 @@
+//! What a publisher is answered: what was taken, and what was not and why.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// What was taken of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Events taken.
+    pub events: u64,
+    /// Offset of the first one taken; offsets are dense and rise by one per event.
+    pub first_offset: u64,
+}
+
+/// Why an event was not taken.
+///
+/// | error | the event | try again |
+/// |---|---|---|
+/// | `Full` | not taken | yes, later |
+/// | `Closed` | not taken | no |
+/// | `Future` | not taken | no: its clock is ahead |
+/// | `Limit` | not taken | after raising the limit |
+/// | `Paused` | taken and counted, not shown to observers | - |
+/// | `Poisoned` | taken; the observer named panicked on it, all others saw it; in the dead letters | no |
+/// | `Quarantined` | diverted to the dead letters | after a reset of the model |
+/// | `Retired` | not taken | no: the handle is stale |
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum IngestError {
+    /// No room: all credits are out.
+    #[error("no room: {waiting} events are waiting, {credits} are allowed")]
+    Full {
+        /// Events that wait.
+        waiting: usize,
+        /// How many may.
+        credits: usize,
+    },
+    /// The monitoring has been shut down.
+    #[error("monitoring is shut down")]
+    Closed,
+    /// The event's time is too far ahead.
+    #[error("field `ts` is {ts}, must be at most {ahead_max_s} s ahead of the clock")]
+    Future {
+        /// The event's time.
+        ts: crate::Timestamp,
+        /// How far ahead it may be, in seconds.
+        ahead_max_s: u64,
+    },
+    /// A limit on models, versions or kinds is reached.
+    #[error("limit `{limit}` of {max} is reached")]
+    Limit {
+        /// The setting's name.
+        limit: String,
+        /// Its value.
+        max: u64,
+    },
+    /// The model is paused.
+    #[error("model is paused")]
+    Paused,
+    /// An observer panicked on this event.
+    #[error("observer `{observer}` panicked: {reason}")]
+    Poisoned {
+        /// Whose panic it was.
+        observer: String,
+        /// The panic's text.
+        reason: String,
+    },
+    /// The model has been restarted too often and takes no events.
+    #[error("model is quarantined")]
+    Quarantined,
+    /// The model was retired after the handle was made.
+    #[error("model was retired")]
+    Retired,
+}

@@ -1,0 +1,49 @@
+//! One model's events in, decisions out.
+//!
+//! Knows models, metrics, observers and alerts; knows no runtime, no clock, no I/O and no randomness.
+//! The map:
+//!
+//! - what comes in: [`MetricEvent`] of a [`MetricKind`], named by [`ModelId`] and [`Version`], at a
+//!   [`Timestamp`]; what cannot be one is an [`EventError`];
+//! - who looks at it: [`MetricObserver`], the trait, and the built-in checks;
+//! - what is watched how: [`MonitorPlan`];
+//! - what ties it together for one model: [`ModelMonitor`], a pure fold;
+//! - what comes out: [`ActionRecord`]s, and [`MonitorStatus`] for who asks.
+
+mod action;
+#[cfg(feature = "actix")]
+mod actix;
+mod alert;
+mod check;
+mod error;
+mod event;
+mod id;
+mod ingest;
+mod kind;
+mod monitor;
+mod nearest;
+mod observer;
+mod plan;
+mod time;
+
+pub use action::{ActionId, ActionRecord, Alert, ObserverAction, RetrainRequest};
+pub use alert::{AlertLife, AlertPhase, Condition, Persistence, Severity, Transition, dedup_key};
+pub use check::{
+    AlertOn, ChangeDetector, ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver,
+    PerformanceDegrader, RunningCheck, StalenessObserver,
+};
+pub use error::{EventError, ObserverError};
+pub use event::MetricEvent;
+pub use id::{MetricName, ModelId, Version};
+pub use ingest::{Accepted, IngestError};
+pub use kind::{MetricKind, ValueRange};
+pub use monitor::{
+    Admission, AlertStatus, Casualty, ModelMonitor, MonitorStatus, ObserverStatus, Reading, RestoreError,
+    SeriesKey, SeriesStatus,
+};
+pub use nearest::nearest;
+pub use observer::{CloneObserver, MetricObserver};
+pub use plan::{
+    EventOrder, EventPolicy, Glob, MonitorPlan, PlanChange, PlanError, PlanProblem, Response, Rule, Scope,
+};
+pub use time::Timestamp;

@@ -1,0 +1,359 @@
+//! Runs the user's observers: a panic costs the observer the event that caused it, and nothing else.
+//!
+//! Each observer has a checkpoint (a clone) and the events seen since. After a panic the clone takes its
+//! place and sees those events again; observers are deterministic, so it is where it was before the event.
+
+use std::sync::Arc;
+
+use visu_tility_drift::{Level, Signal};
+
+use crate::action::{ActionRecord, ObserverAction};
+use crate::alert::{AlertLife, Condition, Persistence, Severity, Transition};
+use crate::error::ObserverError;
+use crate::event::MetricEvent;
+use crate::kind::MetricKind;
+use crate::observer::MetricObserver;
+use crate::plan::{MonitorPlan, Response};
+use crate::time::Timestamp;
+
+use super::emit::{Cause, Demand, Origin};
+use super::series::{SeriesIndex, SeriesKey};
+use super::{Casualty, ModelMonitor, Reading};
+
+/// Events seen before a new checkpoint is made.
+const CHECKPOINT_EVERY: usize = 32;
+/// Time between two calls of `on_tick`.
+const TICK_EVERY: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// What an observer has seen since its checkpoint.
+#[derive(Clone, Debug)]
+enum Seen {
+    Event(MetricEvent),
+    Tick(Timestamp),
+}
+
+/// An alert of an observer on one series; `None` as series for what it said on a tick.
+#[derive(Clone, Debug)]
+pub(super) struct OwnLife {
+    pub series: Option<SeriesKey>,
+    pub life: AlertLife,
+    pub response: Response,
+    pub severity: Severity,
+}
+
+/// One of the user's observers, for this model.
+pub(super) struct OwnObserver {
+    pub name: Arc<str>,
+    pub observer: Box<dyn MetricObserver>,
+    checkpoint: Box<dyn MetricObserver>,
+    seen: Vec<Seen>,
+    pub lives: Vec<OwnLife>,
+    pub failures: u64,
+    pub last_failure: Option<String>,
+}
+
+impl std::fmt::Debug for OwnObserver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OwnObserver")
+            .field("name", &self.name)
+            .field("failures", &self.failures)
+            .finish_non_exhaustive()
+    }
+}
+
+impl OwnObserver {
+    fn start(prototype: &Arc<dyn MetricObserver>) -> Self {
+        Self {
+            name: prototype.name().into(),
+            observer: prototype.clone_observer(),
+            checkpoint: prototype.clone_observer(),
+            seen: Vec::new(),
+            lives: Vec::new(),
+            failures: 0,
+            last_failure: None,
+        }
+    }
+
+    /// Lets the observer see something; a panic inside leaves checkpoint and list as they were.
+    fn show(&mut self, what: Seen) -> Result<ObserverAction, ObserverError> {
+        let answer = match &what {
+            Seen::Event(event) => self.observer.on_metric(event),
+            Seen::Tick(now) => self.observer.on_tick(*now),
+        };
+        self.seen.push(what);
+        if self.seen.len() >= CHECKPOINT_EVERY {
+            self.checkpoint = self.observer.clone();
+            self.seen.clear();
+        }
+        answer
+    }
+
+    /// Puts the observer back to the last thing it saw without a panic.
+    fn put_back(&mut self) {
+        let mut observer = self.checkpoint.clone();
+        for seen in &self.seen {
+            // The answers were given before; only the state is wanted.
+            let _ = match seen {
+                Seen::Event(event) => observer.on_metric(event),
+                Seen::Tick(now) => observer.on_tick(*now),
+            };
+        }
+        self.observer = observer;
+    }
+
+    /// Takes the present state as checkpoint.
+    pub fn mark(&mut self) {
+        self.checkpoint = self.observer.clone();
+        self.seen.clear();
+    }
+}
+
+/// What the user's code was doing.
+#[derive(Clone, Copy, Debug)]
+enum Doing {
+    Reading { index: SeriesIndex, reading: Reading, ordinal: u64 },
+    Tick(Timestamp),
+}
+
+/// Where the user's code is, so that a panic out of it can be told apart and mended.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// An observer sees something.
+    Running { observer: usize, doing: Doing },
+    /// An observer that panicked is put back; a panic here means that it must start afresh.
+    Restoring { observer: usize, doing: Doing },
+    /// The observers from this one on have not seen it yet.
+    Resume { observer: usize, doing: Doing },
+}
+
+/// The user's observers of one model.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub observers: Vec<OwnObserver>,
+    stage: Option<Stage>,
+    pub next_tick: Timestamp,
+}
+
+impl Own {
+    /// Clones the plan's prototypes; `None` when there are none.
+    pub fn start(plan: &MonitorPlan) -> Option<Box<Self>> {
+        if plan.observers.is_empty() {
+            return None;
+        }
+        let observers = plan.observers.iter().map(OwnObserver::start).collect();
+        Some(Box::new(Self { observers, stage: None, next_tick: super::NEVER }))
+    }
+
+    /// One bit for each observer that wants the kind.
+    pub fn wanting(&self, kind: &MetricKind) -> u32 {
+        let bits = self.observers.iter().enumerate();
+        bits.filter(|(_, own)| own.observer.wants(kind)).fold(0, |bits, (i, _)| bits | (1 << i))
+    }
+
+    /// When `on_tick` is due.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        (self.next_tick != super::NEVER).then_some(self.next_tick)
+    }
+}
+
+impl ModelMonitor {
+    /// Shows a reading to the user's observers from `from` on.
+    #[cold]
+    pub(super) fn run_own(
+        &mut self,
+        index: SeriesIndex,
+        reading: &Reading,
+        ordinal: u64,
+        from: usize,
+        out: &mut Vec<ActionRecord>,
+    ) {
+        let Some(series) = self.series(index) else { return };
+        let (key, wanted) = (series.key, series.wanted);
+        let (version, kind) = (series.info.version.clone(), series.info.kind.clone());
+        let value = (!reading.value.is_nan()).then_some(reading.value);
+        let event = MetricEvent::from_parts(self.cold.model.clone(), version, kind, Some(reading.at), value);
+        let Ok(event) = event else { return };
+        if self.cold.own.as_ref().is_some_and(|own| own.next_tick == super::NEVER) {
+            self.plan_tick(reading.at);
+        }
+        let doing = Doing::Reading { index, reading: *reading, ordinal };
+        let count = self.cold.own.as_ref().map_or(0, |own| own.observers.len());
+        for observer in from..count {
+            if wanted & (1 << observer) == 0 {
+                continue;
+            }
+            let answer = self.show(observer, doing, Seen::Event(event.clone()));
+            self.answer(observer, Some((key, index)), answer, Cause::reading(reading, ordinal), out);
+        }
+    }
+
+    /// Calls `on_tick` where it is due.
+    pub(super) fn tick_own(&mut self, now: Timestamp, out: &mut Vec<ActionRecord>) {
+        if self.cold.own.as_ref().is_some_and(|own| now >= own.next_tick) {
+            self.plan_tick(now);
+            self.tick_own_from(0, now, out);
+        }
+    }
+
+    fn plan_tick(&mut self, now: Timestamp) {
+        let Some(own) = &mut self.cold.own else { return };
+        own.next_tick = now.plus(TICK_EVERY);
+        let next = own.next_tick;
+        self.note_deadline(Some(next));
+    }
+
+    fn tick_own_from(&mut self, from: usize, now: Timestamp, out: &mut Vec<ActionRecord>) {
+        let count = self.cold.own.as_ref().map_or(0, |own| own.observers.len());
+        for observer in from..count {
+            let answer = self.show(observer, Doing::Tick(now), Seen::Tick(now));
+            self.answer(observer, None, answer, Cause::time(now), out);
+        }
+    }
+
+    /// Runs the user's code, with a note of where it is in case it does not come back.
+    fn show(&mut self, observer: usize, doing: Doing, what: Seen) -> Result<ObserverAction, ObserverError> {
+        let Some(own) = &mut self.cold.own else { return Ok(ObserverAction::NoOp) };
+        own.stage = Some(Stage::Running { observer, doing });
+        let answer = own.observers.get_mut(observer).map_or(Ok(ObserverAction::NoOp), |own| own.show(what));
+        own.stage = None;
+        answer
+    }
+
+    /// Moves the observer's alert on this series by what it answered.
+    fn answer(
+        &mut self,
+        observer: usize,
+        series: Option<(SeriesKey, SeriesIndex)>,
+        answer: Result<ObserverAction, ObserverError>,
+        cause: Cause,
+        out: &mut Vec<ActionRecord>,
+    ) {
+        let now = self.now();
+        let Some(own) = self.cold.own.as_mut().and_then(|own| own.observers.get_mut(observer)) else {
+            return;
+        };
+        let (condition, response, severity, priority, summary) = match answer {
+            Ok(ObserverAction::Alert(alert)) => {
+                (Condition::Fire, Response::Alert, alert.severity, 0, alert.summary)
+            }
+            Ok(ObserverAction::Retrain(request)) => {
+                (Condition::Fire, Response::Retrain, Severity::Warning, request.priority, request.reason)
+            }
+            Ok(ObserverAction::NoOp) => {
+                (Condition::Clear, Response::Record, Severity::Info, 0, String::new())
+            }
+            Err(error) => {
+                own.failures += 1;
+                own.last_failure = Some(error.to_string());
+                self.cold.counts.observer_failures += 1;
+                return;
+            }
+        };
+        let key = series.map(|(key, _)| key);
+        let place = own.lives.iter().position(|life| life.series == key);
+        if condition != Condition::Fire && place.is_none() {
+            return;
+        }
+        let place = place.unwrap_or_else(|| {
+            own.lives.push(OwnLife { series: key, life: AlertLife::default(), response, severity });
+            own.lives.len() - 1
+        });
+        let Some(own_life) = own.lives.get_mut(place) else { return };
+        let transition = own_life.life.step(condition, now, &Persistence::default());
+        if transition == Transition::Fired {
+            (own_life.response, own_life.severity) = (response, severity);
+        }
+        let (life, response, severity) = (own_life.life, own_life.response, own_life.severity);
+        if transition == Transition::Resolved {
+            own.lives.swap_remove(place);
+        }
+        let origin = Origin { observer: own.name.clone(), about: self.names_of(key) };
+        let signal =
+            Signal { level: Level::Drift, statistic: cause.value.unwrap_or(0.0), ..Signal::default() };
+        let summary =
+            if summary.is_empty() { format!("{} ({})", self.cold.model, origin.observer) } else { summary };
+        let demand = Demand { response, severity, priority, summary };
+        self.tell(&origin, (transition, life), signal, cause, demand, out);
+    }
+
+    fn names_of(&self, key: Option<SeriesKey>) -> Option<(crate::id::Version, MetricKind)> {
+        let series = self.series(self.find(key?)?)?;
+        Some((series.info.version.clone(), series.info.kind.clone()))
+    }
+
+    /// After a panic was caught out of [`ModelMonitor::observe_reading`], [`ModelMonitor::tick`] or
+    /// [`ModelMonitor::resume`]: names the user's observer that was running and puts it back to where it
+    /// was before the event. Call [`ModelMonitor::resume`] afterwards, so that the remaining observers see
+    /// the event too.
+    ///
+    /// It runs the user's code and may itself panic (call it under `catch_unwind` too, and again after a
+    /// panic): the observer then starts afresh from its prototype.
+    ///
+    /// `None` means that no user's observer was running: the state may be torn, and the monitor is to be
+    /// restored from a snapshot or reset.
+    pub fn recover(&mut self) -> Option<Casualty> {
+        let plan = self.cold.plan.clone();
+        let own = self.cold.own.as_mut()?;
+        let (observer, doing, restored) = match own.stage? {
+            Stage::Running { observer, doing } => {
+                own.stage = Some(Stage::Restoring { observer, doing });
+                own.observers.get_mut(observer)?.put_back();
+                (observer, doing, true)
+            }
+            Stage::Restoring { observer, doing } => {
+                let lives = std::mem::take(&mut own.observers.get_mut(observer)?.lives);
+                let fresh = OwnObserver { lives, ..OwnObserver::start(plan.observers.get(observer)?) };
+                *own.observers.get_mut(observer)? = fresh;
+                (observer, doing, false)
+            }
+            Stage::Resume { .. } => return None,
+        };
+        own.stage = Some(Stage::Resume { observer: observer + 1, doing });
+        let own = own.observers.get_mut(observer)?;
+        own.failures += 1;
+        own.last_failure = Some("panicked".to_owned());
+        let casualty = Casualty { observer: own.name.clone(), restored };
+        self.cold.counts.observer_failures += 1;
+        Some(casualty)
+    }
+
+    /// Carries on after [`ModelMonitor::recover`]: shows the event to the observers that had not seen it.
+    pub fn resume(&mut self, out: &mut Vec<ActionRecord>) {
+        let Some(own) = &mut self.cold.own else { return };
+        let Some(Stage::Resume { observer, doing }) = own.stage.take() else { return };
+        match doing {
+            Doing::Reading { index, reading, ordinal } => {
+                self.run_own(index, &reading, ordinal, observer, out);
+            }
+            Doing::Tick(now) => {
+                self.tick_own_from(observer, now, out);
+                self.next_deadline = self.earliest();
+            }
+        }
+    }
+
+    /// Resolves the alerts of the user's observers on one series, or, for `None`, all of them.
+    pub(super) fn resolve_own(&mut self, key: Option<SeriesKey>, out: &mut Vec<ActionRecord>) {
+        let now = self.now();
+        let Some(own) = &mut self.cold.own else { return };
+        let mut ended = Vec::new();
+        for observer in &mut own.observers {
+            let name = observer.name.clone();
+            observer.lives.retain(|life| {
+                let ends = key.is_none() || life.series == key;
+                if ends {
+                    ended.push((name.clone(), life.clone()));
+                }
+                !ends
+            });
+        }
+        for (name, mut ended) in ended {
+            let transition = ended.life.step(Condition::Over, now, &Persistence::default());
+            let origin = Origin { observer: name, about: self.names_of(ended.series) };
+            let summary = format!("{} ({})", self.cold.model, origin.observer);
+            let demand = Demand { response: ended.response, severity: ended.severity, priority: 0, summary };
+            let signal = Signal { level: Level::Drift, ..Signal::default() };
+            self.tell(&origin, (transition, ended.life), signal, Cause::time(now), demand, out);
+        }
+    }
+}

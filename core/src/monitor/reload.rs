@@ -1,0 +1,128 @@
+//! Puts a new plan in the place of the old one while a model is watched.
+
+use std::sync::Arc;
+
+use crate::action::ActionRecord;
+use crate::alert::Condition;
+use crate::plan::MonitorPlan;
+
+use super::own::Own;
+use super::series::{HAS_MORE, Instance};
+use super::{ModelMonitor, Switch};
+
+impl ModelMonitor {
+    /// Follows a new plan from now on.
+    ///
+    /// A rule whose name and check are the same keeps its state and its alert, also when its waits, its
+    /// severity or its response changed. All others start afresh; alerts of rules that are gone or whose
+    /// check changed are resolved. The user's observers keep their state when the new plan holds the very
+    /// same prototype.
+    pub fn reload(&mut self, plan: Arc<MonitorPlan>, out: &mut Vec<ActionRecord>) {
+        let kept: Vec<Option<u16>> = self
+            .cold
+            .plan
+            .rules
+            .iter()
+            .map(|old| {
+                let place =
+                    plan.rules.iter().position(|new| new.name == old.name && new.check == old.check)?;
+                Some(place as u16)
+            })
+            .collect();
+        let place = |rule: u16| kept.get(usize::from(rule)).copied().flatten();
+        self.resolve_dropped(&plan, &place, out);
+        let model = self.cold.model.clone();
+        let mut all = self.take_series();
+        for series in &mut all {
+            let mut old = series.take_instances();
+            let mut instances = Vec::new();
+            for (index, rule) in plan.rules.iter().enumerate() {
+                if !rule.is_for_model(&model) || !rule.is_for_series(&series.info.version, &series.info.kind)
+                {
+                    continue;
+                }
+                let same = old.iter().position(|instance| place(instance.rule) == Some(index as u16));
+                let instance = match same {
+                    Some(found) => Some(Instance { rule: index as u16, ..old.swap_remove(found) }),
+                    None => Instance::start(index, rule, &series.info.kind),
+                };
+                instances.extend(instance);
+            }
+            series.put_instances(instances);
+        }
+        self.put_series(all);
+        let mut old = std::mem::take(&mut self.cold.switches);
+        self.cold.switches = Self::switches(&model, &plan);
+        for switch in &mut self.cold.switches {
+            if let Some(found) = old.iter().position(|old| place(old.rule) == Some(switch.rule)) {
+                *switch = Switch { rule: switch.rule, ..old.swap_remove(found) };
+            }
+        }
+        self.reload_own(&plan, out);
+        self.cold.plan = plan;
+        let mut all = self.take_series();
+        for series in &mut all {
+            let more = if series.info.rest.is_empty() { 0 } else { HAS_MORE };
+            series.wanted = self.wanted(&series.info.kind) | more;
+        }
+        self.put_series(all);
+        self.next_deadline = self.earliest();
+    }
+
+    /// Resolves the alerts of rules that the new plan does not have, or not for the same series.
+    fn resolve_dropped(
+        &mut self,
+        plan: &MonitorPlan,
+        place: &dyn Fn(u16) -> Option<u16>,
+        out: &mut Vec<ActionRecord>,
+    ) {
+        let now = self.now();
+        for index in 0..self.series_count() {
+            let mut slot = 0;
+            while let Some(rule) = self.instance(index, slot).map(|instance| instance.rule) {
+                let new = place(rule).and_then(|place| plan.rules.get(usize::from(place)));
+                let stays = self.series(index).zip(new).is_some_and(|(series, new)| {
+                    new.is_for_model(&self.cold.model)
+                        && new.is_for_series(&series.info.version, &series.info.kind)
+                });
+                if !stays {
+                    self.resolve_instance(index, slot, out);
+                }
+                slot += 1;
+            }
+        }
+        for index in 0..self.cold.switches.len() {
+            let new = self.cold.switches.get(index).and_then(|switch| place(switch.rule));
+            let stays = new
+                .and_then(|place| plan.rules.get(usize::from(place)))
+                .is_some_and(|rule| rule.is_for_model(&self.cold.model));
+            if !stays {
+                self.step_switch(index, Condition::Over, now, out);
+            }
+        }
+    }
+
+    /// Keeps the user's observers whose prototype is the same, starts the others.
+    fn reload_own(&mut self, plan: &MonitorPlan, out: &mut Vec<ActionRecord>) {
+        let same = self.cold.plan.observers.len() == plan.observers.len()
+            && self.cold.plan.observers.iter().zip(&plan.observers).all(|(old, new)| Arc::ptr_eq(old, new));
+        if same {
+            return;
+        }
+        self.resolve_own(None, out);
+        let old_plan = self.cold.plan.clone();
+        let mut old = self.cold.own.take();
+        self.cold.own = Own::start(plan);
+        if let (Some(own), Some(old)) = (&mut self.cold.own, &mut old) {
+            for (slot, new) in plan.observers.iter().enumerate() {
+                let found = old_plan.observers.iter().position(|prototype| Arc::ptr_eq(prototype, new));
+                let pair =
+                    found.and_then(|found| old.observers.get_mut(found)).zip(own.observers.get_mut(slot));
+                if let Some((kept, fresh)) = pair {
+                    std::mem::swap(kept, fresh);
+                }
+            }
+            own.next_tick = old.next_tick;
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What belongs to one version and kind of a model.
+
+use crate::alert::AlertLife;
+use crate::check::CheckState;
+use crate::id::{ModelId, Version};
+use crate::kind::MetricKind;
+use crate::plan::{MonitorPlan, Rule};
+use crate::time::Timestamp;
+
+use super::ModelMonitor;
+
+/// Names a version and kind within a model in eight bytes: a hash of both.
+///
+/// Whoever makes keys from outside input keeps the names beside them and compares, so that two pairs with
+/// one hash are noticed and not mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesKey(u64);
+
+impl SeriesKey {
+    /// Hashes a version and kind: FNV-1a with 64 bits, finished by the mixer of `SplitMix64`.
+    pub fn of(version: &Version, kind: &MetricKind) -> Self {
+        let name = kind.metric_name().unwrap_or_default();
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        for part in [version.as_str(), kind.family(), name] {
+            for byte in part.bytes().chain(std::iter::once(0)) {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        }
+        hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self(hash ^ (hash >> 31))
+    }
+
+    /// The key of a written hash.
+    pub(super) const fn from_hash(hash: u64) -> Self {
+        Self(hash)
+    }
+
+    /// The hash.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// Place of a series in its monitor.
+pub(super) type SeriesIndex = usize;
+
+/// A rule at work on one version and kind.
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    pub state: CheckState,
+    /// The alert, while it is alive.
+    pub life: Option<Box<AlertLife>>,
+    /// Place of the rule in the plan.
+    pub rule: u16,
+}
+
+impl Instance {
+    /// Starts a rule on a kind; `None` when it watches the model as a whole.
+    pub fn start(index: usize, rule: &Rule, kind: &MetricKind) -> Option<Self> {
+        Some(Self { state: rule.check.start(kind)?, life: None, rule: index as u16 })
+    }
+
+    /// The alert's state.
+    pub fn life(&self) -> AlertLife {
+        self.life.as_deref().copied().unwrap_or_default()
+    }
+
+    /// Keeps the alert's state, in no memory when there is nothing to keep.
+    pub fn set_life(&mut self, life: AlertLife) {
+        match &mut self.life {
+            _ if !life.is_alive() => self.life = None,
+            Some(kept) => **kept = life,
+            none => *none = Some(Box::new(life)),
+        }
+    }
+}
+
+/// The seldom used part of a series.
+#[derive(Clone, Debug)]
+pub(super) struct SeriesInfo {
+    pub version: Version,
+    pub kind: MetricKind,
+    /// The newest of the too-late readings that `back_run` counts.
+    pub back_at: Timestamp,
+    /// All rules but the first.
+    pub rest: Vec<Instance>,
+}
+
+/// What is kept of one version and kind: what every reading needs, and a pointer to the rest.
+#[derive(Clone, Debug)]
+pub(super) struct Series {
+    pub key: SeriesKey,
+    /// The newest time taken; before all times at the start.
+    pub newest: Timestamp,
+    /// Values taken, missing ones included.
+    pub taken: u64,
+    /// Who else wants its readings: one bit for each of the user's observers that does, and [`HAS_MORE`].
+    pub wanted: u32,
+    /// Too-late readings in a row, in order among themselves.
+    pub back_run: u32,
+    /// The first rule, which for most series is the only one.
+    pub first: Option<Instance>,
+    pub info: Box<SeriesInfo>,
+}
+
+/// The bit of `wanted` that says: there are further rules, or switches of the model as a whole.
+pub(super) const HAS_MORE: u32 = 1 << 31;
+
+/// Before all times that an event may carry.
+pub(super) const BEFORE: Timestamp = Timestamp::from_micros(i64::MIN);
+
+impl Series {
+    /// Starts a series with the plan's rules for it.
+    pub fn start(
+        key: SeriesKey,
+        version: &Version,
+        kind: &MetricKind,
+        model: &ModelId,
+        plan: &MonitorPlan,
+        wanted: u32,
+    ) -> Self {
+        let rules = plan.rules.iter().enumerate();
+        let mut instances = rules
+            .filter(|(_, rule)| rule.is_for_model(model) && rule.is_for_series(version, kind))
+            .filter_map(|(index, rule)| Instance::start(index, rule, kind));
+        let first = instances.next();
+        let mut rest: Vec<Instance> = instances.collect();
+        rest.shrink_to_fit();
+        let wanted = if rest.is_empty() { wanted } else { wanted | HAS_MORE };
+        let info = SeriesInfo { version: version.clone(), kind: kind.clone(), back_at: BEFORE, rest };
+        Self { key, newest: BEFORE, taken: 0, wanted, back_run: 0, first, info: Box::new(info) }
+    }
+
+    /// The rules at work, in the plan's order.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.first.iter().chain(&self.info.rest)
+    }
+
+    /// The rule at work in a place of that order.
+    #[inline]
+    pub fn instance(&mut self, slot: usize) -> Option<&mut Instance> {
+        match slot.checked_sub(1) {
+            None => self.first.as_mut(),
+            Some(slot) => self.info.rest.get_mut(slot),
+        }
+    }
+
+    /// Takes all rules out.
+    pub fn take_instances(&mut self) -> Vec<Instance> {
+        self.first.take().into_iter().chain(std::mem::take(&mut self.info.rest)).collect()
+    }
+
+    /// Puts rules in the place of those that were taken out.
+    pub fn put_instances(&mut self, instances: Vec<Instance>) {
+        let mut instances = instances.into_iter();
+        self.first = instances.next();
+        self.info.rest = instances.collect();
+    }
+}
+
+impl ModelMonitor {
+    /// Finds a series. Models have a handful; the first look is at the first one.
+    #[inline]
+    pub(super) fn find(&self, key: SeriesKey) -> Option<SeriesIndex> {
+        match &self.first {
+            Some(first) if first.key == key => Some(0),
+            _ => self.cold.more.iter().position(|series| series.key == key).map(|place| place + 1),
+        }
+    }
+
+    /// Who wants the readings of a kind besides its rules.
+    pub(super) fn wanted(&self, kind: &MetricKind) -> u32 {
+        let own = self.cold.own.as_ref().map_or(0, |own| own.wanting(kind));
+        if self.cold.switches.is_empty() { own } else { own | HAS_MORE }
+    }
+
+    /// All series, in the order in which they were first seen.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Series> {
+        self.first.iter().chain(&self.cold.more)
+    }
+
+    /// How many series there are.
+    pub(super) fn series_count(&self) -> usize {
+        usize::from(self.first.is_some()) + self.cold.more.len()
+    }
+
+    #[inline]
+    pub(super) fn series(&self, index: SeriesIndex) -> Option<&Series> {
+        match index.checked_sub(1) {
+            None => self.first.as_ref(),
+            Some(place) => self.cold.more.get(place),
+        }
+    }
+
+    #[inline]
+    pub(super) fn series_mut(&mut self, index: SeriesIndex) -> Option<&mut Series> {
+        match index.checked_sub(1) {
+            None => self.first.as_mut(),
+            Some(place) => self.cold.more.get_mut(place),
+        }
+    }
+
+    /// Adds a series behind the others.
+    pub(super) fn push_series(&mut self, series: Series) {
+        if self.first.is_none() {
+            self.first = Some(series);
+        } else {
+            self.cold.more.push(series);
+        }
+    }
+
+    /// Takes all series out.
+    pub(super) fn take_series(&mut self) -> Vec<Series> {
+        self.first.take().into_iter().chain(std::mem::take(&mut self.cold.more)).collect()
+    }
+
+    /// Puts series in the place of those that were taken out.
+    pub(super) fn put_series(&mut self, series: Vec<Series>) {
+        let mut series = series.into_iter();
+        self.first = series.next();
+        self.cold.more = series.collect();
+    }
+
+    pub(super) fn instance(&mut self, index: SeriesIndex, slot: usize) -> Option<&mut Instance> {
+        self.series_mut(index)?.instance(slot)
+    }
+
+    pub(super) fn rule(&self, rule: u16) -> Option<&Rule> {
+        self.cold.plan.rules.get(usize::from(rule))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_reading_touches_is_two_cache_lines() {
+        assert_eq!(size_of::<Instance>(), 56);
+        assert_eq!(size_of::<ModelMonitor>(), 128);
+        assert_eq!(size_of::<Option<ModelMonitor>>(), 128);
+    }
+}

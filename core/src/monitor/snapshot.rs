@@ -1,0 +1,276 @@
+//! Writes a monitor's state as bytes, and reads it back.
+//!
+//! Form 1, little-endian: `1`, model id, times and counts, then per series its names, counts and the state
+//! of each rule by name, then switches and the user's observers by name. Settings are not in it: the plan
+//! at hand decides, and the state of a rule that is gone or has another check is left out.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use visu_tility_drift::codec::{DecodeError, Reader, put_bytes, put_i64, put_str, put_u16, put_u32, put_u64};
+
+use crate::alert::{AlertLife, Severity};
+use crate::id::{ModelId, Version};
+use crate::kind::MetricKind;
+use crate::plan::{MonitorPlan, Response};
+use crate::time::Timestamp;
+
+use super::own::OwnLife;
+use super::series::{Series, SeriesKey};
+use super::{Counts, ModelMonitor};
+
+/// The form that is written.
+const FORM: u8 = 1;
+
+/// A snapshot could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The bytes are not a snapshot.
+    #[error("the snapshot is damaged: {0}")]
+    Damaged(#[from] DecodeError),
+    /// The snapshot is of another model.
+    #[error("the snapshot is of model {found}")]
+    OtherModel {
+        /// Whose it is.
+        found: String,
+    },
+}
+
+impl ModelMonitor {
+    /// Writes the state. The same state gives the same bytes.
+    pub fn snapshot(&self) -> Vec<u8> {
+        let mut out = vec![FORM];
+        put_str(&mut out, self.cold.model.as_str());
+        put_i64(&mut out, self.now().micros());
+        put_u64(&mut out, self.last_offset);
+        put_u64(&mut out, self.cold.ordinal_of);
+        put_u32(&mut out, self.cold.ordinal);
+        for count in counts(&self.cold.counts) {
+            put_u64(&mut out, count);
+        }
+        put_u32(&mut out, self.series_count() as u32);
+        for series in self.all() {
+            self.write_series(series, &mut out);
+        }
+        put_u16(&mut out, self.cold.switches.len() as u16);
+        for switch in &self.cold.switches {
+            put_str(&mut out, self.rule(switch.rule).map_or("", |rule| &rule.name));
+            let mut state = Vec::new();
+            switch.silence.write(&mut state);
+            switch.life.write(&mut state);
+            put_bytes(&mut out, &state);
+        }
+        self.write_own(&mut out);
+        out
+    }
+
+    fn write_series(&self, series: &Series, out: &mut Vec<u8>) {
+        put_str(out, series.info.version.as_str());
+        put_str(out, &series.info.kind.to_string());
+        put_i64(out, series.newest.micros());
+        put_u64(out, series.taken);
+        put_u32(out, series.back_run);
+        put_i64(out, series.info.back_at.micros());
+        put_u16(out, series.instances().count() as u16);
+        for instance in series.instances() {
+            let rule = self.rule(instance.rule);
+            put_str(out, rule.map_or("", |rule| &rule.name));
+            put_str(out, rule.map_or("", |rule| rule.check.type_name()));
+            let mut state = Vec::new();
+            instance.life().write(&mut state);
+            instance.state.write(&mut state);
+            put_bytes(out, &state);
+        }
+    }
+
+    fn write_own(&self, out: &mut Vec<u8>) {
+        let observers = self.cold.own.as_ref().map_or(&[][..], |own| &own.observers);
+        put_i64(out, self.cold.own.as_ref().map_or(i64::MAX, |own| own.next_tick.micros()));
+        put_u16(out, observers.len() as u16);
+        for own in observers {
+            put_str(out, &own.name);
+            put_u64(out, own.failures);
+            put_u32(out, own.lives.len() as u32);
+            for life in &own.lives {
+                out.push(u8::from(life.series.is_some()));
+                put_u64(out, life.series.map_or(0, SeriesKey::get));
+                out.push(life.severity as u8);
+                out.push(response_code(life.response));
+                life.life.write(out);
+            }
+            let mut state = Vec::new();
+            own.observer.write_state(&mut state);
+            put_bytes(out, &state);
+        }
+    }
+
+    /// Starts a monitor from a snapshot.
+    ///
+    /// Rules are found by name and kind of check: those that the plan no longer has are left out, new ones
+    /// start afresh, and so does one whose written state does not fit its present settings.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the bytes are not a whole snapshot of a form that this release reads, or when it is of
+    /// another model.
+    pub fn restore(model: ModelId, plan: Arc<MonitorPlan>, bytes: &[u8]) -> Result<Self, RestoreError> {
+        let mut bytes = Reader::new(bytes);
+        let form = bytes.u8()?;
+        if form != FORM {
+            return Err(DecodeError::Version { what: "monitor", found: form }.into());
+        }
+        let found = bytes.str("model_id")?;
+        if found != model.as_str() {
+            return Err(RestoreError::OtherModel { found: found.to_owned() });
+        }
+        let mut monitor = Self::new(model, plan);
+        monitor.cold.ticked = Timestamp::from_micros(bytes.i64()?);
+        monitor.last_offset = bytes.u64()?;
+        monitor.cold.ordinal_of = bytes.u64()?;
+        monitor.cold.ordinal = bytes.u32()?;
+        monitor.cold.counts = read_counts(&mut bytes)?;
+        for _ in 0..bytes.u32()? {
+            monitor.read_series(&mut bytes)?;
+        }
+        for _ in 0..bytes.u16()? {
+            let name = bytes.str("rule")?;
+            let state = &mut Reader::new(bytes.bytes()?);
+            let rules = &monitor.cold.plan.rules;
+            let of = |rule: u16| rules.get(usize::from(rule)).is_some_and(|rule| &*rule.name == name);
+            if let Some(switch) = monitor.cold.switches.iter_mut().find(|switch| of(switch.rule)) {
+                switch.silence.read(state)?;
+                switch.life = AlertLife::read(state)?;
+                state.finish()?;
+            }
+        }
+        monitor.read_own(&mut bytes)?;
+        bytes.finish()?;
+        monitor.next_deadline = monitor.earliest();
+        Ok(monitor)
+    }
+
+    fn read_series(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
+        let version =
+            Version::new(bytes.str("version")?).map_err(|_| DecodeError::Range { field: "version" })?;
+        let kind: MetricKind =
+            bytes.str("kind")?.parse().map_err(|_| DecodeError::Range { field: "kind" })?;
+        let key = SeriesKey::of(&version, &kind);
+        let wanted = self.wanted(&kind);
+        let mut series = Series::start(key, &version, &kind, &self.cold.model, &self.cold.plan, wanted);
+        series.newest = Timestamp::from_micros(bytes.i64()?);
+        series.taken = bytes.u64()?;
+        series.back_run = bytes.u32()?;
+        series.info.back_at = Timestamp::from_micros(bytes.i64()?);
+        for _ in 0..bytes.u16()? {
+            let (name, check) = (bytes.str("rule")?, bytes.str("check")?);
+            let state = &mut Reader::new(bytes.bytes()?);
+            let rules = &self.cold.plan.rules;
+            let of = |rule: u16| {
+                let rule = rules.get(usize::from(rule));
+                rule.is_some_and(|rule| &*rule.name == name && rule.check.type_name() == check)
+            };
+            let found = series.instances().position(|instance| of(instance.rule));
+            let Some(instance) = found.and_then(|slot| series.instance(slot)) else { continue };
+            let life = AlertLife::read(state)?;
+            let mut fresh = instance.state.clone();
+            // A state that does not fit the present settings is left out; the rule starts afresh.
+            match fresh.read(state) {
+                Ok(()) => {
+                    instance.state = fresh;
+                    instance.set_life(life);
+                }
+                Err(DecodeError::Parameters { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.find(key).is_some() || self.series_count() >= self.cold.plan.events.series_max as usize {
+            return Err(DecodeError::Range { field: "series" });
+        }
+        self.push_series(series);
+        Ok(())
+    }
+
+    fn read_own(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
+        let next_tick = Timestamp::from_micros(bytes.i64()?);
+        for _ in 0..bytes.u16()? {
+            let name = bytes.str("observer")?;
+            let failures = bytes.u64()?;
+            let mut lives = Vec::new();
+            for _ in 0..bytes.u32()? {
+                lives.push(read_life(bytes)?);
+            }
+            let state = bytes.bytes()?;
+            let Some(own) = &mut self.cold.own else { continue };
+            let Some(found) = own.observers.iter_mut().find(|own| &*own.name == name) else { continue };
+            // An observer that cannot read its state starts afresh, as its contract says.
+            let mut restored = found.observer.clone();
+            if restored.read_state(&mut Reader::new(state)).is_ok() {
+                found.observer = restored;
+            }
+            found.mark();
+            (found.lives, found.failures) = (lives, failures);
+        }
+        if let Some(own) = &mut self.cold.own {
+            own.next_tick = next_tick;
+        }
+        Ok(())
+    }
+}
+
+/// The counts in the order of the form.
+const fn counts(counts: &Counts) -> [u64; 8] {
+    let Counts {
+        evicted_taken,
+        late,
+        missing,
+        too_late,
+        repeated,
+        back_steps,
+        versions_evicted,
+        observer_failures,
+    } = *counts;
+    [evicted_taken, late, missing, too_late, repeated, back_steps, versions_evicted, observer_failures]
+}
+
+fn read_counts(bytes: &mut Reader<'_>) -> Result<Counts, DecodeError> {
+    Ok(Counts {
+        evicted_taken: bytes.u64()?,
+        late: bytes.u64()?,
+        missing: bytes.u64()?,
+        too_late: bytes.u64()?,
+        repeated: bytes.u64()?,
+        back_steps: bytes.u64()?,
+        versions_evicted: bytes.u64()?,
+        observer_failures: bytes.u64()?,
+    })
+}
+
+const fn response_code(response: Response) -> u8 {
+    match response {
+        Response::Record => 0,
+        Response::Alert => 1,
+        Response::Retrain => 2,
+        Response::AlertAndRetrain => 3,
+    }
+}
+
+fn read_life(bytes: &mut Reader<'_>) -> Result<OwnLife, DecodeError> {
+    let some = bytes.u8()? == 1;
+    let key = bytes.u64()?;
+    let severity = match bytes.u8()? {
+        0 => Severity::Info,
+        1 => Severity::Warning,
+        2 => Severity::Critical,
+        _ => return Err(DecodeError::Range { field: "severity" }),
+    };
+    let response = match bytes.u8()? {
+        0 => Response::Record,
+        1 => Response::Alert,
+        2 => Response::Retrain,
+        3 => Response::AlertAndRetrain,
+        _ => return Err(DecodeError::Range { field: "response" }),
+    };
+    let series = some.then_some(SeriesKey::from_hash(key));
+    Ok(OwnLife { series, life: AlertLife::read(bytes)?, response, severity })
+}

@@ -1,0 +1,53 @@
+//! Finds the known name that a mistyped one was meant to be.
+
+/// The candidate with the fewest edits from `name` (insert, delete, change, ignoring case), when that
+/// is at most a third of its length; ties go to the first.
+///
+/// Cost: length of `name` times the total length of the candidates.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.get(..name.len().min(64)).unwrap_or(name).to_ascii_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (edits(&name, &candidate.to_ascii_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(name.len()).div_ceil(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance over bytes (Wagner and Fischer 1974, one row kept).
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (y, above) in b.bytes().zip(row.iter_mut().skip(1)) {
+            left = (diagonal + usize::from(x != y)).min(left + 1).min(*above + 1);
+            diagonal = std::mem::replace(above, left);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_is_that_of_the_textbook() {
+        assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!(edits("", "abc"), 3);
+        assert_eq!(edits("abc", "abc"), 0);
+        assert_eq!(edits("flaw", "lawn"), 2);
+    }
+
+    #[test]
+    fn only_what_is_near_is_offered() {
+        let keys = ["min_accuracy", "smoothing", "severity"];
+        assert_eq!(nearest("min_acuracy", keys), Some("min_accuracy"));
+        assert_eq!(nearest("Smoothing", keys), Some("smoothing"));
+        assert_eq!(nearest("colour", keys), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! The format as tables: which keys there are, of which type, and what each holds.
+
+use super::choice;
+use super::value::Shape;
+
+/// One key and what it holds.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub shape: Shape,
+}
+
+/// Keys that only some rules have.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// The type that has them.
+    pub type_name: &'static str,
+    /// The detector that has them; `None` for all of the type.
+    pub detector: Option<&'static str>,
+    /// The keys.
+    pub keys: &'static [Key],
+}
+
+impl Group {
+    /// Is true when a rule of this type and detector has the keys; what is not known counts as any.
+    pub fn is_of(&self, type_name: Option<&str>, detector: Option<&str>) -> bool {
+        let is_detector = |own: &str| detector.is_none_or(|detector| own == detector);
+        type_name.is_none_or(|name| self.type_name == name) && self.detector.is_none_or(is_detector)
+    }
+
+    /// Names it in a sentence.
+    pub fn label(&self) -> String {
+        match self.detector {
+            None => format!("type \"{}\"", self.type_name),
+            Some(detector) => format!("detector \"{detector}\""),
+        }
+    }
+}
+
+const fn key(name: &'static str, shape: Shape) -> Key {
+    Key { name, shape }
+}
+
+const fn number(name: &'static str) -> Key {
+    Key { name, shape: Shape::Number }
+}
+
+/// A whole number, not negative, that its type holds; what is left of the range is the constructor's.
+const fn count(name: &'static str, max: u64) -> Key {
+    Key { name, shape: Shape::Count { min: 0, max } }
+}
+
+const U32: u64 = u32::MAX as u64;
+
+/// The keys of the text itself.
+pub(super) const ROOT: &[Key] =
+    &[key("default_rules", Shape::Flag), key("events", Shape::Table), key("rule", Shape::Tables)];
+
+/// The keys of `[events]`.
+pub(super) const EVENTS: &[Key] = &[
+    key("order", Shape::Choice(|| choice::words(choice::ORDER))),
+    key("lateness_max", Shape::Span),
+    count("back_step_count", U32),
+    count("versions_max", U32),
+    count("series_max", U32),
+];
+
+/// The keys of every rule.
+pub(super) const RULE: &[Key] = &[
+    key("name", Shape::Text),
+    key("type", Shape::Choice(|| choice::words(choice::TYPE))),
+    key("models", Shape::Globs),
+    key("versions", Shape::Globs),
+    key("kinds", Shape::Globs),
+    key("severity", Shape::Choice(|| choice::words(choice::SEVERITY))),
+    key("for", Shape::Span),
+    key("for_count", Shape::Count { min: 1, max: U32 }),
+    key("keep_firing", Shape::Span),
+    key("keep_count", Shape::Count { min: 1, max: U32 }),
+    key("response", Shape::Choice(|| choice::words(choice::RESPONSE))),
+    key("priority", Shape::Whole),
+];
+
+/// The keys of each type, and of each detector of `change`.
+pub(super) const GROUPS: &[Group] = &[
+    Group { type_name: "drift-score", detector: None, keys: &[number("threshold"), number("recover")] },
+    Group {
+        type_name: "performance",
+        detector: None,
+        keys: &[number("min_accuracy"), number("smoothing"), number("recover")],
+    },
+    Group {
+        type_name: "change",
+        detector: None,
+        keys: &[
+            key("detector", Shape::Choice(|| choice::words(choice::DETECTOR))),
+            key("standardize", Shape::Standardize),
+            number("clip"),
+            key("alert_on", Shape::Choice(|| choice::words(choice::ALERT_ON))),
+        ],
+    },
+    Group {
+        type_name: "change",
+        detector: Some("adwin"),
+        keys: &[
+            number("delta"),
+            count("clock", U32),
+            count("max_buckets", 16),
+            count("min_window_length", U32),
+            count("grace_period", U32),
+            key("compat", Shape::Choice(|| choice::words(choice::COMPAT))),
+        ],
+    },
+    Group {
+        type_name: "change",
+        detector: Some("page-hinkley"),
+        keys: &[
+            count("min_instances", u64::MAX),
+            number("delta"),
+            number("threshold"),
+            number("alpha"),
+            key("mode", Shape::Choice(|| choice::words(choice::MODE))),
+            key("compat", Shape::Choice(|| choice::words(choice::COMPAT))),
+        ],
+    },
+    Group {
+        type_name: "change",
+        detector: Some("median-shift"),
+        keys: &[
+            count("recent", 240),
+            count("reference", 240),
+            number("threshold"),
+            number("floor_absolute"),
+            number("floor_relative"),
+        ],
+    },
+    Group {
+        type_name: "latency",
+        detector: None,
+        keys: &[number("slo_ms"), number("share_min"), count("window", U32), count("count_min", U32)],
+    },
+    Group {
+        type_name: "data-quality",
+        detector: None,
+        keys: &[
+            number("min"),
+            number("max"),
+            number("share_max"),
+            count("window", U32),
+            count("count_min", U32),
+        ],
+    },
+    Group { type_name: "staleness", detector: None, keys: &[key("after", Shape::Span)] },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys that stand in a table of `docs/plan.md`, with the heading before it.
+    fn documented() -> Vec<(String, String)> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/plan.md");
+        let (mut heading, mut found) = (String::new(), Vec::new());
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            if line.starts_with('#') {
+                heading = line.trim_start_matches('#').trim().to_owned();
+            }
+            if let Some(row) = line.strip_prefix("| `") {
+                found.push((heading.clone(), row.split('`').next().unwrap().to_owned()));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_key_stands_in_the_docs_and_no_other() {
+        let fixed = [("The file", ROOT), ("The table [events]", EVENTS), ("Every rule", RULE)];
+        let fixed = fixed.into_iter().map(|(heading, keys)| (heading.to_owned(), keys));
+        let all = fixed.chain(GROUPS.iter().map(|group| (group.label(), group.keys)));
+        let mut known: Vec<(String, String)> = all
+            .flat_map(|(heading, keys)| keys.iter().map(move |key| (heading.clone(), key.name.to_owned())))
+            .collect();
+        let mut documented = documented();
+        known.sort();
+        documented.sort();
+        assert_eq!(documented, known);
+    }
+
+    #[test]
+    fn the_types_and_detectors_are_those_of_the_choices() {
+        let types = choice::words(choice::TYPE);
+        let detectors = choice::words(choice::DETECTOR);
+        assert!(types.iter().all(|name| GROUPS.iter().any(|group| group.type_name == *name)));
+        assert!(detectors.iter().all(|name| GROUPS.iter().any(|group| group.detector == Some(*name))));
+        assert!(GROUPS.iter().all(|group| types.contains(&group.type_name)));
+        assert!(GROUPS.iter().all(|group| group.detector.is_none_or(|name| detectors.contains(&name))));
+    }
+}

@@ -1,0 +1,185 @@
+//! A plan, written with every setting.
+
+use std::time::Duration;
+
+use visu_tility_drift::{AdwinParams, MedianShiftParams, PageHinkleyParams};
+
+use super::super::{Glob, MonitorPlan, Rule};
+use super::choice::{self, word};
+use super::value::write_span;
+use crate::check::{
+    ChangeDetector, ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver,
+    PerformanceDegrader,
+};
+
+/// Writes a plan.
+pub(super) fn plan(plan: &MonitorPlan) -> String {
+    let mut out = Writer::default();
+    let events = plan.events();
+    out.head("[events]");
+    out.text("order", word(choice::ORDER, &events.order));
+    out.span("lateness_max", events.lateness_max);
+    out.count("back_step_count", events.back_step_count);
+    out.count("versions_max", events.versions_max);
+    out.count("series_max", events.series_max);
+    for rule in plan.rules() {
+        out.head("[[rule]]");
+        out.rule(rule);
+    }
+    for observer in plan.observers() {
+        // A name is printable ASCII, so it cannot end the comment.
+        out.head(&format!("# observer {:?} is built in code and no part of this file", observer.name()));
+    }
+    out.text
+}
+
+/// Lines of TOML.
+#[derive(Default)]
+struct Writer {
+    text: String,
+}
+
+impl Writer {
+    fn head(&mut self, line: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn line(&mut self, key: &str, value: &str) {
+        for part in [key, " = ", value, "\n"] {
+            self.text.push_str(part);
+        }
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.line(key, &string(value));
+    }
+
+    fn count(&mut self, key: &str, value: impl Into<u64>) {
+        self.line(key, &value.into().to_string());
+    }
+
+    /// The shortest digits that read back to the same number.
+    fn number(&mut self, key: &str, value: f64) {
+        self.line(key, &format!("{value:?}"));
+    }
+
+    fn span(&mut self, key: &str, value: Duration) {
+        self.text(key, &write_span(value));
+    }
+
+    fn globs(&mut self, key: &str, globs: &[Glob]) {
+        if !globs.is_empty() {
+            let list: Vec<String> = globs.iter().map(|glob| string(glob.as_str())).collect();
+            self.line(key, &format!("[{}]", list.join(", ")));
+        }
+    }
+
+    fn rule(&mut self, rule: &Rule) {
+        self.text("name", &rule.name);
+        self.text("type", rule.check.type_name());
+        self.globs("models", &rule.scope.models);
+        self.globs("versions", &rule.scope.versions);
+        self.globs("kinds", &rule.scope.kinds);
+        match &rule.check {
+            Check::DriftScore(check) => self.drift_score(check),
+            Check::Performance(check) => self.performance(check),
+            Check::Change(check) => self.change(check),
+            Check::Latency(check) => self.latency(check),
+            Check::DataQuality(check) => self.data_quality(check),
+            Check::Staleness(check) => {
+                if let Some(limit) = check.limit() {
+                    self.span("after", limit);
+                }
+            }
+        }
+        self.text("severity", rule.severity.as_str());
+        self.span("for", rule.persistence.for_time);
+        self.count("for_count", rule.persistence.for_count);
+        self.span("keep_firing", rule.persistence.keep_firing);
+        self.count("keep_count", rule.persistence.keep_count);
+        self.text("response", rule.response.as_str());
+        self.line("priority", &rule.priority.to_string());
+    }
+
+    fn drift_score(&mut self, check: &DriftDetector) {
+        self.number("threshold", check.threshold());
+        self.number("recover", check.recover());
+    }
+
+    fn performance(&mut self, check: &PerformanceDegrader) {
+        self.number("min_accuracy", check.min_accuracy());
+        self.number("smoothing", check.smoothing());
+        self.number("recover", check.recover());
+    }
+
+    fn change(&mut self, check: &ChangeObserver) {
+        self.text("detector", check.detector().name());
+        match check.detector() {
+            ChangeDetector::Adwin(params) => self.adwin(params),
+            ChangeDetector::PageHinkley(params) => self.page_hinkley(params),
+            ChangeDetector::MedianShift(params) => self.median_shift(params),
+        }
+        match check.standardizer() {
+            Some(params) => {
+                self.count("standardize", params.learn);
+                self.number("clip", params.clip);
+            }
+            None => self.line("standardize", "false"),
+        }
+        self.text("alert_on", word(choice::ALERT_ON, &check.alerts_on()));
+    }
+
+    fn adwin(&mut self, params: &AdwinParams) {
+        self.number("delta", params.delta);
+        self.count("clock", params.clock);
+        self.count("max_buckets", params.max_buckets);
+        self.count("min_window_length", params.min_window_length);
+        self.count("grace_period", params.grace_period);
+        self.text("compat", word(choice::COMPAT, &params.compat));
+    }
+
+    fn page_hinkley(&mut self, params: &PageHinkleyParams) {
+        self.count("min_instances", params.min_instances);
+        self.number("delta", params.delta);
+        self.number("threshold", params.threshold);
+        self.number("alpha", params.alpha);
+        self.text("mode", word(choice::MODE, &params.mode));
+        self.text("compat", word(choice::COMPAT, &params.compat));
+    }
+
+    fn median_shift(&mut self, params: &MedianShiftParams) {
+        self.count("recent", params.recent);
+        self.count("reference", params.reference);
+        self.number("threshold", params.threshold);
+        self.number("floor_absolute", params.floor_absolute);
+        self.number("floor_relative", params.floor_relative);
+    }
+
+    fn latency(&mut self, check: &LatencyObserver) {
+        let (slo_ms, share_min) = check.objective();
+        let (window, count_min) = check.window();
+        self.number("slo_ms", slo_ms);
+        self.number("share_min", share_min);
+        self.count("window", window);
+        self.count("count_min", count_min);
+    }
+
+    fn data_quality(&mut self, check: &DataQualityObserver) {
+        let (min, max) = check.range();
+        let (window, count_min) = check.window();
+        self.number("min", min);
+        self.number("max", max);
+        self.number("share_max", check.share_max());
+        self.count("window", window);
+        self.count("count_min", count_min);
+    }
+}
+
+/// A text as TOML has it.
+fn string(text: &str) -> String {
+    ::toml::Value::from(text).to_string()
+}

@@ -1,0 +1,248 @@
+//! Plans as TOML: what is read, the examples and the docs.
+
+mod refused;
+mod round_trip;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use visu_tility_core::{
+    ChangeDetector, ChangeObserver, Check, DataQualityObserver, DriftDetector, EventOrder, EventPolicy, Glob,
+    LatencyObserver, MetricEvent, MetricObserver, MonitorPlan, ObserverAction, ObserverError,
+    PerformanceDegrader, Persistence, Response, Rule, Scope, Severity, StalenessObserver,
+};
+use visu_tility_drift::PageHinkleyParams;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[track_caller]
+fn same(a: &MonitorPlan, b: &MonitorPlan) {
+    assert_eq!(a.events(), b.events());
+    assert_eq!(a.rules(), b.rules());
+}
+
+#[test]
+fn what_is_not_said_is_as_in_code() {
+    for (keys, check) in [
+        ("type = \"drift-score\"", Check::DriftScore(DriftDetector::default())),
+        ("type = \"performance\"\nmin_accuracy = 0.85", {
+            Check::Performance(PerformanceDegrader::new(0.85).unwrap())
+        }),
+        ("type = \"change\"\ndetector = \"adwin\"", Check::Change(ChangeObserver::adwin())),
+        ("type = \"change\"\ndetector = \"median-shift\"", Check::Change(ChangeObserver::median_shift())),
+        ("type = \"change\"\ndetector = \"page-hinkley\"", {
+            let detector = ChangeDetector::PageHinkley(PageHinkleyParams::default());
+            Check::Change(ChangeObserver::new(detector).unwrap())
+        }),
+        ("type = \"latency\"", Check::Latency(LatencyObserver::default())),
+        ("type = \"data-quality\"", Check::DataQuality(DataQualityObserver::default())),
+        ("type = \"staleness\"", Check::Staleness(StalenessObserver::learnt())),
+    ] {
+        let plan = MonitorPlan::from_toml(&format!("[[rule]]\nname = \"r\"\n{keys}\n")).unwrap();
+        assert_eq!(plan.rules(), [Rule::new("r", check).unwrap()], "{keys}");
+        assert_eq!(plan.events(), &EventPolicy::default());
+    }
+}
+
+#[test]
+fn every_key_of_every_rule_is_taken() {
+    let plan = MonitorPlan::from_toml(
+        r#"
+        [events]
+        order = "strict"
+        lateness_max = "1m30s"
+        back_step_count = 3
+        versions_max = 4
+        series_max = 5
+        [[rule]]
+        name = "floor"
+        type = "performance"
+        models = ["fraud-*", "x"]
+        versions = "v?"
+        kinds = ["F1", "Feature:*"]
+        min_accuracy = 1
+        smoothing = 0.5
+        recover = 1.0
+        severity = "critical"
+        for = "2m"
+        for_count = 3
+        keep_firing = "10m"
+        keep_count = 2
+        response = "alert-and-retrain"
+        priority = -7
+        "#,
+    )
+    .unwrap();
+    let check = PerformanceDegrader::new(1.0).unwrap().with_smoothing(0.5).unwrap().recover_at(1.0).unwrap();
+    let wanted = Rule {
+        scope: Scope {
+            models: vec![Glob::new("fraud-*"), Glob::new("x")],
+            versions: vec![Glob::new("v?")],
+            kinds: vec![Glob::new("F1"), Glob::new("Feature:*")],
+        },
+        persistence: Persistence {
+            for_time: Duration::from_mins(2),
+            for_count: 3,
+            keep_firing: Duration::from_mins(10),
+            keep_count: 2,
+        },
+        severity: Severity::Critical,
+        response: Response::AlertAndRetrain,
+        priority: -7,
+        ..Rule::new("floor", Check::Performance(check)).unwrap()
+    };
+    assert_eq!(plan.rules(), [wanted]);
+    let events = EventPolicy {
+        order: EventOrder::Strict,
+        lateness_max: Duration::from_secs(90),
+        back_step_count: 3,
+        versions_max: 4,
+        series_max: 5,
+    };
+    assert_eq!(plan.events(), &events);
+}
+
+#[test]
+fn rules_on_top_of_the_default_ones_replace_those_of_the_same_name() {
+    same(&MonitorPlan::from_toml("default_rules = true").unwrap(), &MonitorPlan::default());
+    let plan = MonitorPlan::from_toml(
+        "default_rules = true\n[[rule]]\nname = \"new\"\ntype = \"latency\"\n\
+         [[rule]]\nname = \"drift-score\"\ntype = \"drift-score\"\nthreshold = 0.5\n",
+    )
+    .unwrap();
+    let default = MonitorPlan::default();
+    assert_eq!(plan.rules().len(), default.rules().len() + 1);
+    assert_eq!(plan.rules()[0].check, Check::DriftScore(DriftDetector::new(0.5).unwrap()));
+    assert_eq!(plan.rules()[1..9], default.rules()[1..9]);
+    assert_eq!(&*plan.rules()[9].name, "new");
+}
+
+#[test]
+fn what_this_build_does_not_do_is_a_warning() {
+    let plan = MonitorPlan::from_toml(
+        "[[rule]]\nname = \"a\"\ntype = \"performance\"\nmin_accuracy = 0.8\n\
+         [[rule]]\nname = \"b\"\ntype = \"latency\"\nresponse = \"alert-and-retrain\"\n\
+         [[rule]]\nname = \"c\"\ntype = \"latency\"\n",
+    )
+    .unwrap();
+    let expected: &[&str] = if cfg!(feature = "automated_retraining") {
+        &[]
+    } else {
+        &[
+            "rule \"a\": response \"retrain\" needs the feature `automated_retraining`, an alert is raised instead",
+            "rule \"b\": response \"alert-and-retrain\" needs the feature `automated_retraining`, only the alert is \
+             raised",
+        ]
+    };
+    assert_eq!(plan.warnings(), expected);
+    assert!(MonitorPlan::default().warnings().is_empty());
+}
+
+#[test]
+fn every_example_is_a_plan() {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(root().join("examples/plans")).unwrap() {
+        let path = entry.unwrap().path();
+        let plan = MonitorPlan::from_toml(&std::fs::read_to_string(&path).unwrap());
+        let plan = plan.unwrap_or_else(|error| panic!("{}:\n{error}", path.display()));
+        same(&MonitorPlan::from_toml(&plan.to_toml()).unwrap(), &plan);
+        names.push(path.file_name().unwrap().to_string_lossy().into_owned());
+    }
+    names.sort();
+    assert_eq!(names, ["accuracy-floor.toml", "default.toml", "strict-publisher.toml"]);
+}
+
+#[test]
+fn the_default_plan_is_as_written_out() {
+    let text = std::fs::read_to_string(root().join("examples/plans/default.toml")).unwrap();
+    same(&MonitorPlan::from_toml(&text).unwrap(), &MonitorPlan::default());
+    same(&MonitorPlan::from_toml(&MonitorPlan::default().to_toml()).unwrap(), &MonitorPlan::default());
+}
+
+#[test]
+fn the_plan_of_the_docs_is_one() {
+    let docs = std::fs::read_to_string(root().join("docs/plan.md")).unwrap();
+    let text = docs.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(MonitorPlan::from_toml(text).unwrap().rules().len(), 10);
+    let wrong = text.replace("min_accuracy", "min_acuracy").replace("critical", "urgent");
+    let said = docs.split("```text\n").nth(1).unwrap().split("\n```").next().unwrap();
+    assert_eq!(MonitorPlan::from_toml(&wrong).unwrap_err().to_string(), said);
+}
+
+/// The row of a key under a heading of `docs/plan.md`.
+fn row<'a>(docs: &'a str, heading: &str, key: &str) -> Option<&'a str> {
+    let section = docs
+        .split("\n#")
+        .find(|section| section.trim_start_matches('#').trim_start().starts_with(heading))?;
+    section.lines().find(|line| line.starts_with(&format!("| `{key}` |")))
+}
+
+#[test]
+fn the_defaults_of_the_docs_are_the_true_ones() {
+    let docs = std::fs::read_to_string(root().join("docs/plan.md")).unwrap();
+    for (of, detector) in [
+        ("drift-score", None),
+        ("performance", None),
+        ("change", Some("adwin")),
+        ("change", Some("page-hinkley")),
+        ("change", Some("median-shift")),
+        ("latency", None),
+        ("data-quality", None),
+        ("staleness", None),
+    ] {
+        let own = match detector {
+            Some(name) => format!("detector = \"{name}\"\nstandardize = false"),
+            None if of == "performance" => "min_accuracy = 0.5\nrecover = 0.7".to_owned(),
+            None => String::new(),
+        };
+        let plan =
+            MonitorPlan::from_toml(&format!("[[rule]]\nname = \"r\"\ntype = \"{of}\"\n{own}\n")).unwrap();
+        let given = ["name", "type", "detector", "min_accuracy"];
+        let text = plan.to_toml();
+        let (events, rule) = text.split_once("\n[[rule]]\n").unwrap();
+        for (key, value) in rule.lines().filter_map(|line| line.split_once(" = ")) {
+            if given.contains(&key) || (of == "performance" && key == "recover") {
+                continue;
+            }
+            let headings = [
+                detector.map_or(String::new(), |name| format!("detector \"{name}\"")),
+                format!("type \"{of}\""),
+                "Every rule".to_owned(),
+            ];
+            let row = headings.iter().filter(|heading| !heading.is_empty()).find_map(|h| row(&docs, h, key));
+            let row = row.unwrap_or_else(|| panic!("{of}: no row of {key}"));
+            let default = row.split('|').nth(3).unwrap();
+            assert!(
+                default.contains(&format!("`{value}`")),
+                "{of}: {key} is {value}, the docs say {default}"
+            );
+        }
+        for (key, value) in events.lines().filter_map(|line| line.split_once(" = ")) {
+            let default = row(&docs, "The table [events]", key).unwrap().split('|').nth(3).unwrap();
+            assert!(default.contains(&format!("`{value}`")), "{key} is {value}, the docs say {default}");
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Own;
+
+impl MetricObserver for Own {
+    fn name(&self) -> &'static str {
+        "my-own"
+    }
+
+    fn on_metric(&mut self, _: &MetricEvent) -> Result<ObserverAction, ObserverError> {
+        Ok(ObserverAction::NoOp)
+    }
+}
+
+#[test]
+fn an_observer_of_ones_own_is_named_in_a_comment() {
+    let plan = MonitorPlan::default().with_observer(Box::new(Own)).unwrap();
+    let text = plan.to_toml();
+    assert!(text.ends_with("\n# observer \"my-own\" is built in code and no part of this file\n"), "{text}");
+    same(&MonitorPlan::from_toml(&text).unwrap(), &plan);
+}
