@@ -1,9 +1,11 @@
 //! A streaming change detector on the values of one version and kind.
 
+use std::sync::Arc;
+
 use visu_tility_drift::codec::{DecodeError, Reader, put_f64, put_u64};
 use visu_tility_drift::{
-    Adwin, AdwinParams, Compat, Detector, Direction, Level, MedianShift, MedianShiftParams, PageHinkley,
-    PageHinkleyParams, Signal, Standardizer, StandardizerParams,
+    Adwin, AdwinParams, Compat, Detector, Direction, Level, MedianShift, MedianShiftParams, Mixture,
+    MixtureESr, MixtureParams, PageHinkley, PageHinkleyParams, Signal, Standardizer, StandardizerParams,
 };
 
 use super::standalone::Standalone;
@@ -25,6 +27,9 @@ pub enum ChangeDetector {
     PageHinkley(PageHinkleyParams),
     /// Median of the newest against median and spread of those before: for latencies.
     MedianShift(MedianShiftParams),
+    /// e-Shiryaev-Roberts mixture: a proven average number of values between false alarms, for values from
+    /// 0 to 1 whose good level is known.
+    ESr(MixtureParams),
 }
 
 impl ChangeDetector {
@@ -34,6 +39,7 @@ impl ChangeDetector {
             Self::Adwin(_) => "adwin",
             Self::PageHinkley(_) => "page-hinkley",
             Self::MedianShift(_) => "median-shift",
+            Self::ESr(_) => "e-sr",
         }
     }
 
@@ -42,17 +48,39 @@ impl ChangeDetector {
             Self::Adwin(params) => params.validate(),
             Self::PageHinkley(params) => params.validate(),
             Self::MedianShift(params) => params.validate(),
+            Self::ESr(params) => params.validate(),
         }
         .map_err(ObserverError::from)
     }
 
     /// Builds the detector; `None` for parameters that [`ChangeDetector::validate`] refuses.
-    fn build(&self) -> Option<Running> {
+    fn build(&self, table: &Table) -> Option<Running> {
         Some(match self {
             Self::Adwin(params) => Running::Adwin(Adwin::new(*params).ok()?),
             Self::PageHinkley(params) => Running::PageHinkley(PageHinkley::new(*params).ok()?),
             Self::MedianShift(params) => Running::MedianShift(MedianShift::new(*params).ok()?),
+            Self::ESr(_) => Running::ESr(MixtureESr::with_mixture(Arc::clone(table.0.as_ref()?))),
         })
+    }
+}
+
+/// What all detectors of one [`ChangeObserver`] share, made once: bets and weights of a mixture.
+#[derive(Clone, Debug, Default)]
+struct Table(Option<Arc<Mixture>>);
+
+impl PartialEq for Table {
+    /// It follows from the parameters, which are compared.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Table {
+    fn of(detector: &ChangeDetector) -> Result<Self, ObserverError> {
+        match detector {
+            ChangeDetector::ESr(params) => Ok(Self(Some(Arc::new(Mixture::new(*params)?)))),
+            _ => Ok(Self(None)),
+        }
     }
 }
 
@@ -87,6 +115,7 @@ pub enum AlertOn {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChangeObserver {
     detector: ChangeDetector,
+    table: Table,
     standardizer: Option<StandardizerParams>,
     alert_on: AlertOn,
     seen: Standalone,
@@ -100,24 +129,29 @@ impl ChangeObserver {
     /// Fails with [`ObserverError::Config`], naming the parameter, when one is out of its range.
     pub fn new(detector: ChangeDetector) -> Result<Self, ObserverError> {
         detector.validate()?;
-        Ok(Self { detector, standardizer: None, alert_on: AlertOn::Bad, seen: Standalone::default() })
+        let table = Table::of(&detector)?;
+        Ok(Self { table, ..Self::plain(detector) })
     }
 
     /// ADWIN with its defaults, which starts afresh after each change.
     pub fn adwin() -> Self {
-        let params = AdwinParams { compat: Compat::River, ..AdwinParams::default() };
-        Self {
-            detector: ChangeDetector::Adwin(params),
-            standardizer: None,
-            alert_on: AlertOn::Bad,
-            seen: Standalone::default(),
-        }
+        Self::plain(ChangeDetector::Adwin(AdwinParams { compat: Compat::River, ..AdwinParams::default() }))
     }
 
     /// The median-shift monitor with its defaults.
     pub fn median_shift() -> Self {
-        let detector = ChangeDetector::MedianShift(MedianShiftParams::default());
-        Self { detector, standardizer: None, alert_on: AlertOn::Bad, seen: Standalone::default() }
+        Self::plain(ChangeDetector::MedianShift(MedianShiftParams::default()))
+    }
+
+    /// A detector that needs no table, on the values as they are.
+    fn plain(detector: ChangeDetector) -> Self {
+        Self {
+            detector,
+            table: Table::default(),
+            standardizer: None,
+            alert_on: AlertOn::Bad,
+            seen: Standalone::default(),
+        }
     }
 
     /// Scales the values before they reach the detector.
@@ -160,7 +194,7 @@ impl ChangeObserver {
         };
         ChangeState {
             scaler: self.standardizer.and_then(|params| Standardizer::new(params).ok()),
-            detector: self.detector.build().unwrap_or(Running::Idle),
+            detector: self.detector.build(&self.table).unwrap_or(Running::Idle),
             bad,
             out: Direction::Unknown,
             last: Signal::default(),
@@ -168,7 +202,8 @@ impl ChangeObserver {
     }
 
     fn settings(&self) -> Check {
-        Check::Change(self.clone())
+        let (detector, table) = (self.detector.clone(), self.table.clone());
+        Check::Change(Self { detector, table, seen: Standalone::default(), ..*self })
     }
 }
 
@@ -178,8 +213,7 @@ impl MetricObserver for ChangeObserver {
     }
 
     fn on_metric(&mut self, event: &MetricEvent) -> Result<ObserverAction, ObserverError> {
-        let check =
-            Check::Change(Self { detector: self.detector.clone(), seen: Standalone::default(), ..*self });
+        let check = self.settings();
         self.seen.alert(&check, event)
     }
 
@@ -194,6 +228,7 @@ enum Running {
     Adwin(Adwin),
     PageHinkley(PageHinkley),
     MedianShift(MedianShift),
+    ESr(MixtureESr),
     /// Parameters that no constructor lets through.
     Idle,
 }
@@ -204,6 +239,7 @@ impl Running {
             Self::Adwin(detector) => Some(detector),
             Self::PageHinkley(detector) => Some(detector),
             Self::MedianShift(detector) => Some(detector),
+            Self::ESr(detector) => Some(detector),
             Self::Idle => None,
         }
     }
@@ -213,6 +249,7 @@ impl Running {
             Self::Adwin(detector) => detector.update(value),
             Self::PageHinkley(detector) => detector.update(value),
             Self::MedianShift(detector) => detector.update(value),
+            Self::ESr(detector) => detector.update(value),
             Self::Idle => Signal::default(),
         }
     }
@@ -277,7 +314,7 @@ impl ChangeState {
                 out.extend(shift.estimation().map(|median| ("median", median)));
                 out.extend(shift.reference().map(|median| ("reference_median", median)));
             }
-            Running::PageHinkley(_) | Running::Idle => {}
+            Running::PageHinkley(_) | Running::ESr(_) | Running::Idle => {}
         }
     }
 
@@ -293,6 +330,7 @@ impl ChangeState {
             Running::Adwin(detector) => detector.write_state(out),
             Running::PageHinkley(detector) => detector.write_state(out),
             Running::MedianShift(detector) => detector.write_state(out),
+            Running::ESr(detector) => detector.write_state(out),
             Running::Idle => {}
         }
     }
@@ -375,6 +413,24 @@ mod tests {
         assert_eq!(seen.len(), 2, "{seen:?}");
         assert!((1000..1100).contains(&seen[0].0) && seen[0].1 == Condition::Fire);
         assert!((2000..2100).contains(&seen[1].0) && seen[1].1 == Condition::Over);
+    }
+
+    #[test]
+    fn a_known_level_is_watched_with_a_guarantee() {
+        let params = MixtureParams {
+            mode: visu_tility_drift::Mode::Down,
+            m_pre: 0.9,
+            delta_upper: 0.8,
+            ..MixtureParams::default()
+        };
+        let observer = ChangeObserver::new(ChangeDetector::ESr(params)).unwrap();
+        let mut state = observer.start(&MetricKind::Correct);
+        let fired: Vec<u64> = (0..1500)
+            .filter(|i| {
+                state.observe(correct(*i, if *i >= 1000 { 4 } else { 1 })).condition == Condition::Fire
+            })
+            .collect();
+        assert!(fired.first().is_some_and(|at| (1000..1060).contains(at)), "{fired:?}");
     }
 
     #[test]

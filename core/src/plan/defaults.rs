@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use visu_tility_drift::{AdwinParams, Compat, StandardizerParams};
+use visu_tility_drift::{MedianShiftParams, StandardizerParams};
 
 use super::{Glob, MonitorPlan, Response, Rule, Scope};
 use crate::alert::Severity;
@@ -18,7 +18,7 @@ impl Default for MonitorPlan {
     /// |---|---|---|
     /// | `drift-score` | `DriftScore` | above 0.3 |
     /// | `correct-change` | `Correct` | ADWIN, δ 0.002, every 32 values |
-    /// | `quality-change` | `Accuracy`, `Precision`, `Recall`, `F1`, `ErrorRate` | ADWIN, δ 0.002, every value |
+    /// | `quality-change` | `Accuracy`, `Precision`, `Recall`, `F1`, `ErrorRate` | median of 5 against that of 20 before |
     /// | `confidence-change` | `Confidence` | ADWIN, δ 0.002, every 32 values |
     /// | `feature-change` | `Feature:*`, `Custom:*` | ADWIN on values scaled by their first 1,000 |
     /// | `latency` | `LatencyMs` | quantiles, for who asks |
@@ -29,7 +29,9 @@ impl Default for MonitorPlan {
     /// ADWIN's and the median shift's defaults are those of their authors and of the open series of
     /// round-trip times; none was chosen on the streams that reports are scored on.
     fn default() -> Self {
-        let windowed = AdwinParams { clock: 1, compat: Compat::River, ..AdwinParams::default() };
+        // Windowed metrics are few: five windows against twenty.
+        let windowed = MedianShiftParams { recent: 5, reference: 20, ..MedianShiftParams::default() };
+        let windowed = ChangeDetector::MedianShift(windowed);
         let scaled = ChangeObserver::adwin().standardized(StandardizerParams::default());
         let rules = [
             rule("drift-score", &[], Check::DriftScore(DriftDetector::default()), Severity::Warning),
@@ -38,8 +40,7 @@ impl Default for MonitorPlan {
                 "quality-change",
                 &["Accuracy", "Precision", "Recall", "F1", "ErrorRate"],
                 Check::Change(
-                    ChangeObserver::new(ChangeDetector::Adwin(windowed))
-                        .unwrap_or_else(|_| ChangeObserver::adwin()),
+                    ChangeObserver::new(windowed).unwrap_or_else(|_| ChangeObserver::median_shift()),
                 ),
                 Severity::Warning,
             ),
@@ -60,7 +61,7 @@ impl Default for MonitorPlan {
                 "latency-shift",
                 &["LatencyMs", "Throughput"],
                 Check::Change(ChangeObserver::median_shift()),
-                Severity::Warning,
+                Severity::Info,
             ),
             rule(
                 "data-quality",
@@ -105,8 +106,8 @@ mod tests {
         let plan = MonitorPlan::default();
         let find = |name: &str| plan.rules().iter().find(|rule| &*rule.name == name).unwrap();
         let Check::Change(quality) = &find("quality-change").check else { panic!("a change") };
-        let ChangeDetector::Adwin(params) = quality.detector() else { panic!("adwin") };
-        assert_eq!((params.clock, params.delta), (1, 0.002));
+        let ChangeDetector::MedianShift(params) = quality.detector() else { panic!("median shift") };
+        assert_eq!((params.recent, params.reference), (5, 20));
         let Check::Change(feature) = &find("feature-change").check else { panic!("a change") };
         assert_ne!(feature, &ChangeObserver::adwin(), "scaled first");
     }

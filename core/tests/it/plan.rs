@@ -188,6 +188,7 @@ fn the_defaults_of_the_docs_are_the_true_ones() {
         ("change", Some("adwin")),
         ("change", Some("page-hinkley")),
         ("change", Some("median-shift")),
+        ("change", Some("e-sr")),
         ("latency", None),
         ("data-quality", None),
         ("staleness", None),

@@ -1,6 +1,8 @@
 //! The settings of a rule, made into its check by the constructors, which know the ranges.
 
-use visu_tility_drift::{AdwinParams, Compat, MedianShiftParams, PageHinkleyParams, StandardizerParams};
+use visu_tility_drift::{
+    AdwinParams, Compat, MedianShiftParams, MixtureParams, PageHinkleyParams, StandardizerParams,
+};
 
 use super::choice;
 use super::section::Settings;
@@ -55,6 +57,7 @@ fn change(settings: &Settings) -> Result<ChangeObserver, ObserverError> {
     let detector = match settings.word("detector") {
         Some("page-hinkley") => ChangeDetector::PageHinkley(page_hinkley(settings)),
         Some("median-shift") => ChangeDetector::MedianShift(median_shift(settings)),
+        Some("e-sr") => ChangeDetector::ESr(e_sr(settings)),
         _ => ChangeDetector::Adwin(adwin(settings)),
     };
     let observer = ChangeObserver::new(detector)?
@@ -115,6 +118,21 @@ fn median_shift(settings: &Settings) -> MedianShiftParams {
         threshold: settings.number("threshold").unwrap_or(usual.threshold),
         floor_absolute: settings.number("floor_absolute").unwrap_or(usual.floor_absolute),
         floor_relative: settings.number("floor_relative").unwrap_or(usual.floor_relative),
+    }
+}
+
+fn e_sr(settings: &Settings) -> MixtureParams {
+    let usual = MixtureParams::default();
+    MixtureParams {
+        family: settings.choice("family", choice::FAMILY).unwrap_or(usual.family),
+        mode: settings.choice("mode", choice::MODE).unwrap_or(usual.mode),
+        m_pre: settings.number("m_pre").unwrap_or(usual.m_pre),
+        delta_lower: settings.number("delta_lower").unwrap_or(usual.delta_lower),
+        delta_upper: settings.number("delta_upper").unwrap_or(usual.delta_upper),
+        arl: settings.number("arl").unwrap_or(usual.arl),
+        max_components: settings.count("max_components").unwrap_or(usual.max_components),
+        recursion: settings.choice("recursion", choice::RECURSION).unwrap_or(usual.recursion),
+        rearm: settings.flag("rearm").unwrap_or(usual.rearm),
     }
 }
 

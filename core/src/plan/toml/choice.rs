@@ -1,6 +1,6 @@
 //! The words of a plan, and what each stands for.
 
-use visu_tility_drift::{Compat, Mode};
+use visu_tility_drift::{Compat, Family, Mode, Recursion};
 
 use super::super::{EventOrder, Response};
 use crate::alert::Severity;
@@ -29,6 +29,11 @@ pub(super) const COMPAT: Choices<Compat> =
 
 pub(super) const MODE: Choices<Mode> = &[("up", Mode::Up), ("down", Mode::Down), ("both", Mode::Both)];
 
+pub(super) const FAMILY: Choices<Family> = &[("bernoulli", Family::Bernoulli), ("bounded", Family::Bounded)];
+
+pub(super) const RECURSION: Choices<Recursion> =
+    &[("shiryaev-roberts", Recursion::ShiryaevRoberts), ("cusum", Recursion::Cusum)];
+
 /// The types of rules, as [`crate::Check::type_name`] has them.
 pub(super) const TYPE: Choices<()> = &[
     ("drift-score", ()),
@@ -40,7 +45,8 @@ pub(super) const TYPE: Choices<()> = &[
 ];
 
 /// The detectors of `change`, as [`crate::ChangeDetector::name`] has them.
-pub(super) const DETECTOR: Choices<()> = &[("adwin", ()), ("page-hinkley", ()), ("median-shift", ())];
+pub(super) const DETECTOR: Choices<()> =
+    &[("adwin", ()), ("page-hinkley", ()), ("median-shift", ()), ("e-sr", ())];
 
 /// The words of a choice.
 pub(super) fn words<T>(choices: Choices<T>) -> Vec<&'static str> {

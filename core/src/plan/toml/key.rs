@@ -137,6 +137,21 @@ pub(super) const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        type_name: "change",
+        detector: Some("e-sr"),
+        keys: &[
+            key("family", Shape::Choice(|| choice::words(choice::FAMILY))),
+            key("mode", Shape::Choice(|| choice::words(choice::MODE))),
+            number("m_pre"),
+            number("delta_lower"),
+            number("delta_upper"),
+            number("arl"),
+            count("max_components", 255),
+            key("recursion", Shape::Choice(|| choice::words(choice::RECURSION))),
+            key("rearm", Shape::Flag),
+        ],
+    },
+    Group {
         type_name: "latency",
         detector: None,
         keys: &[number("slo_ms"), number("share_min"), count("window", U32), count("count_min", U32)],

@@ -9,7 +9,7 @@ use super::super::{EventPolicy, MonitorPlan, Rule, Scope};
 use super::key::{self, Group, Key};
 use super::problem::{PlanError, Problems};
 use super::section::{Section, Settings};
-use super::value::{one_of, quoted, shown};
+use super::value::{one_of, quoted, shorten, shown};
 use super::{check, choice};
 use crate::alert::Persistence;
 use crate::check::{Check, StalenessObserver};
@@ -186,7 +186,10 @@ fn rule(section: &Section<'_>, problems: &mut Problems) -> Option<Rule> {
     }
     let name = section.build(problems, &mut settings, |settings| match settings.text("name") {
         Some(name) => {
-            Rule::new(name, Check::Staleness(StalenessObserver::learnt())).map(|rule| Some(rule.name))
+            let any = Check::Staleness(StalenessObserver::learnt());
+            // One that is too long is refused by its beginning, which fits into the message.
+            let name = if name.len() > Rule::NAME_MAX { shorten(name) } else { name.to_owned() };
+            Rule::new(name, any).map(|rule| Some(rule.name))
         }
         None => Ok(None),
     });

@@ -94,7 +94,8 @@ pub(super) fn plain(text: &str) -> String {
     shorten(text).escape_debug().to_string()
 }
 
-fn shorten(text: &str) -> String {
+/// Cuts a text at 64 characters; the mark of the cut is no ASCII.
+pub(super) fn shorten(text: &str) -> String {
     match text.char_indices().nth(64) {
         Some((cut, _)) => format!("{}…", text.get(..cut).unwrap_or_default()),
         None => text.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use visu_tility_drift::{AdwinParams, MedianShiftParams, PageHinkleyParams};
+use visu_tility_drift::{AdwinParams, MedianShiftParams, MixtureParams, PageHinkleyParams};
 
 use super::super::{Glob, MonitorPlan, Rule};
 use super::choice::{self, word};
@@ -122,6 +122,7 @@ impl Writer {
             ChangeDetector::Adwin(params) => self.adwin(params),
             ChangeDetector::PageHinkley(params) => self.page_hinkley(params),
             ChangeDetector::MedianShift(params) => self.median_shift(params),
+            ChangeDetector::ESr(params) => self.e_sr(params),
         }
         match check.standardizer() {
             Some(params) => {
@@ -157,6 +158,18 @@ impl Writer {
         self.number("threshold", params.threshold);
         self.number("floor_absolute", params.floor_absolute);
         self.number("floor_relative", params.floor_relative);
+    }
+
+    fn e_sr(&mut self, params: &MixtureParams) {
+        self.text("family", word(choice::FAMILY, &params.family));
+        self.text("mode", word(choice::MODE, &params.mode));
+        self.number("m_pre", params.m_pre);
+        self.number("delta_lower", params.delta_lower);
+        self.number("delta_upper", params.delta_upper);
+        self.number("arl", params.arl);
+        self.count("max_components", params.max_components);
+        self.text("recursion", word(choice::RECURSION, &params.recursion));
+        self.line("rearm", if params.rearm { "true" } else { "false" });
     }
 
     fn latency(&mut self, check: &LatencyObserver) {

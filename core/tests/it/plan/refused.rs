@@ -83,7 +83,8 @@ fn a_text_that_is_too_long_is_refused() {
 #[test]
 fn a_plan_with_too_many_rules_is_refused() {
     let rules = |count: usize| -> String {
-        (0..count).map(|i| format!("[[rule]]\nname = \"r{i}\"\ntype = \"latency\"\n")).collect()
+        let rule = |i| format!("[[rule]]\nname = \"r{i}\"\ntype = \"latency\"\n");
+        (0..count).map(rule).collect::<Vec<_>>().concat()
     };
     assert_eq!(MonitorPlan::from_toml(&rules(1_000)).unwrap().rules().len(), 1_000);
     refused(&rules(1_001), &["line 1: the plan has 1001 rules, must be at most 1000"]);
@@ -93,7 +94,7 @@ fn a_plan_with_too_many_rules_is_refused() {
 
 #[test]
 fn a_flood_of_problems_is_cut() {
-    let text: String = (0..150).map(|i| format!("nonsense{i} = 1\n")).collect();
+    let text = (0..150).map(|i| format!("nonsense{i} = 1\n")).collect::<Vec<_>>().concat();
     let error = MonitorPlan::from_toml(&text).unwrap_err();
     assert_eq!((error.problems().len(), error.omitted()), (PlanError::PROBLEMS_MAX, 50));
     assert!(error.to_string().ends_with("\nand 50 more"), "{error}");
@@ -156,15 +157,15 @@ fn types_and_detectors_are_checked() {
         "change",
         "delta = 0.1\nslo_ms = 3",
         &[
-            "line 1: rule \"r\": `detector` is missing, must be \"adwin\", \"page-hinkley\" or \"median-shift\"",
+            "line 1: rule \"r\": `detector` is missing, must be \"adwin\", \"page-hinkley\", \"median-shift\" or \"e-sr\"",
             "line 5: rule \"r\": `slo_ms` is a key of type \"latency\", not of type \"change\"",
         ],
     );
     rule_refused(
         "change",
         "detector = \"adwyn\"",
-        &["line 4: rule \"r\": `detector` is \"adwyn\", must be \"adwin\", \"page-hinkley\" or \
-           \"median-shift\", did you mean \"adwin\"?"],
+        &["line 4: rule \"r\": `detector` is \"adwyn\", must be \"adwin\", \"page-hinkley\", \
+           \"median-shift\" or \"e-sr\", did you mean \"adwin\"?"],
     );
     rule_refused(
         "performance",
@@ -249,6 +250,13 @@ fn long_values_are_shortened() {
         &format!("severity = \"{long}\""),
         &[&format!(
             "line 4: rule \"r\": `severity` is \"{shown}\", must be \"info\", \"warning\" or \"critical\""
+        )],
+    );
+    refused(
+        &format!("[[rule]]\nname = \"{}\"\ntype = \"latency\"", "x".repeat(129)),
+        &[&format!(
+            "line 2: rule \"{shown}\": `name` is \"{shown}\", must be 1 to 128 printable ASCII characters \
+             without blanks"
         )],
     );
     refused("\"a\\nb\" = 1", &["line 1: unknown key `a\\nb`, known are `default_rules`, `events`, `rule`"]);

@@ -9,7 +9,8 @@ use visu_tility_core::{
     Severity, StalenessObserver,
 };
 use visu_tility_drift::{
-    AdwinParams, Compat, MedianShiftParams, Mode, PageHinkleyParams, StandardizerParams,
+    AdwinParams, Compat, Family, MedianShiftParams, MixtureParams, Mode, PageHinkleyParams, Recursion,
+    StandardizerParams,
 };
 
 fn unit() -> impl Strategy<Value = f64> {
@@ -62,7 +63,22 @@ fn detector() -> impl Strategy<Value = ChangeDetector> {
             ChangeDetector::MedianShift(params)
         },
     );
-    prop_oneof![adwin, hinkley, median]
+    let e_sr = (0.2..0.8, 0.01..0.1, 2.0..1e15, 2_u8..=149, any::<[bool; 4]>()).prop_map(
+        |(m_pre, delta_lower, arl, max_components, [bounded, up, cusum, rearm])| {
+            ChangeDetector::ESr(MixtureParams {
+                family: if bounded { Family::Bounded } else { Family::Bernoulli },
+                mode: if up { Mode::Up } else { Mode::Both },
+                m_pre,
+                delta_lower,
+                delta_upper: delta_lower + 0.05,
+                arl,
+                max_components,
+                recursion: if cusum { Recursion::Cusum } else { Recursion::ShiryaevRoberts },
+                rearm,
+            })
+        },
+    );
+    prop_oneof![adwin, hinkley, median, e_sr]
 }
 
 fn change() -> impl Strategy<Value = Check> {
