@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -116,7 +116,8 @@ name_type!(
 impl Version {
     /// The version of events that name none, written `-`.
     pub fn unversioned() -> Self {
-        Self("-".into())
+        static UNVERSIONED: LazyLock<Arc<str>> = LazyLock::new(|| "-".into());
+        Self(Arc::clone(&UNVERSIONED))
     }
 }
 

@@ -219,7 +219,7 @@ impl ModelMonitor {
     /// hand can have the memory of several models fetched at once. The number means nothing.
     #[inline]
     pub fn touch(&self) -> u64 {
-        self.last_offset
+        self.last_offset ^ self.first.as_ref().map_or(0, |series| series.taken)
     }
 
     /// Takes one event: [`ModelMonitor::admit`] and [`ModelMonitor::observe_reading`] in one. An event

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use visu_tility_drift::{Level, Signal};
+use visu_tility_drift::{Direction, Level, Signal};
 
 use crate::action::{ActionId, ActionRecord, Alert, ObserverAction, RetrainRequest};
 use crate::alert::{AlertLife, AlertPhase, Condition, Persistence, Severity, Transition, dedup_key};
-use crate::check::{Verdict, figure};
+use crate::check::{Check, Verdict, figure};
 use crate::id::Version;
 use crate::kind::MetricKind;
 use crate::plan::{Response, Rule};
@@ -66,6 +66,22 @@ impl Origin {
     }
 }
 
+/// One line for a person: what was seen, and the figures it rests on.
+fn summary(rule: &Rule, subject: &str, signal: &Signal) -> String {
+    let (statistic, threshold) = (figure(signal.statistic), figure(signal.threshold));
+    let what = match (&rule.check, signal.direction) {
+        (Check::Change(_), Direction::Down) => format!("fell: change {statistic} against {threshold}"),
+        (Check::Change(_), Direction::Up) => format!("rose: change {statistic} against {threshold}"),
+        (Check::Change(_), Direction::Unknown) => format!("changed: {statistic} against {threshold}"),
+        (Check::DriftScore(_), _) => format!("is {statistic}, above {threshold}"),
+        (Check::Performance(_), _) => format!("averages {statistic}, below {threshold}"),
+        (Check::Latency(_), _) => format!("is within its objective for {statistic}, below {threshold}"),
+        (Check::DataQuality(_), _) => format!("has a bad share of {statistic}, above {threshold}"),
+        (Check::Staleness(_), _) => format!("has been silent for {statistic} s"),
+    };
+    format!("{subject} {what} ({})", rule.name)
+}
+
 /// What an observer wants when it fires.
 pub(super) struct Demand {
     pub response: Response,
@@ -121,13 +137,7 @@ impl ModelMonitor {
             response: rule.response,
             severity: rule.severity,
             priority: rule.priority,
-            summary: format!(
-                "{} is {} against {} ({})",
-                origin.subject(self.cold.model.as_str()),
-                figure(signal.statistic),
-                figure(signal.threshold),
-                rule.name
-            ),
+            summary: summary(rule, &origin.subject(self.cold.model.as_str()), &signal),
         };
         if transition != Transition::Fired && detected {
             self.write(&origin, signal, cause, ObserverAction::NoOp, out);

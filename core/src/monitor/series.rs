@@ -206,6 +206,8 @@ impl ModelMonitor {
         if self.first.is_none() {
             self.first = Some(series);
         } else {
+            // Models have few series, and there are many models: no room is kept for more.
+            self.cold.more.reserve_exact(1);
             self.cold.more.push(series);
         }
     }

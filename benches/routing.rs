@@ -1,0 +1,219 @@
+//! What a routed event costs: through the supervisor into model actors, against one actix message per
+//! event, and against a bare loop over the same checks.
+//!
+//! Everything runs on one thread and in turns, so that the ratios hold on a busy machine. The median of
+//! the rounds is printed. `--quick` makes fewer.
+
+use std::cell::Cell;
+use std::hint::black_box;
+use std::rc::Rc;
+use std::time::Instant;
+
+use actix::{Actor, Addr, Context, Handler, Message};
+use visu_tility::monitoring::{
+    Check, Condition, DriftDetector, MetricKind, MonitorPlan, Monitoring, MonitoringHandle,
+    PerformanceDegrader, RunningCheck, SeriesHandle, Timestamp, Version,
+};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Events of a batch, and between two turns of the naive way.
+const BATCH: usize = 1_024;
+
+/// One event before anybody has made a message of it.
+#[derive(Clone, Copy)]
+struct Raw {
+    model: u32,
+    at: i64,
+    value: f64,
+}
+
+/// Uniform models, accuracies around 0.93 that never fire (`SplitMix64`).
+fn stream(models: usize, events: usize) -> Vec<Raw> {
+    let mut state = 7_u64;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    (0..events)
+        .map(|i| {
+            let random = next();
+            let value = 0.9 + (random >> 40) as f64 / (1_u64 << 24) as f64 * 0.06;
+            Raw { model: (random % models as u64) as u32, at: 1_700_000_000_000_000 + i as i64, value }
+        })
+        .collect()
+}
+
+fn check() -> Result<Check, Failure> {
+    Ok(Check::Performance(PerformanceDegrader::new(0.85)?))
+}
+
+fn running() -> Result<RunningCheck, Failure> {
+    check()?.run(&MetricKind::Accuracy).ok_or_else(|| "a check of the model as a whole".into())
+}
+
+/// A model's state in the bare loop and in the naive actor.
+struct Bare {
+    check: RunningCheck,
+    firing: bool,
+}
+
+impl Bare {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self { check: running()?, firing: false })
+    }
+
+    fn observe(&mut self, value: f64) -> bool {
+        let fires = self.check.observe(value) == Condition::Fire;
+        let turned = fires && !self.firing;
+        self.firing = fires;
+        turned
+    }
+}
+
+/// The loop that nothing can beat.
+fn bare(models: &mut [Bare], events: &[Raw]) -> u64 {
+    let mut fired = 0;
+    for event in events {
+        if let Some(model) = models.get_mut(event.model as usize) {
+            fired += u64::from(model.observe(event.value));
+        }
+    }
+    fired
+}
+
+/// An actor per model, a message per event.
+struct Naive {
+    state: Bare,
+    handled: Rc<Cell<usize>>,
+}
+
+impl Actor for Naive {
+    type Context = Context<Self>;
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Event {
+    at: i64,
+    value: f64,
+}
+
+impl Handler<Event> for Naive {
+    type Result = ();
+
+    fn handle(&mut self, event: Event, _: &mut Context<Self>) {
+        black_box(event.at);
+        black_box(self.state.observe(event.value));
+        self.handled.set(self.handled.get() + 1);
+    }
+}
+
+async fn naive(actors: &[Addr<Naive>], handled: &Cell<usize>, events: &[Raw]) {
+    for batch in events.chunks(BATCH) {
+        let until = handled.get() + batch.len();
+        for event in batch {
+            if let Some(actor) = actors.get(event.model as usize) {
+                actor.do_send(Event { at: event.at, value: event.value });
+            }
+        }
+        while handled.get() < until {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn routed(handle: &MonitoringHandle, series: &[SeriesHandle], events: &[Raw]) -> Result<(), Failure> {
+    for batch in events.chunks(BATCH) {
+        let mut routed = Vec::with_capacity(BATCH);
+        for event in batch {
+            if let Some(series) = series.get(event.model as usize) {
+                routed.push(series.reading(Timestamp::from_micros(event.at), event.value)?);
+            }
+        }
+        let receipt = handle.publish_routed(routed).await;
+        assert_eq!(receipt.accepted, batch.len() as u64, "every event is taken");
+    }
+    handle.flush().await?;
+    Ok(())
+}
+
+/// Nanoseconds per event.
+fn per_event(start: Instant, events: usize) -> f64 {
+    start.elapsed().as_nanos() as f64 / events as f64
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Moves a stream on in time, so that every round's events are new.
+fn later(events: &mut [Raw]) {
+    let span = events.len() as i64;
+    for event in events {
+        event.at += span;
+    }
+}
+
+async fn measure(models: usize, events: usize, rounds: usize) -> Result<(), Failure> {
+    let mut events = stream(models, events);
+    let mut states = (0..models).map(|_| Bare::new()).collect::<Result<Vec<_>, _>>()?;
+    let handled = Rc::new(Cell::new(0));
+    let mut actors = Vec::with_capacity(models);
+    for _ in 0..models {
+        actors.push(Naive { state: Bare::new()?, handled: Rc::clone(&handled) }.start());
+    }
+    let plan = MonitorPlan::empty()
+        .with_observer(Box::new(PerformanceDegrader::new(0.85)?))?
+        .with_observer(Box::new(DriftDetector::default()))?;
+    let handle = Monitoring::builder().plan(plan).arbiters(0).start()?;
+    let version = Version::new("1")?;
+    let mut series = Vec::with_capacity(models);
+    for model in 0..models {
+        series.push(handle.model(format!("model-{model}"))?.series(&version, &MetricKind::Accuracy));
+    }
+    let (mut bares, mut naives, mut routeds) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=rounds {
+        let start = Instant::now();
+        black_box(bare(&mut states, &events));
+        let bare = per_event(start, events.len());
+        let start = Instant::now();
+        routed(&handle, &series, &events).await?;
+        let routed = per_event(start, events.len());
+        // The slow way gets a share of the events.
+        let some = events.get(..events.len() / 4).unwrap_or(&events);
+        let start = Instant::now();
+        naive(&actors, &handled, some).await;
+        let naive = per_event(start, some.len());
+        later(&mut events);
+        // The first round wakes the models up.
+        if round > 0 {
+            bares.push(bare);
+            naives.push(naive);
+            routeds.push(routed);
+        }
+    }
+    let status = handle.status().await?;
+    assert_eq!(status.events, (events.len() * (rounds + 1)) as u64);
+    let (bare, naive, routed) = (median(bares), median(naives), median(routeds));
+    println!(
+        "{models:>8} models: bare {bare:>6.2} ns, routed {routed:>6.2} ns, naive {naive:>7.1} ns per event; \
+         routed is {:>5.1}x naive, {:>4.2}x the bare loop's time",
+        naive / routed,
+        routed / bare
+    );
+    Ok(())
+}
+
+fn main() -> Result<(), Failure> {
+    let quick = std::env::args().any(|arg| arg == "--quick");
+    let rounds = if quick { 3 } else { 15 };
+    println!("one event: EMA and threshold, batches of {BATCH}, uniform over the models, median of {rounds}");
+    for models in [1_000, 100_000] {
+        actix::System::new().block_on(measure(models, 1_000_000, rounds))?;
+    }
+    Ok(())
+}
