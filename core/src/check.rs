@@ -157,7 +157,37 @@ pub(crate) enum CheckState {
     Quality(Box<QualityState>),
 }
 
+/// The two inline states in three numbers, for who keeps them elsewhere while nothing fires.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct SmallCheck {
+    /// The mean of a performance check, the last value of a drift-score check; `NaN` before the first.
+    pub state: f64,
+    /// The limit below (above, for a drift score) which the check fires.
+    pub limit: f64,
+    /// The smoothing of a performance check; `NaN` for a drift-score check.
+    pub smoothing: f64,
+}
+
 impl CheckState {
+    /// The state as three numbers, if it is one of the two that fit.
+    pub fn small(&self) -> Option<SmallCheck> {
+        match self {
+            Self::Score(state) => Some(state.small()),
+            Self::Ema(state) => Some(state.small()),
+            _ => None,
+        }
+    }
+
+    /// Takes back the number that changed.
+    pub fn set_small(&mut self, value: f64) {
+        match self {
+            Self::Score(state) => state.set_last(value),
+            Self::Ema(state) => state.set_mean(value),
+            _ => {}
+        }
+    }
+
     /// Takes one value; `NaN` stands for a missing one.
     #[inline]
     pub fn observe(&mut self, value: f64) -> Verdict {

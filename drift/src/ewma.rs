@@ -65,15 +65,24 @@ impl Ewma {
     /// when there is none yet, which compares false with every limit.
     #[inline]
     pub fn update(&mut self, value: f64) -> f64 {
-        if value.is_finite() {
-            let value = value.clamp(-VALUE_LIMIT, VALUE_LIMIT);
-            self.mean = if self.mean.is_nan() {
-                value
-            } else {
-                self.smoothing * value + (1.0 - self.smoothing) * self.mean
-            };
-        }
+        self.mean = Self::step(self.smoothing, self.mean, value);
         self.mean
+    }
+
+    /// One step of the recurrence, for who keeps `mean` (`NaN` before the first value) and an unchanging
+    /// `smoothing` elsewhere.
+    #[inline]
+    pub fn step(smoothing: f64, mean: f64, value: f64) -> f64 {
+        if !value.is_finite() {
+            return mean;
+        }
+        let value = value.clamp(-VALUE_LIMIT, VALUE_LIMIT);
+        if mean.is_nan() { value } else { smoothing * value + (1.0 - smoothing) * mean }
+    }
+
+    /// Puts a mean that [`Ewma::step`] has moved on in the place of the present one.
+    pub const fn set(&mut self, mean: f64) {
+        self.mean = mean;
     }
 
     /// Returns the mean, or nothing before the first finite value.

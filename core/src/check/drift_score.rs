@@ -3,7 +3,7 @@
 use visu_tility_drift::codec::{DecodeError, Reader, put_f64};
 use visu_tility_drift::{Direction, Level, Signal};
 
-use super::{Check, Verdict};
+use super::{Check, SmallCheck, Verdict};
 use crate::action::ObserverAction;
 use crate::alert::{Condition, Severity};
 use crate::error::ObserverError;
@@ -131,6 +131,14 @@ impl ScoreState {
         } else {
             Condition::Clear
         })
+    }
+
+    pub const fn small(&self) -> SmallCheck {
+        SmallCheck { state: self.last, limit: self.threshold, smoothing: f64::NAN }
+    }
+
+    pub const fn set_last(&mut self, last: f64) {
+        self.last = last;
     }
 
     pub fn signal(&self) -> Signal {

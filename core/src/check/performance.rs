@@ -4,7 +4,7 @@ use visu_tility_drift::codec::{DecodeError, Reader};
 use visu_tility_drift::{Direction, Ewma, Level, Signal};
 
 use super::standalone::Standalone;
-use super::{Check, Verdict};
+use super::{Check, SmallCheck, Verdict};
 use crate::action::ObserverAction;
 use crate::alert::Condition;
 use crate::error::ObserverError;
@@ -153,6 +153,15 @@ impl EmaState {
         } else {
             Condition::Clear
         })
+    }
+
+    pub fn small(&self) -> SmallCheck {
+        let state = self.ema.value().unwrap_or(f64::NAN);
+        SmallCheck { state, limit: self.min, smoothing: self.ema.smoothing() }
+    }
+
+    pub const fn set_mean(&mut self, mean: f64) {
+        self.ema.set(mean);
     }
 
     pub fn signal(&self) -> Signal {

@@ -12,8 +12,9 @@ use crate::kind::MetricKind;
 use crate::plan::{Response, Rule};
 use crate::time::Timestamp;
 
+use super::Reading;
+use super::body::Body;
 use super::series::SeriesIndex;
-use super::{ModelMonitor, Reading};
 
 /// What led to a record.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +91,7 @@ pub(super) struct Demand {
     pub summary: String,
 }
 
-impl ModelMonitor {
+impl Body {
     /// Takes a verdict that needs more than a look: moves the alert and writes what is to be told.
     #[cold]
     pub(super) fn settle(
@@ -137,7 +138,7 @@ impl ModelMonitor {
             response: rule.response,
             severity: rule.severity,
             priority: rule.priority,
-            summary: summary(rule, &origin.subject(self.cold.model.as_str()), &signal),
+            summary: summary(rule, &origin.subject(self.model.as_str()), &signal),
         };
         if transition != Transition::Fired && detected {
             self.write(&origin, signal, cause, ObserverAction::NoOp, out);
@@ -156,7 +157,7 @@ impl ModelMonitor {
         if transition == Transition::None {
             return;
         }
-        let Some(switch) = self.cold.switches.get(index) else { return };
+        let Some(switch) = self.switches.get(index) else { return };
         let Some(rule) = self.rule(switch.rule) else { return };
         let silent = switch.silence.last().map_or(0.0, |last| at.since(last).as_secs_f64());
         let limit = switch.silence.limit().as_secs_f64();
@@ -165,7 +166,7 @@ impl ModelMonitor {
             response: rule.response,
             severity: rule.severity,
             priority: rule.priority,
-            summary: format!("{} has been silent for {} s ({})", self.cold.model, figure(silent), rule.name),
+            summary: format!("{} has been silent for {} s ({})", self.model, figure(silent), rule.name),
         };
         let (origin, life) = (Origin::of(rule, None), switch.life);
         self.tell(&origin, (transition, life), signal, Cause::time(at), demand, out);
@@ -191,7 +192,7 @@ impl ModelMonitor {
         let level = if fired { Level::Drift } else { Level::Normal };
         let signal = Signal { level, ..signal };
         if response.alerts() {
-            let dedup_key = origin.key(self.cold.model.as_str());
+            let dedup_key = origin.key(self.model.as_str());
             let alert =
                 Alert { dedup_key, severity, phase, started: life.started(), summary: summary.clone() };
             self.write(origin, signal, cause, ObserverAction::Alert(alert), out);
@@ -214,12 +215,12 @@ impl ModelMonitor {
         out: &mut Vec<ActionRecord>,
     ) {
         let offset = self.last_offset;
-        if self.cold.ordinal_of != offset {
-            (self.cold.ordinal_of, self.cold.ordinal) = (offset, 0);
+        if self.ordinal_of != offset {
+            (self.ordinal_of, self.ordinal) = (offset, 0);
         }
-        let (model_id, observer) = (self.cold.model.clone(), origin.observer.clone());
-        let id = ActionId { model_id, offset, observer, ordinal: self.cold.ordinal };
-        self.cold.ordinal += 1;
+        let (model_id, observer) = (self.model.clone(), origin.observer.clone());
+        let id = ActionId { model_id, offset, observer, ordinal: self.ordinal };
+        self.ordinal += 1;
         let (version, kind) = origin.about.clone().unzip();
         out.push(ActionRecord {
             id,
@@ -265,7 +266,7 @@ impl ModelMonitor {
             self.resolve_series(index, out);
         }
         let now = self.now();
-        for index in 0..self.cold.switches.len() {
+        for index in 0..self.switches.len() {
             self.step_switch(index, Condition::Over, now, out);
         }
         self.resolve_own(None, out);

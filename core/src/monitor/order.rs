@@ -3,8 +3,9 @@
 use crate::plan::{EventOrder, EventPolicy};
 use crate::time::Timestamp;
 
+use super::Admission;
+use super::body::Counts;
 use super::series::Series;
-use super::{Admission, Counts};
 
 /// Decides about a reading whose time is not after the newest one.
 ///

@@ -16,9 +16,10 @@ use crate::observer::MetricObserver;
 use crate::plan::{MonitorPlan, Response};
 use crate::time::Timestamp;
 
+use super::body::Body;
 use super::emit::{Cause, Demand, Origin};
 use super::series::{SeriesIndex, SeriesKey};
-use super::{Casualty, ModelMonitor, Reading};
+use super::{Casualty, Reading};
 
 /// Events seen before a new checkpoint is made.
 const CHECKPOINT_EVERY: usize = 32;
@@ -141,7 +142,7 @@ impl Own {
             return None;
         }
         let observers = plan.observers.iter().map(OwnObserver::start).collect();
-        Some(Box::new(Self { observers, stage: None, next_tick: super::NEVER }))
+        Some(Box::new(Self { observers, stage: None, next_tick: super::body::NEVER }))
     }
 
     /// One bit for each observer that wants the kind.
@@ -152,11 +153,11 @@ impl Own {
 
     /// When `on_tick` is due.
     pub fn deadline(&self) -> Option<Timestamp> {
-        (self.next_tick != super::NEVER).then_some(self.next_tick)
+        (self.next_tick != super::body::NEVER).then_some(self.next_tick)
     }
 }
 
-impl ModelMonitor {
+impl Body {
     /// Shows a reading to the user's observers from `from` on.
     #[cold]
     pub(super) fn run_own(
@@ -171,13 +172,13 @@ impl ModelMonitor {
         let (key, wanted) = (series.key, series.wanted);
         let (version, kind) = (series.info.version.clone(), series.info.kind.clone());
         let value = (!reading.value.is_nan()).then_some(reading.value);
-        let event = MetricEvent::from_parts(self.cold.model.clone(), version, kind, Some(reading.at), value);
+        let event = MetricEvent::from_parts(self.model.clone(), version, kind, Some(reading.at), value);
         let Ok(event) = event else { return };
-        if self.cold.own.as_ref().is_some_and(|own| own.next_tick == super::NEVER) {
+        if self.own.as_ref().is_some_and(|own| own.next_tick == super::body::NEVER) {
             self.plan_tick(reading.at);
         }
         let doing = Doing::Reading { index, reading: *reading, ordinal };
-        let count = self.cold.own.as_ref().map_or(0, |own| own.observers.len());
+        let count = self.own.as_ref().map_or(0, |own| own.observers.len());
         for observer in from..count {
             if wanted & (1 << observer) == 0 {
                 continue;
@@ -189,21 +190,21 @@ impl ModelMonitor {
 
     /// Calls `on_tick` where it is due.
     pub(super) fn tick_own(&mut self, now: Timestamp, out: &mut Vec<ActionRecord>) {
-        if self.cold.own.as_ref().is_some_and(|own| now >= own.next_tick) {
+        if self.own.as_ref().is_some_and(|own| now >= own.next_tick) {
             self.plan_tick(now);
             self.tick_own_from(0, now, out);
         }
     }
 
     fn plan_tick(&mut self, now: Timestamp) {
-        let Some(own) = &mut self.cold.own else { return };
+        let Some(own) = &mut self.own else { return };
         own.next_tick = now.plus(TICK_EVERY);
         let next = own.next_tick;
         self.note_deadline(Some(next));
     }
 
     fn tick_own_from(&mut self, from: usize, now: Timestamp, out: &mut Vec<ActionRecord>) {
-        let count = self.cold.own.as_ref().map_or(0, |own| own.observers.len());
+        let count = self.own.as_ref().map_or(0, |own| own.observers.len());
         for observer in from..count {
             let answer = self.show(observer, Doing::Tick(now), Seen::Tick(now));
             self.answer(observer, None, answer, Cause::time(now), out);
@@ -212,7 +213,7 @@ impl ModelMonitor {
 
     /// Runs the user's code, with a note of where it is in case it does not come back.
     fn show(&mut self, observer: usize, doing: Doing, what: Seen) -> Result<ObserverAction, ObserverError> {
-        let Some(own) = &mut self.cold.own else { return Ok(ObserverAction::NoOp) };
+        let Some(own) = &mut self.own else { return Ok(ObserverAction::NoOp) };
         own.stage = Some(Stage::Running { observer, doing });
         let answer = own.observers.get_mut(observer).map_or(Ok(ObserverAction::NoOp), |own| own.show(what));
         own.stage = None;
@@ -229,7 +230,7 @@ impl ModelMonitor {
         out: &mut Vec<ActionRecord>,
     ) {
         let now = self.now();
-        let Some(own) = self.cold.own.as_mut().and_then(|own| own.observers.get_mut(observer)) else {
+        let Some(own) = self.own.as_mut().and_then(|own| own.observers.get_mut(observer)) else {
             return;
         };
         let (condition, response, severity, priority, summary) = match answer {
@@ -245,7 +246,7 @@ impl ModelMonitor {
             Err(error) => {
                 own.failures += 1;
                 own.last_failure = Some(error.to_string());
-                self.cold.counts.observer_failures += 1;
+                self.counts.observer_failures += 1;
                 return;
             }
         };
@@ -271,7 +272,7 @@ impl ModelMonitor {
         let signal =
             Signal { level: Level::Drift, statistic: cause.value.unwrap_or(0.0), ..Signal::default() };
         let summary =
-            if summary.is_empty() { format!("{} ({})", self.cold.model, origin.observer) } else { summary };
+            if summary.is_empty() { format!("{} ({})", self.model, origin.observer) } else { summary };
         let demand = Demand { response, severity, priority, summary };
         self.tell(&origin, (transition, life), signal, cause, demand, out);
     }
@@ -281,9 +282,9 @@ impl ModelMonitor {
         Some((series.info.version.clone(), series.info.kind.clone()))
     }
 
-    /// After a panic was caught out of [`ModelMonitor::observe_reading`], [`ModelMonitor::tick`] or
-    /// [`ModelMonitor::resume`]: names the user's observer that was running and puts it back to where it
-    /// was before the event. Call [`ModelMonitor::resume`] afterwards, so that the remaining observers see
+    /// After a panic was caught out of [`super::ModelMonitor::observe_reading`], [`super::ModelMonitor::tick`] or
+    /// [`super::ModelMonitor::resume`]: names the user's observer that was running and puts it back to where it
+    /// was before the event. Call [`super::ModelMonitor::resume`] afterwards, so that the remaining observers see
     /// the event too.
     ///
     /// It runs the user's code and may itself panic (call it under `catch_unwind` too, and again after a
@@ -292,8 +293,8 @@ impl ModelMonitor {
     /// `None` means that no user's observer was running: the state may be torn, and the monitor is to be
     /// restored from a snapshot or reset.
     pub fn recover(&mut self) -> Option<Casualty> {
-        let plan = self.cold.plan.clone();
-        let own = self.cold.own.as_mut()?;
+        let plan = self.plan.clone();
+        let own = self.own.as_mut()?;
         let (observer, doing, restored) = match own.stage? {
             Stage::Running { observer, doing } => {
                 own.stage = Some(Stage::Restoring { observer, doing });
@@ -313,13 +314,13 @@ impl ModelMonitor {
         own.failures += 1;
         own.last_failure = Some("panicked".to_owned());
         let casualty = Casualty { observer: own.name.clone(), restored };
-        self.cold.counts.observer_failures += 1;
+        self.counts.observer_failures += 1;
         Some(casualty)
     }
 
-    /// Carries on after [`ModelMonitor::recover`]: shows the event to the observers that had not seen it.
+    /// Carries on after [`super::ModelMonitor::recover`]: shows the event to the observers that had not seen it.
     pub fn resume(&mut self, out: &mut Vec<ActionRecord>) {
-        let Some(own) = &mut self.cold.own else { return };
+        let Some(own) = &mut self.own else { return };
         let Some(Stage::Resume { observer, doing }) = own.stage.take() else { return };
         match doing {
             Doing::Reading { index, reading, ordinal } => {
@@ -335,7 +336,7 @@ impl ModelMonitor {
     /// Resolves the alerts of the user's observers on one series, or, for `None`, all of them.
     pub(super) fn resolve_own(&mut self, key: Option<SeriesKey>, out: &mut Vec<ActionRecord>) {
         let now = self.now();
-        let Some(own) = &mut self.cold.own else { return };
+        let Some(own) = &mut self.own else { return };
         let mut ended = Vec::new();
         for observer in &mut own.observers {
             let name = observer.name.clone();
@@ -350,7 +351,7 @@ impl ModelMonitor {
         for (name, mut ended) in ended {
             let transition = ended.life.step(Condition::Over, now, &Persistence::default());
             let origin = Origin { observer: name, about: self.names_of(ended.series) };
-            let summary = format!("{} ({})", self.cold.model, origin.observer);
+            let summary = format!("{} ({})", self.model, origin.observer);
             let demand = Demand { response: ended.response, severity: ended.severity, priority: 0, summary };
             let signal = Signal { level: Level::Drift, ..Signal::default() };
             self.tell(&origin, (transition, ended.life), signal, Cause::time(now), demand, out);

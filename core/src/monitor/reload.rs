@@ -6,11 +6,11 @@ use crate::action::ActionRecord;
 use crate::alert::Condition;
 use crate::plan::MonitorPlan;
 
+use super::body::{Body, Switch};
 use super::own::Own;
 use super::series::{HAS_MORE, Instance};
-use super::{ModelMonitor, Switch};
 
-impl ModelMonitor {
+impl Body {
     /// Follows a new plan from now on.
     ///
     /// A rule whose name and check are the same keeps its state and its alert, also when its waits, its
@@ -19,7 +19,6 @@ impl ModelMonitor {
     /// same prototype.
     pub fn reload(&mut self, plan: Arc<MonitorPlan>, out: &mut Vec<ActionRecord>) {
         let kept: Vec<Option<u16>> = self
-            .cold
             .plan
             .rules
             .iter()
@@ -31,7 +30,7 @@ impl ModelMonitor {
             .collect();
         let place = |rule: u16| kept.get(usize::from(rule)).copied().flatten();
         self.resolve_dropped(&plan, &place, out);
-        let model = self.cold.model.clone();
+        let model = self.model.clone();
         let mut all = self.take_series();
         for series in &mut all {
             let mut old = series.take_instances();
@@ -51,15 +50,15 @@ impl ModelMonitor {
             series.put_instances(instances);
         }
         self.put_series(all);
-        let mut old = std::mem::take(&mut self.cold.switches);
-        self.cold.switches = Self::switches(&model, &plan);
-        for switch in &mut self.cold.switches {
+        let mut old = std::mem::take(&mut self.switches);
+        self.switches = Self::switches(&model, &plan);
+        for switch in &mut self.switches {
             if let Some(found) = old.iter().position(|old| place(old.rule) == Some(switch.rule)) {
                 *switch = Switch { rule: switch.rule, ..old.swap_remove(found) };
             }
         }
         self.reload_own(&plan, out);
-        self.cold.plan = plan;
+        self.plan = plan;
         let mut all = self.take_series();
         for series in &mut all {
             let more = if series.info.rest.is_empty() { 0 } else { HAS_MORE };
@@ -82,7 +81,7 @@ impl ModelMonitor {
             while let Some(rule) = self.instance(index, slot).map(|instance| instance.rule) {
                 let new = place(rule).and_then(|place| plan.rules.get(usize::from(place)));
                 let stays = self.series(index).zip(new).is_some_and(|(series, new)| {
-                    new.is_for_model(&self.cold.model)
+                    new.is_for_model(&self.model)
                         && new.is_for_series(&series.info.version, &series.info.kind)
                 });
                 if !stays {
@@ -91,11 +90,11 @@ impl ModelMonitor {
                 slot += 1;
             }
         }
-        for index in 0..self.cold.switches.len() {
-            let new = self.cold.switches.get(index).and_then(|switch| place(switch.rule));
+        for index in 0..self.switches.len() {
+            let new = self.switches.get(index).and_then(|switch| place(switch.rule));
             let stays = new
                 .and_then(|place| plan.rules.get(usize::from(place)))
-                .is_some_and(|rule| rule.is_for_model(&self.cold.model));
+                .is_some_and(|rule| rule.is_for_model(&self.model));
             if !stays {
                 self.step_switch(index, Condition::Over, now, out);
             }
@@ -104,16 +103,16 @@ impl ModelMonitor {
 
     /// Keeps the user's observers whose prototype is the same, starts the others.
     fn reload_own(&mut self, plan: &MonitorPlan, out: &mut Vec<ActionRecord>) {
-        let same = self.cold.plan.observers.len() == plan.observers.len()
-            && self.cold.plan.observers.iter().zip(&plan.observers).all(|(old, new)| Arc::ptr_eq(old, new));
+        let same = self.plan.observers.len() == plan.observers.len()
+            && self.plan.observers.iter().zip(&plan.observers).all(|(old, new)| Arc::ptr_eq(old, new));
         if same {
             return;
         }
         self.resolve_own(None, out);
-        let old_plan = self.cold.plan.clone();
-        let mut old = self.cold.own.take();
-        self.cold.own = Own::start(plan);
-        if let (Some(own), Some(old)) = (&mut self.cold.own, &mut old) {
+        let old_plan = self.plan.clone();
+        let mut old = self.own.take();
+        self.own = Own::start(plan);
+        if let (Some(own), Some(old)) = (&mut self.own, &mut old) {
             for (slot, new) in plan.observers.iter().enumerate() {
                 let found = old_plan.observers.iter().position(|prototype| Arc::ptr_eq(prototype, new));
                 let pair =

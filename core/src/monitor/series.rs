@@ -7,7 +7,7 @@ use crate::kind::MetricKind;
 use crate::plan::{MonitorPlan, Rule};
 use crate::time::Timestamp;
 
-use super::ModelMonitor;
+use super::body::Body;
 
 /// Names a version and kind within a model in eight bytes: a hash of both.
 ///
@@ -17,7 +17,7 @@ use super::ModelMonitor;
 pub struct SeriesKey(u64);
 
 impl SeriesKey {
-    /// Hashes a version and kind: FNV-1a with 64 bits, finished by the mixer of `SplitMix64`.
+    /// Hashes a version and kind: FNV-1a with 64 bits, finished by the mixer of `SplitMix64`. Never 0.
     pub fn of(version: &Version, kind: &MetricKind) -> Self {
         let name = kind.metric_name().unwrap_or_default();
         let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
@@ -28,7 +28,7 @@ impl SeriesKey {
         }
         hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Self(hash ^ (hash >> 31))
+        Self((hash ^ (hash >> 31)).max(1))
     }
 
     /// The key of a written hash.
@@ -159,37 +159,37 @@ impl Series {
     }
 }
 
-impl ModelMonitor {
+impl Body {
     /// Finds a series. Models have a handful; the first look is at the first one.
     #[inline]
     pub(super) fn find(&self, key: SeriesKey) -> Option<SeriesIndex> {
         match &self.first {
             Some(first) if first.key == key => Some(0),
-            _ => self.cold.more.iter().position(|series| series.key == key).map(|place| place + 1),
+            _ => self.more.iter().position(|series| series.key == key).map(|place| place + 1),
         }
     }
 
     /// Who wants the readings of a kind besides its rules.
     pub(super) fn wanted(&self, kind: &MetricKind) -> u32 {
-        let own = self.cold.own.as_ref().map_or(0, |own| own.wanting(kind));
-        if self.cold.switches.is_empty() { own } else { own | HAS_MORE }
+        let own = self.own.as_ref().map_or(0, |own| own.wanting(kind));
+        if self.switches.is_empty() { own } else { own | HAS_MORE }
     }
 
     /// All series, in the order in which they were first seen.
     pub(super) fn all(&self) -> impl Iterator<Item = &Series> {
-        self.first.iter().chain(&self.cold.more)
+        self.first.iter().chain(&self.more)
     }
 
     /// How many series there are.
     pub(super) fn series_count(&self) -> usize {
-        usize::from(self.first.is_some()) + self.cold.more.len()
+        usize::from(self.first.is_some()) + self.more.len()
     }
 
     #[inline]
     pub(super) fn series(&self, index: SeriesIndex) -> Option<&Series> {
         match index.checked_sub(1) {
             None => self.first.as_ref(),
-            Some(place) => self.cold.more.get(place),
+            Some(place) => self.more.get(place),
         }
     }
 
@@ -197,7 +197,7 @@ impl ModelMonitor {
     pub(super) fn series_mut(&mut self, index: SeriesIndex) -> Option<&mut Series> {
         match index.checked_sub(1) {
             None => self.first.as_mut(),
-            Some(place) => self.cold.more.get_mut(place),
+            Some(place) => self.more.get_mut(place),
         }
     }
 
@@ -207,21 +207,21 @@ impl ModelMonitor {
             self.first = Some(series);
         } else {
             // Models have few series, and there are many models: no room is kept for more.
-            self.cold.more.reserve_exact(1);
-            self.cold.more.push(series);
+            self.more.reserve_exact(1);
+            self.more.push(series);
         }
     }
 
     /// Takes all series out.
     pub(super) fn take_series(&mut self) -> Vec<Series> {
-        self.first.take().into_iter().chain(std::mem::take(&mut self.cold.more)).collect()
+        self.first.take().into_iter().chain(std::mem::take(&mut self.more)).collect()
     }
 
     /// Puts series in the place of those that were taken out.
     pub(super) fn put_series(&mut self, series: Vec<Series>) {
         let mut series = series.into_iter();
         self.first = series.next();
-        self.cold.more = series.collect();
+        self.more = series.collect();
     }
 
     pub(super) fn instance(&mut self, index: SeriesIndex, slot: usize) -> Option<&mut Instance> {
@@ -229,18 +229,6 @@ impl ModelMonitor {
     }
 
     pub(super) fn rule(&self, rule: u16) -> Option<&Rule> {
-        self.cold.plan.rules.get(usize::from(rule))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_every_reading_touches_is_two_cache_lines() {
-        assert_eq!(size_of::<Instance>(), 56);
-        assert_eq!(size_of::<ModelMonitor>(), 128);
-        assert_eq!(size_of::<Option<ModelMonitor>>(), 128);
+        self.plan.rules.get(usize::from(rule))
     }
 }

@@ -15,9 +15,9 @@ use crate::kind::MetricKind;
 use crate::plan::{MonitorPlan, Response};
 use crate::time::Timestamp;
 
+use super::body::{Body, Counts};
 use super::own::OwnLife;
 use super::series::{Series, SeriesKey};
-use super::{Counts, ModelMonitor};
 
 /// The form that is written.
 const FORM: u8 = 1;
@@ -37,24 +37,24 @@ pub enum RestoreError {
     },
 }
 
-impl ModelMonitor {
+impl Body {
     /// Writes the state. The same state gives the same bytes.
     pub fn snapshot(&self) -> Vec<u8> {
         let mut out = vec![FORM];
-        put_str(&mut out, self.cold.model.as_str());
+        put_str(&mut out, self.model.as_str());
         put_i64(&mut out, self.now().micros());
         put_u64(&mut out, self.last_offset);
-        put_u64(&mut out, self.cold.ordinal_of);
-        put_u32(&mut out, self.cold.ordinal);
-        for count in counts(&self.cold.counts) {
+        put_u64(&mut out, self.ordinal_of);
+        put_u32(&mut out, self.ordinal);
+        for count in counts(&self.counts) {
             put_u64(&mut out, count);
         }
         put_u32(&mut out, self.series_count() as u32);
         for series in self.all() {
             self.write_series(series, &mut out);
         }
-        put_u16(&mut out, self.cold.switches.len() as u16);
-        for switch in &self.cold.switches {
+        put_u16(&mut out, self.switches.len() as u16);
+        for switch in &self.switches {
             put_str(&mut out, self.rule(switch.rule).map_or("", |rule| &rule.name));
             let mut state = Vec::new();
             switch.silence.write(&mut state);
@@ -85,8 +85,8 @@ impl ModelMonitor {
     }
 
     fn write_own(&self, out: &mut Vec<u8>) {
-        let observers = self.cold.own.as_ref().map_or(&[][..], |own| &own.observers);
-        put_i64(out, self.cold.own.as_ref().map_or(i64::MAX, |own| own.next_tick.micros()));
+        let observers = self.own.as_ref().map_or(&[][..], |own| &own.observers);
+        put_i64(out, self.own.as_ref().map_or(i64::MAX, |own| own.next_tick.micros()));
         put_u16(out, observers.len() as u16);
         for own in observers {
             put_str(out, &own.name);
@@ -125,20 +125,20 @@ impl ModelMonitor {
             return Err(RestoreError::OtherModel { found: found.to_owned() });
         }
         let mut monitor = Self::new(model, plan);
-        monitor.cold.ticked = Timestamp::from_micros(bytes.i64()?);
+        monitor.ticked = Timestamp::from_micros(bytes.i64()?);
         monitor.last_offset = bytes.u64()?;
-        monitor.cold.ordinal_of = bytes.u64()?;
-        monitor.cold.ordinal = bytes.u32()?;
-        monitor.cold.counts = read_counts(&mut bytes)?;
+        monitor.ordinal_of = bytes.u64()?;
+        monitor.ordinal = bytes.u32()?;
+        monitor.counts = read_counts(&mut bytes)?;
         for _ in 0..bytes.u32()? {
             monitor.read_series(&mut bytes)?;
         }
         for _ in 0..bytes.u16()? {
             let name = bytes.str("rule")?;
             let state = &mut Reader::new(bytes.bytes()?);
-            let rules = &monitor.cold.plan.rules;
+            let rules = &monitor.plan.rules;
             let of = |rule: u16| rules.get(usize::from(rule)).is_some_and(|rule| &*rule.name == name);
-            if let Some(switch) = monitor.cold.switches.iter_mut().find(|switch| of(switch.rule)) {
+            if let Some(switch) = monitor.switches.iter_mut().find(|switch| of(switch.rule)) {
                 switch.silence.read(state)?;
                 switch.life = AlertLife::read(state)?;
                 state.finish()?;
@@ -157,7 +157,7 @@ impl ModelMonitor {
             bytes.str("kind")?.parse().map_err(|_| DecodeError::Range { field: "kind" })?;
         let key = SeriesKey::of(&version, &kind);
         let wanted = self.wanted(&kind);
-        let mut series = Series::start(key, &version, &kind, &self.cold.model, &self.cold.plan, wanted);
+        let mut series = Series::start(key, &version, &kind, &self.model, &self.plan, wanted);
         series.newest = Timestamp::from_micros(bytes.i64()?);
         series.taken = bytes.u64()?;
         series.back_run = bytes.u32()?;
@@ -165,7 +165,7 @@ impl ModelMonitor {
         for _ in 0..bytes.u16()? {
             let (name, check) = (bytes.str("rule")?, bytes.str("check")?);
             let state = &mut Reader::new(bytes.bytes()?);
-            let rules = &self.cold.plan.rules;
+            let rules = &self.plan.rules;
             let of = |rule: u16| {
                 let rule = rules.get(usize::from(rule));
                 rule.is_some_and(|rule| &*rule.name == name && rule.check.type_name() == check)
@@ -184,7 +184,7 @@ impl ModelMonitor {
                 Err(error) => return Err(error),
             }
         }
-        if self.find(key).is_some() || self.series_count() >= self.cold.plan.events.series_max as usize {
+        if self.find(key).is_some() || self.series_count() >= self.plan.events.series_max as usize {
             return Err(DecodeError::Range { field: "series" });
         }
         self.push_series(series);
@@ -201,7 +201,7 @@ impl ModelMonitor {
                 lives.push(read_life(bytes)?);
             }
             let state = bytes.bytes()?;
-            let Some(own) = &mut self.cold.own else { continue };
+            let Some(own) = &mut self.own else { continue };
             let Some(found) = own.observers.iter_mut().find(|own| &*own.name == name) else { continue };
             // An observer that cannot read its state starts afresh, as its contract says.
             let mut restored = found.observer.clone();
@@ -211,7 +211,7 @@ impl ModelMonitor {
             found.mark();
             (found.lives, found.failures) = (lives, failures);
         }
-        if let Some(own) = &mut self.cold.own {
+        if let Some(own) = &mut self.own {
             own.next_tick = next_tick;
         }
         Ok(())

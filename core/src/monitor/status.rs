@@ -10,8 +10,8 @@ use crate::id::{ModelId, Version};
 use crate::kind::MetricKind;
 use crate::time::Timestamp;
 
+use super::body::{Body, Counts};
 use super::series::{BEFORE, Series};
-use super::{Counts, ModelMonitor};
 
 /// A monitor as it is now.
 #[derive(Clone, Debug, Serialize)]
@@ -101,7 +101,7 @@ impl AlertStatus {
     }
 }
 
-impl ModelMonitor {
+impl Body {
     /// Shows the monitor as it is now. Cost: all observers, and some allocations; not for the hot path.
     pub fn status(&self) -> MonitorStatus {
         let Counts {
@@ -113,11 +113,11 @@ impl ModelMonitor {
             back_steps,
             versions_evicted,
             observer_failures,
-        } = self.cold.counts;
+        } = self.counts;
         let mut observers = self.switch_statuses();
         observers.extend(self.own_statuses(None));
         MonitorStatus {
-            model_id: self.cold.model.clone(),
+            model_id: self.model.clone(),
             now: self.now(),
             last_offset: self.last_offset,
             taken: self.taken(),
@@ -137,8 +137,8 @@ impl ModelMonitor {
     pub fn alerts_out(&self) -> usize {
         let instances = self.all().flat_map(Series::instances);
         instances.filter(|instance| instance.life().is_out()).count()
-            + self.cold.switches.iter().filter(|switch| switch.life.is_out()).count()
-            + self.cold.own.as_ref().map_or(0, |own| own.observers.iter().map(|o| o.lives.len()).sum())
+            + self.switches.iter().filter(|switch| switch.life.is_out()).count()
+            + self.own.as_ref().map_or(0, |own| own.observers.iter().map(|o| o.lives.len()).sum())
     }
 
     fn series_status(&self, series: &Series) -> SeriesStatus {
@@ -170,7 +170,7 @@ impl ModelMonitor {
     }
 
     fn switch_statuses(&self) -> Vec<ObserverStatus> {
-        let switches = self.cold.switches.iter().filter_map(|switch| {
+        let switches = self.switches.iter().filter_map(|switch| {
             let rule = self.rule(switch.rule)?;
             let limit = switch.silence.limit().as_secs_f64();
             let silent = switch.silence.last().map_or(0.0, |last| self.now().since(last).as_secs_f64());
@@ -190,7 +190,7 @@ impl ModelMonitor {
 
     /// The user's observers that want this series; for `None`, what they said on ticks.
     fn own_statuses(&self, series: Option<&Series>) -> Vec<ObserverStatus> {
-        let Some(own) = &self.cold.own else { return Vec::new() };
+        let Some(own) = &self.own else { return Vec::new() };
         let key = series.map(|series| series.key);
         let wanted = |i: usize| series.is_none_or(|series| series.wanted & (1 << i) != 0);
         let observers = own.observers.iter().enumerate().filter(|(i, _)| wanted(*i));
