@@ -189,6 +189,23 @@ fn silence_fires_by_time_alone_and_is_over_with_the_next_event() {
 }
 
 #[test]
+fn it_makes_no_difference_who_lets_time_pass() {
+    let stale = StalenessObserver::after(Duration::from_mins(1)).unwrap();
+    let plan = MonitorPlan::empty().with_observer(Box::new(stale)).unwrap();
+    let (mut ticked, mut alone) = (monitor(plan.clone()), monitor(plan));
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for (offset, s) in [0, 10, 200, 210, 900].into_iter().enumerate() {
+        while let Some(due) = ticked.next_deadline().filter(|due| *due <= second(s)) {
+            ticked.tick(due, &mut a);
+        }
+        let event = event(&MetricKind::Accuracy, "1", s, 0.9);
+        a.extend(ticked.observe(&event, offset as u64));
+        b.extend(alone.observe(&event, offset as u64));
+    }
+    assert_eq!((a.len(), &a), (4, &b));
+}
+
+#[test]
 fn silence_between_two_events_is_told_before_the_second() {
     let stale = StalenessObserver::after(Duration::from_mins(1)).unwrap();
     let mut monitor = monitor(MonitorPlan::empty().with_observer(Box::new(stale)).unwrap());
