@@ -1,0 +1,300 @@
+//! What the edge and the shards share: names, offsets, credits, control lanes.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use actix::{Addr, WeakAddr};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use visu_tility_core::{IngestError, MetricEvent, Timestamp};
+
+use crate::clock::Clock;
+use crate::control::{Control, ControlError};
+use crate::directory::{Directory, ModelEntry};
+use crate::routed::{Batch, Load, Routed};
+use crate::shard::ModelSupervisor;
+
+/// Control requests that may wait for one shard.
+const CONTROL_MAX: usize = 1_024;
+
+/// What a watchdog reads of a shard, without asking it.
+#[derive(Debug, Default)]
+pub struct ShardPulse {
+    place: AtomicU32,
+    progress: AtomicU64,
+}
+
+impl ShardPulse {
+    /// Events that the shard has begun to handle, modulo 2^64: one that stands still while
+    /// [`ShardPulse::place`] does not change and credits are out is stuck.
+    pub fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
+    }
+
+    /// The place of the model whose event was begun last.
+    pub fn place(&self) -> u32 {
+        self.place.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that an event of this place begins.
+    pub(crate) fn at(&self, place: u32) {
+        self.place.store(place, Ordering::Relaxed);
+    }
+
+    /// Takes note that so many events are done.
+    pub(crate) fn advance(&self, events: u64) {
+        self.progress.fetch_add(events, Ordering::Relaxed);
+    }
+}
+
+/// What the edge and one shard share.
+pub(crate) struct Dock {
+    pub(crate) credits: Arc<Semaphore>,
+    pub(crate) credits_max: usize,
+    control: Mutex<VecDeque<Control>>,
+    enqueued: AtomicU64,
+    handled: AtomicU64,
+    pub(crate) refused_full: AtomicU64,
+    pub(crate) pulse: Arc<ShardPulse>,
+}
+
+impl Dock {
+    pub(crate) fn new(credits_max: usize) -> Self {
+        Self {
+            credits: Arc::new(Semaphore::new(credits_max)),
+            credits_max,
+            control: Mutex::default(),
+            enqueued: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
+            refused_full: AtomicU64::new(0),
+            pulse: Arc::default(),
+        }
+    }
+
+    /// Events that hold a credit: on their way or being handled.
+    pub(crate) fn credits_out(&self) -> usize {
+        self.credits_max.saturating_sub(self.credits.available_permits())
+    }
+
+    /// Waits for room for so many events.
+    pub(crate) async fn room(&self, events: usize) -> Result<OwnedSemaphorePermit, IngestError> {
+        let wanted = u32::try_from(events.min(self.credits_max)).unwrap_or(u32::MAX);
+        Arc::clone(&self.credits).acquire_many_owned(wanted).await.map_err(|_| IngestError::Closed)
+    }
+
+    /// Takes room for so many events, if there is.
+    pub(crate) fn try_room(&self, events: usize) -> Result<OwnedSemaphorePermit, IngestError> {
+        let wanted = u32::try_from(events).unwrap_or(u32::MAX);
+        Arc::clone(&self.credits).try_acquire_many_owned(wanted).map_err(|error| match error {
+            TryAcquireError::Closed => IngestError::Closed,
+            TryAcquireError::NoPermits => {
+                self.refused_full.fetch_add(events as u64, Ordering::Relaxed);
+                IngestError::Full { waiting: self.credits_out(), credits: self.credits_max }
+            }
+        })
+    }
+
+    /// Leaves a control request where the shard looks before each batch.
+    pub(crate) fn request(&self, control: Control) -> Result<(), ControlError> {
+        let mut lane = self.control.lock();
+        if lane.len() >= CONTROL_MAX {
+            return Err(ControlError::Busy { waiting_max: CONTROL_MAX });
+        }
+        lane.push_back(control);
+        Ok(())
+    }
+
+    pub(crate) fn next_control(&self) -> Option<Control> {
+        self.control.lock().pop_front()
+    }
+
+    /// Takes note that a batch was handled.
+    pub(crate) fn handled(&self) {
+        self.handled.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Batches that are queued.
+    pub(crate) fn batches(&self) -> u64 {
+        self.enqueued.load(Ordering::Acquire).saturating_sub(self.handled.load(Ordering::Acquire))
+    }
+}
+
+/// What the edge and all shards share. Holds no strong address, so that nothing keeps itself alive.
+pub(crate) struct Board {
+    pub(crate) directory: Directory,
+    pub(crate) docks: Vec<Arc<Dock>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) event_time: bool,
+    ahead_max: Duration,
+    /// The next offset. Held while batches are handed to shards, so that the order of offsets is the order
+    /// of delivery.
+    offset: Mutex<u64>,
+    closed: AtomicBool,
+    peers: OnceLock<Vec<WeakAddr<ModelSupervisor>>>,
+    /// The largest event time seen at the edge; `i64::MIN` before the first.
+    newest: AtomicI64,
+    pub(crate) refused_future: AtomicU64,
+}
+
+impl Board {
+    pub(crate) fn new(
+        directory: Directory,
+        docks: Vec<Arc<Dock>>,
+        clock: Arc<dyn Clock>,
+        event_time: bool,
+        ahead_max: Duration,
+        first_offset: u64,
+    ) -> Self {
+        Self {
+            directory,
+            docks,
+            clock,
+            event_time,
+            ahead_max,
+            offset: Mutex::new(first_offset),
+            closed: AtomicBool::new(false),
+            peers: OnceLock::new(),
+            newest: AtomicI64::new(i64::MIN),
+            refused_future: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn introduce(&self, peers: Vec<WeakAddr<ModelSupervisor>>) {
+        // Called once, by the builder.
+        let _ = self.peers.set(peers);
+    }
+
+    pub(crate) fn close(&self) {
+        // Under the lock: whoever has it hands over what it has; whoever comes next is refused.
+        let _order = self.offset.lock();
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// The offset that the next event gets.
+    pub(crate) fn next_offset(&self) -> u64 {
+        *self.offset.lock()
+    }
+
+    /// The time that present events may not be too far ahead of.
+    pub(crate) fn limit(&self) -> Timestamp {
+        self.clock.now().plus(self.ahead_max)
+    }
+
+    /// Checks an event's time against `limit`, or gives it one.
+    pub(crate) fn stamp(&self, ts: Option<Timestamp>, limit: Timestamp) -> Result<Timestamp, IngestError> {
+        let Some(ts) = ts else {
+            if !self.event_time {
+                return Ok(limit.minus(self.ahead_max));
+            }
+            let newest = self.newest.load(Ordering::Relaxed);
+            return Ok(if newest == i64::MIN {
+                limit.minus(self.ahead_max)
+            } else {
+                Timestamp::from_micros(newest)
+            });
+        };
+        if ts > limit {
+            self.refused_future.fetch_add(1, Ordering::Relaxed);
+            return Err(IngestError::Future { ts, ahead_max_s: self.ahead_max.as_secs() });
+        }
+        if self.event_time {
+            self.newest.fetch_max(ts.micros(), Ordering::Relaxed);
+        }
+        Ok(ts)
+    }
+
+    /// Takes note that times up to `newest` were seen at the edge.
+    pub(crate) fn note_newest(&self, newest: Timestamp) {
+        if self.event_time {
+            self.newest.fetch_max(newest.micros(), Ordering::Relaxed);
+        }
+    }
+
+    /// Replaces an event's names by where its model lives.
+    pub(crate) fn route(&self, event: &MetricEvent, limit: Timestamp) -> Result<Routed, IngestError> {
+        let at = self.stamp(event.ts(), limit)?;
+        let max = self.directory.series_max();
+        self.directory.with_or_insert(event.model_id(), |entry: &Arc<ModelEntry>| {
+            Ok(Routed {
+                address: entry.address,
+                generation: entry.generation,
+                key: entry.learn(event.version(), event.kind(), max)?,
+                at,
+                value: event.raw_value(),
+                offset: 0,
+            })
+        })?
+    }
+
+    /// Gives batches their offsets and hands them over, in one step for all.
+    pub(crate) fn enqueue(
+        &self,
+        events: u64,
+        loads: impl IntoIterator<Item = (usize, Load, Option<OwnedSemaphorePermit>)>,
+        mut send: impl FnMut(usize, Batch) -> Result<(), IngestError>,
+    ) -> Result<u64, IngestError> {
+        let mut next = self.offset.lock();
+        if self.is_closed() {
+            return Err(IngestError::Closed);
+        }
+        let base = *next;
+        let mut loads = loads.into_iter().peekable();
+        let mut whole = true;
+        while let Some((shard, load, permit)) = loads.next() {
+            whole &= loads.peek().is_none();
+            if let Some(dock) = self.docks.get(shard) {
+                send(shard, Batch { base, load, permit, whole, reply: None })?;
+                dock.enqueued.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+        *next += events;
+        Ok(base)
+    }
+
+    /// For a shard's own thread: the offset of one event that may be handled at once, because nothing of
+    /// that shard is queued before it; otherwise queues it.
+    pub(crate) fn take_turn(
+        &self,
+        routed: Routed,
+        reply: Option<tokio::sync::oneshot::Sender<Result<(), IngestError>>>,
+        here: Option<usize>,
+    ) -> Result<Turn, IngestError> {
+        let shard = routed.address.shard();
+        let dock = self.docks.get(shard).ok_or(IngestError::Closed)?;
+        let mut next = self.offset.lock();
+        if self.is_closed() {
+            return Err(IngestError::Closed);
+        }
+        let base = *next;
+        if here == Some(shard) && dock.batches() == 0 {
+            *next += 1;
+            return Ok(Turn::Now(base));
+        }
+        let permit = Some(dock.try_room(1)?);
+        let peer = self.peer(shard).ok_or(IngestError::Closed)?;
+        peer.do_send(Batch { base, load: Load::One(routed), permit, whole: true, reply });
+        dock.enqueued.fetch_add(1, Ordering::AcqRel);
+        *next += 1;
+        Ok(Turn::Queued(base))
+    }
+
+    /// A shard's address, while it lives.
+    pub(crate) fn peer(&self, shard: usize) -> Option<Addr<ModelSupervisor>> {
+        self.peers.get()?.get(shard)?.upgrade()
+    }
+}
+
+/// When an event that came to an actor's own address is handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// At once, with this offset.
+    Now(u64),
+    /// In the order of the shard's queue, with this offset.
+    Queued(u64),
+}

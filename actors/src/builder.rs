@@ -1,0 +1,351 @@
+//! How a monitoring is set up and started.
+
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use actix::{Arbiter, ArbiterHandle, System};
+use parking_lot::Mutex;
+use thiserror::Error;
+use visu_tility_core::{MetricObserver, MonitorPlan, ObserverError};
+
+use crate::alert::{AlertSink, DispatchDesk, LogSink};
+use crate::board::{Board, Dock};
+use crate::census::Census;
+use crate::clock::{Clock, SystemClock};
+use crate::directory::Directory;
+use crate::handle::MonitoringHandle;
+use crate::hook::install_panic_hook;
+use crate::house::House;
+use crate::outlet::Outlet;
+use crate::restart::RestartPolicy;
+#[cfg(feature = "automated_retraining")]
+use crate::retrain::{RetrainDesk, RetrainExecutor, RetrainPolicy};
+use crate::routed::Address;
+use crate::shard::ModelSupervisor;
+use crate::shard_state::{Shard, ShardParts, ShardSettings};
+use crate::snapshot::{MemorySnapshots, SnapshotKeeper};
+use crate::supervise::{LifecycleSink, Supervision, SupervisionEvent, supervise_in};
+
+/// A monitoring could not be started.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting is out of its range.
+    #[error("start monitoring: {0}")]
+    Config(#[from] ObserverError),
+    /// With no arbiter of its own it needs that of the present thread, and there is none.
+    #[error("start monitoring: `arbiters` is 0, which needs an actix System on this thread")]
+    NoSystem,
+    /// A thread could not be started.
+    #[error("start monitoring: no thread for an arbiter")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The way in: [`Monitoring::builder`].
+#[derive(Clone, Copy, Debug)]
+pub struct Monitoring;
+
+impl Monitoring {
+    /// Begins to set up a monitoring. Every setting has a default.
+    pub fn builder() -> MonitoringBuilder {
+        MonitoringBuilder::default()
+    }
+}
+
+/// The settings of a monitoring.
+#[must_use]
+pub struct MonitoringBuilder {
+    plan: MonitorPlan,
+    observers: Vec<Box<dyn MetricObserver>>,
+    arbiters: usize,
+    credits: usize,
+    models_max: u64,
+    ahead_max: Duration,
+    event_time: bool,
+    first_offset: u64,
+    settings: ShardSettings,
+    dead_letters_max: usize,
+    alerts_max: usize,
+    panic_hook: bool,
+    clock: Arc<dyn Clock>,
+    keeper: Arc<dyn SnapshotKeeper>,
+    sinks: Vec<Arc<dyn AlertSink>>,
+    supervision_sink: Arc<dyn LifecycleSink>,
+    #[cfg(feature = "automated_retraining")]
+    retrain_policy: RetrainPolicy,
+    #[cfg(feature = "automated_retraining")]
+    executor: Option<Arc<dyn RetrainExecutor>>,
+}
+
+impl Default for MonitoringBuilder {
+    fn default() -> Self {
+        Self {
+            plan: MonitorPlan::default(),
+            observers: Vec::new(),
+            arbiters: 1,
+            credits: 65_536,
+            models_max: 1_000_000,
+            ahead_max: Duration::from_hours(1),
+            event_time: false,
+            first_offset: 0,
+            settings: ShardSettings {
+                policy: RestartPolicy::default(),
+                held_max: 1_024,
+                idle_after: None,
+                tick_every: Duration::from_secs(1),
+            },
+            dead_letters_max: 1_024,
+            alerts_max: 65_536,
+            panic_hook: true,
+            clock: Arc::new(SystemClock),
+            keeper: Arc::new(MemorySnapshots::default()),
+            sinks: Vec::new(),
+            supervision_sink: Arc::new(LogLifecycle),
+            #[cfg(feature = "automated_retraining")]
+            retrain_policy: RetrainPolicy::default(),
+            #[cfg(feature = "automated_retraining")]
+            executor: None,
+        }
+    }
+}
+
+impl MonitoringBuilder {
+    /// What is watched how. Default [`MonitorPlan::default`].
+    pub fn plan(self, plan: MonitorPlan) -> Self {
+        Self { plan, ..self }
+    }
+
+    /// Adds an observer to the plan; [`MonitoringBuilder::start`] says if it cannot be.
+    pub fn observer(mut self, observer: Box<dyn MetricObserver>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// Threads of its own, at most 256; 0 means the present thread's arbiter. Default 1.
+    pub fn arbiters(self, arbiters: usize) -> Self {
+        Self { arbiters, ..self }
+    }
+
+    /// Events that may be queued or being handled per arbiter, at least 1. Default 65,536.
+    pub fn credits(self, credits: usize) -> Self {
+        Self { credits: credits.max(1), ..self }
+    }
+
+    /// Models that may be known. Default 1,000,000.
+    pub fn models_max(self, models_max: u64) -> Self {
+        Self { models_max, ..self }
+    }
+
+    /// How far an event's time may be ahead of the clock. Default 1 hour.
+    pub fn ahead_max(self, ahead_max: Duration) -> Self {
+        Self { ahead_max, ..self }
+    }
+
+    /// Runs timers off the events' own times: for replays. What falls due is done in order of time while
+    /// events are handled, so that the same events give the same decisions however fast they come. Events
+    /// without a time take the newest one seen. Default off.
+    pub fn event_time(self, event_time: bool) -> Self {
+        Self { event_time, ..self }
+    }
+
+    /// The offset of the first event. Default 0.
+    pub fn first_offset(self, first_offset: u64) -> Self {
+        Self { first_offset, ..self }
+    }
+
+    /// When models and actors that panicked are started again.
+    pub fn restart_policy(mut self, policy: RestartPolicy) -> Self {
+        self.settings.policy = policy;
+        self
+    }
+
+    /// Events held for one model that waits for its restart. Default 1,024.
+    pub fn held_max(mut self, held_max: usize) -> Self {
+        self.settings.held_max = held_max;
+        self
+    }
+
+    /// Idleness after which a model is put to sleep, at least a second. Default never.
+    pub fn idle_after(mut self, idle_after: Option<Duration>) -> Self {
+        self.settings.idle_after = idle_after;
+        self
+    }
+
+    /// How often models that wait for a time are looked at. Default 1 s.
+    pub fn tick_every(mut self, tick_every: Duration) -> Self {
+        self.settings.tick_every = tick_every.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Dead letters kept; older ones are only counted. Default 1,024.
+    pub fn dead_letters_max(self, dead_letters_max: usize) -> Self {
+        Self { dead_letters_max, ..self }
+    }
+
+    /// Alerts that may wait for the sinks; more are refused and counted. Default 65,536.
+    pub fn alerts_max(self, alerts_max: usize) -> Self {
+        Self { alerts_max, ..self }
+    }
+
+    /// Whether the process's panic hook is wrapped, so that panics under supervision are logged a few per
+    /// second instead of printed one by one. Default on.
+    pub fn panic_hook(self, panic_hook: bool) -> Self {
+        Self { panic_hook, ..self }
+    }
+
+    /// Where the time comes from. Default [`SystemClock`].
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Where sleeping models' states are kept. Default [`MemorySnapshots`].
+    pub fn snapshots(self, keeper: Arc<dyn SnapshotKeeper>) -> Self {
+        Self { keeper, ..self }
+    }
+
+    /// Adds a sink for alerts. With none they go to the log.
+    pub fn alert_sink(mut self, sink: Arc<dyn AlertSink>) -> Self {
+        self.sinks.push(sink);
+        self
+    }
+
+    /// Who is told of panics of the monitoring's own actors. Default: the log.
+    pub fn supervision_sink(self, supervision_sink: Arc<dyn LifecycleSink>) -> Self {
+        Self { supervision_sink, ..self }
+    }
+
+    /// Who carries out retrains. Without one requests wait.
+    #[cfg(feature = "automated_retraining")]
+    pub fn retrain_executor(self, executor: Arc<dyn RetrainExecutor>) -> Self {
+        Self { executor: Some(executor), ..self }
+    }
+
+    /// How retrain requests are queued.
+    #[cfg(feature = "automated_retraining")]
+    pub fn retrain_policy(self, retrain_policy: RetrainPolicy) -> Self {
+        Self { retrain_policy, ..self }
+    }
+
+    /// Starts the actors.
+    ///
+    /// # Errors
+    ///
+    /// Fails when an observer cannot be added to the plan, when `arbiters` is 0 and this thread has no
+    /// actix `System`, or when no thread can be started.
+    pub fn start(self) -> Result<MonitoringHandle, StartError> {
+        let mut plan = self.plan;
+        for observer in self.observers {
+            plan = plan.with_observer(observer)?;
+        }
+        let plan = Arc::new(plan);
+        if self.panic_hook {
+            install_panic_hook();
+        }
+        let Ground { arbiters, owned, system } = Ground::lay(self.arbiters.min(Address::SHARDS_MAX))?;
+        let Some(first) = arbiters.first().cloned() else { return Err(StartError::NoSystem) };
+        let census = Census::default();
+        let supervision = Supervision {
+            policy: self.settings.policy,
+            sink: Some(self.supervision_sink),
+            census: census.clone(),
+        };
+        let docks: Vec<_> = arbiters.iter().map(|_| Arc::new(Dock::new(self.credits))).collect();
+        let names_max = 2 * plan.events().series_max as usize;
+        let directory = Directory::new(arbiters.len(), self.models_max, names_max);
+        let board =
+            Board::new(directory, docks, self.clock, self.event_time, self.ahead_max, self.first_offset);
+        let board = Arc::new(board);
+        let sinks = if self.sinks.is_empty() { vec![Arc::new(LogSink) as _] } else { self.sinks };
+        let alerts = DispatchDesk::open(sinks, self.alerts_max, |build| {
+            supervise_in(&first, "alert-dispatcher", supervision.clone(), |_| build())
+        });
+        #[cfg(feature = "automated_retraining")]
+        let retrains = RetrainDesk::open(self.retrain_policy, self.executor, census.clone(), |build| {
+            supervise_in(&first, "retrain-scheduler", supervision.clone(), |_| build())
+        });
+        let outlet = Arc::new(Outlet::new(
+            self.dead_letters_max,
+            alerts,
+            #[cfg(feature = "automated_retraining")]
+            retrains,
+        ));
+        let mut shards = Vec::with_capacity(arbiters.len());
+        for (index, (arbiter, dock)) in arbiters.iter().zip(&board.docks).enumerate() {
+            let parts = ShardParts {
+                index,
+                settings: self.settings.clone(),
+                board: Arc::clone(&board),
+                dock: Arc::clone(dock),
+                outlet: Arc::clone(&outlet),
+                keeper: Arc::clone(&self.keeper),
+                plan: Arc::clone(&plan),
+                supervision: supervision.clone(),
+            };
+            let name = format!("model-supervisor-{index}");
+            let build = move |_: &mut _| ModelSupervisor::new(Rc::new(Shard::new(parts)));
+            shards.push(supervise_in(arbiter, &name, supervision.clone(), build));
+        }
+        board.introduce(shards.iter().map(actix::Addr::downgrade).collect());
+        let plan = Mutex::new(plan);
+        let house = House { board, outlet, shards, plan, census, arbiter: first, owned, system };
+        Ok(MonitoringHandle { house: Arc::new(house) })
+    }
+}
+
+/// The threads that shards run on.
+struct Ground {
+    arbiters: Vec<ArbiterHandle>,
+    owned: Vec<ArbiterHandle>,
+    system: Option<System>,
+}
+
+impl Ground {
+    /// Finds or starts as many arbiters as are asked for.
+    fn lay(wanted: usize) -> Result<Self, StartError> {
+        if wanted == 0 {
+            let arbiter = Arbiter::try_current().ok_or(StartError::NoSystem)?;
+            return Ok(Self { arbiters: vec![arbiter], owned: Vec::new(), system: None });
+        }
+        if System::is_registered() {
+            let owned = start_arbiters(wanted)?;
+            return Ok(Self { arbiters: owned.clone(), owned, system: None });
+        }
+        let (ready, started) = mpsc::channel();
+        std::thread::Builder::new().name("monitoring".into()).spawn(move || {
+            let runner = System::new();
+            let started = runner.block_on(async move { start_arbiters(wanted) });
+            let failed = started.is_err();
+            let _ = ready.send(started.map(|arbiters| (arbiters, System::current())));
+            if !failed && let Err(error) = runner.run() {
+                tracing::error!(%error, "monitoring thread ended");
+            }
+        })?;
+        let no_answer = |_| std::io::Error::other("the thread ended before it was ready");
+        let (owned, system) = started.recv().map_err(no_answer)??;
+        Ok(Self { arbiters: owned.clone(), owned, system: Some(system) })
+    }
+}
+
+fn start_arbiters(wanted: usize) -> Result<Vec<ArbiterHandle>, std::io::Error> {
+    (0..wanted).map(|_| Arbiter::try_new().map(|arbiter| arbiter.handle())).collect()
+}
+
+/// Logs what happens to the monitoring's own actors: each is a fault that somebody must look at.
+struct LogLifecycle;
+
+impl LifecycleSink for LogLifecycle {
+    fn supervision(&self, event: &SupervisionEvent) {
+        match event {
+            SupervisionEvent::Restarted { actor, cause, backoff_us } => {
+                tracing::error!(%actor, reason = cause.reason, backoff_us, "actor panicked and is restarted");
+            }
+            SupervisionEvent::Quarantined { actor, cause } => {
+                tracing::error!(%actor, reason = cause.reason, "actor panicked too often");
+            }
+            SupervisionEvent::StoppedByPanic { actor, reason } => {
+                tracing::error!(%actor, reason, "actor panicked while it was stopped");
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Requests that overtake data: left in a side queue that a shard empties before each batch.
+
+use std::sync::Arc;
+
+use actix::Addr;
+use thiserror::Error;
+use tokio::sync::oneshot;
+use visu_tility_core::{IngestError, ModelId, MonitorPlan};
+
+use crate::directory::ModelEntry;
+use crate::model::ModelActor;
+use crate::status::{ModelStatus, ShardStatus};
+
+/// A request was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// No model of this name is known.
+    #[error("model `{0}` is not known")]
+    UnknownModel(String),
+    /// The model could not be started: building its observers panicked.
+    #[error("model `{0}` could not be started")]
+    NotStarted(ModelId),
+    /// Too many requests wait.
+    #[error("{waiting_max} control requests are waiting")]
+    Busy {
+        /// How many may wait.
+        waiting_max: usize,
+    },
+    /// The monitoring has been shut down.
+    #[error("monitoring is shut down")]
+    Closed,
+}
+
+impl From<IngestError> for ControlError {
+    fn from(_: IngestError) -> Self {
+        Self::Closed
+    }
+}
+
+/// One request to a shard.
+pub(crate) enum Control {
+    Status(oneshot::Sender<ShardStatus>),
+    Model(Arc<ModelEntry>, Order),
+    Reload(Arc<MonitorPlan>, oneshot::Sender<()>),
+    /// Hands the state of all awake models to the keeper.
+    Snapshot(oneshot::Sender<u64>),
+    /// Stops the shard and its models.
+    Stop(oneshot::Sender<()>),
+}
+
+/// One request about a model.
+pub(crate) enum Order {
+    Inspect(oneshot::Sender<ModelStatus>),
+    Address(oneshot::Sender<Result<Addr<ModelActor>, ControlError>>),
+    Turn(Steering, oneshot::Sender<()>),
+}
+
+/// A turn that the embedder gives a model's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Steering {
+    Pause,
+    Resume,
+    Reset,
+    Passivate,
+    Retire,
+}

@@ -1,0 +1,87 @@
+//! Events that were taken but not shown to all of their observers: a bounded ring, and a count.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use visu_tility_core::{MetricKind, ModelId, Timestamp, Version};
+
+/// Why an event is a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DeadReason {
+    /// An observer panicked on it; all others saw it.
+    Panicked {
+        /// What the panic said.
+        reason: String,
+    },
+    /// The model is in quarantine.
+    Quarantined,
+    /// The model was waiting for its restart and the events held for it reached their bound.
+    HeldFull,
+    /// The model was retired while the event was on its way.
+    Retired,
+    /// The model refused the event's version or kind.
+    Refused {
+        /// What the model said.
+        reason: String,
+    },
+    /// The shutdown's deadline came first.
+    ShutDown,
+}
+
+/// One dead letter.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DeadLetter {
+    /// The model.
+    pub model_id: ModelId,
+    /// The version, when it is still known.
+    pub version: Option<Version>,
+    /// The kind, when it is still known.
+    pub kind: Option<MetricKind>,
+    /// The event's time.
+    pub at: Timestamp,
+    /// The event's value; `None` when it was missing, or when no event but a timer led to a panic.
+    pub value: Option<f64>,
+    /// The event's offset; `None` when no event but a timer led to a panic.
+    pub offset: Option<u64>,
+    /// The observer that panicked.
+    pub observer: Option<Arc<str>>,
+    /// Why.
+    pub reason: DeadReason,
+}
+
+/// The latest dead letters, and how many there have been.
+pub(crate) struct DeadLetters {
+    ring: Mutex<(VecDeque<DeadLetter>, u64)>,
+    max: usize,
+}
+
+impl DeadLetters {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { ring: Mutex::default(), max }
+    }
+
+    pub(crate) fn push(&self, letter: DeadLetter) {
+        let mut guard = self.ring.lock();
+        let (ring, total) = &mut *guard;
+        *total += 1;
+        if ring.len() >= self.max {
+            ring.pop_front();
+        }
+        if self.max > 0 {
+            ring.push_back(letter);
+        }
+    }
+
+    /// The latest, newest last.
+    pub(crate) fn latest(&self) -> Vec<DeadLetter> {
+        self.ring.lock().0.iter().cloned().collect()
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.ring.lock().1
+    }
+}

@@ -1,0 +1,356 @@
+//! The handle: how the rest of a program publishes events, asks, steers and subscribes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Addr, Recipient};
+use tokio::sync::oneshot;
+use visu_tility_core::{Accepted, ActionRecord, IngestError, MetricEvent, ModelId, MonitorPlan, PlanChange};
+
+use crate::alert::InspectDispatcher;
+use crate::board::ShardPulse;
+use crate::census::Census;
+use crate::control::{Control, ControlError, Order, Steering};
+use crate::dead_letter::DeadLetter;
+use crate::directory::ModelEntry;
+use crate::hook::panics_suppressed;
+use crate::house::House;
+use crate::lifecycle::{Decision, Lifecycle};
+use crate::model::ModelActor;
+use crate::model_handle::{ModelHandle, PublishError};
+use crate::routed::{BatchReceipt, Rejected, Routed};
+use crate::shard::ModelSupervisor;
+use crate::shutdown;
+use crate::status::{DrainReport, FleetStatus, ModelStatus};
+
+/// A running monitoring. Clones are handles of the same; when the last one is dropped, its actors handle
+/// what is queued and stop.
+///
+/// Its futures need no runtime: they may be awaited in an actix service, on tokio, or with
+/// [`block_on`](crate::block_on) on a plain thread.
+///
+/// | publishing by | waits | bound | what an error means |
+/// |---|---|---|---|
+/// | [`publish`](Self::publish), [`publish_batch`](Self::publish_batch) | for room | the shard's credits | not taken |
+/// | [`try_publish`](Self::try_publish), [`try_publish_batch`](Self::try_publish_batch) | never | the same; [`IngestError::Full`] when they are out | not taken |
+///
+/// An event that was taken is handled in the order of its offset, among those of its shard, unless the
+/// process dies or a shutdown's deadline comes first; what then becomes of it is in the decisions or in
+/// the dead letters.
+#[derive(Clone)]
+pub struct MonitoringHandle {
+    pub(crate) house: Arc<House>,
+}
+
+impl MonitoringHandle {
+    /// Publishes one event, waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`IngestError::Future`], [`IngestError::Limit`] or [`IngestError::Closed`]; the event was
+    /// then not taken.
+    pub async fn publish(&self, event: MetricEvent) -> Result<Accepted, IngestError> {
+        let routed = self.house.board.route(&event, self.house.board.limit())?;
+        let first_offset = self.house.put_one(routed).await?;
+        Ok(Accepted { events: 1, first_offset })
+    }
+
+    /// Publishes one event if there is room.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Self::publish`], and with [`IngestError::Full`].
+    pub fn try_publish(&self, event: &MetricEvent) -> Result<Accepted, IngestError> {
+        let routed = self.house.board.route(event, self.house.board.limit())?;
+        let first_offset = self.house.try_put_one(routed)?;
+        Ok(Accepted { events: 1, first_offset })
+    }
+
+    /// Publishes many events in order, waiting for room. Those that cannot be taken are left out, and the
+    /// receipt says which and why.
+    pub async fn publish_batch(&self, events: Vec<MetricEvent>) -> BatchReceipt {
+        let mut receipt = BatchReceipt::default();
+        let piece_max = self.house.piece_max();
+        for (piece, events) in events.chunks(piece_max).enumerate() {
+            let from = piece * piece_max;
+            let routed = self.house.route_all(events, from, &mut receipt);
+            let taken = routed.len();
+            let put = if taken == 0 { Ok(0) } else { self.house.put(routed).await };
+            note(&mut receipt, from, events.len(), taken, put);
+        }
+        receipt
+    }
+
+    /// Publishes many events in order as far as there is room.
+    pub fn try_publish_batch(&self, events: &[MetricEvent]) -> BatchReceipt {
+        let mut receipt = BatchReceipt::default();
+        let piece_max = self.house.piece_max();
+        for (piece, events) in events.chunks(piece_max).enumerate() {
+            let from = piece * piece_max;
+            let routed = self.house.route_all(events, from, &mut receipt);
+            let taken = routed.len();
+            let put = if taken == 0 { Ok(0) } else { self.house.try_put(routed) };
+            note(&mut receipt, from, events.len(), taken, put);
+        }
+        receipt
+    }
+
+    /// Publishes events that a [`SeriesHandle`](crate::SeriesHandle) has routed, waiting for room: no names
+    /// are looked up. An event of a model that was retired since goes to the dead letters.
+    pub async fn publish_routed(&self, mut routed: Vec<Routed>) -> BatchReceipt {
+        let mut receipt = BatchReceipt::default();
+        let piece_max = self.house.piece_max();
+        let mut from = 0;
+        while !routed.is_empty() {
+            let rest = if routed.len() > piece_max { routed.split_off(piece_max) } else { Vec::new() };
+            let events = routed.len();
+            self.house.check_times(&mut routed, from, &mut receipt);
+            let taken = routed.len();
+            let put = if taken == 0 { Ok(0) } else { self.house.put(routed).await };
+            note(&mut receipt, from, events, taken, put);
+            from += events;
+            routed = rest;
+        }
+        receipt
+    }
+
+    /// A handle of one model, which skips the look-up of its name. The model is made known.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the name is not one, or there are too many models.
+    pub fn model(&self, model_id: impl AsRef<str>) -> Result<ModelHandle, PublishError> {
+        let id = ModelId::new(model_id)?;
+        let entry = self.house.board.directory.with_or_insert(&id, Arc::clone)?;
+        Ok(ModelHandle::new(self.clone(), entry))
+    }
+
+    /// Waits until all that was published before is handled and its decisions are delivered: to
+    /// subscribers, to alert sinks, to the retrain queue. Waits for models that wait for their restart.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::Closed`] after a shutdown.
+    pub async fn flush(&self) -> Result<(), ControlError> {
+        self.house.settle().await
+    }
+
+    /// The whole as it is now.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::Closed`] after a shutdown.
+    pub async fn status(&self) -> Result<FleetStatus, ControlError> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let mut shards = Vec::with_capacity(self.house.shards.len());
+        for shard in 0..self.house.shards.len() {
+            shards.push(self.house.ask(shard, Control::Status).await?);
+        }
+        let (board, outlet) = (&self.house.board, &self.house.outlet);
+        let alerts = outlet.alerts.addr().send(InspectDispatcher).await.map_err(|_| ControlError::Closed)?;
+        Ok(FleetStatus {
+            models: board.directory.len(),
+            next_offset: board.next_offset(),
+            events: shards.iter().map(|shard| shard.events).sum(),
+            actions: outlet.actions(),
+            refused_future: board.refused_future.load(Relaxed),
+            refused_models: board.directory.refused(),
+            dead_letters: outlet.dead.total(),
+            panics_suppressed: panics_suppressed(),
+            decisions_dropped: outlet.decisions.dropped(),
+            lifecycles_dropped: outlet.lifecycles.dropped(),
+            subscriber_panics: outlet.subscriber_panics(),
+            alerts,
+            #[cfg(feature = "automated_retraining")]
+            retrains: outlet.retrains.status().await.ok_or(ControlError::Closed)?,
+            shards,
+        })
+    }
+
+    /// The names of all models, sorted.
+    pub fn models(&self) -> Vec<ModelId> {
+        self.house.board.directory.ids()
+    }
+
+    /// One model as it is now; a sleeping one is not woken.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
+    pub async fn model_status(&self, model_id: impl AsRef<str>) -> Result<ModelStatus, ControlError> {
+        self.order(model_id.as_ref(), Order::Inspect).await
+    }
+
+    /// The address of one model's actor; a sleeping one is woken. The actor stays awake as long as the
+    /// address is held, and stops when the model is retired or the monitoring ends.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
+    pub async fn model_addr(&self, model_id: impl AsRef<str>) -> Result<Addr<ModelActor>, ControlError> {
+        self.order(model_id.as_ref(), Order::Address).await?
+    }
+
+    /// Counts a model's events without showing them to observers.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
+    pub async fn pause(&self, model_id: impl AsRef<str>) -> Result<(), ControlError> {
+        self.steer(model_id.as_ref(), Steering::Pause).await
+    }
+
+    /// Shows a paused model's events to its observers again.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
+    pub async fn resume(&self, model_id: impl AsRef<str>) -> Result<(), ControlError> {
+        self.steer(model_id.as_ref(), Steering::Resume).await
+    }
+
+    /// Throws a model's state away, resolving its alerts; lifts a quarantine.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
+    pub async fn reset(&self, model_id: impl AsRef<str>) -> Result<(), ControlError> {
+        self.steer(model_id.as_ref(), Steering::Reset).await
+    }
+
+    /// Puts a running model to sleep until its next event.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
+    pub async fn passivate(&self, model_id: impl AsRef<str>) -> Result<(), ControlError> {
+        self.steer(model_id.as_ref(), Steering::Passivate).await
+    }
+
+    /// Forgets a model: its state, its actor, its name. Events of it that are still queued go to the dead
+    /// letters; an event that names it later starts it anew.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
+    pub async fn retire(&self, model_id: impl AsRef<str>) -> Result<(), ControlError> {
+        self.steer(model_id.as_ref(), Steering::Retire).await
+    }
+
+    /// Follows a new plan from the next event on, and says what changed.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::Busy`] or [`ControlError::Closed`].
+    pub async fn reload(&self, plan: MonitorPlan) -> Result<PlanChange, ControlError> {
+        let plan = Arc::new(plan);
+        let before = std::mem::replace(&mut *self.house.plan.lock(), Arc::clone(&plan));
+        let changes = before.changes_to(&plan);
+        for shard in 0..self.house.shards.len() {
+            self.house.ask(shard, |reply| Control::Reload(Arc::clone(&plan), reply)).await?;
+        }
+        Ok(changes)
+    }
+
+    /// Has an actor sent every decision, in order per model. At most 65,536 wait for it; what finds no
+    /// room is counted in `decisions_dropped`. The actor is kept alive until the monitoring ends.
+    pub fn subscribe_actions(&self, recipient: Recipient<Decision>) {
+        let house = &self.house;
+        house.outlet.decisions.add(recipient, None, &house.arbiter, &house.census);
+    }
+
+    /// Has a function called with every decision, on the thread of its shard, in order per model. It must
+    /// be quick. A panic of it is counted and ignored.
+    pub fn subscribe_actions_fn(&self, tell: impl Fn(&ActionRecord) + Send + Sync + 'static) {
+        self.house.outlet.on_action(Arc::new(tell));
+    }
+
+    /// Has an actor sent every turn in the life of every model; bounds as for decisions.
+    pub fn subscribe_lifecycle(&self, recipient: Recipient<Lifecycle>) {
+        let house = &self.house;
+        house.outlet.lifecycles.add(recipient, None, &house.arbiter, &house.census);
+    }
+
+    /// Has a function called with every turn in the life of every model, on the thread of its shard.
+    pub fn subscribe_lifecycle_fn(&self, tell: impl Fn(&Lifecycle) + Send + Sync + 'static) {
+        self.house.outlet.on_lifecycle(Arc::new(tell));
+    }
+
+    /// The latest dead letters, newest last.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.house.outlet.dead.latest()
+    }
+
+    /// The address of the first shard's supervisor. Any supervisor takes events of any model.
+    ///
+    /// # Panics
+    ///
+    /// Never: a monitoring has at least one shard.
+    pub fn supervisor(&self) -> Addr<ModelSupervisor> {
+        let [first, ..] = self.house.shards.as_slice() else { unreachable!("a monitoring has a shard") };
+        first.clone()
+    }
+
+    /// What a watchdog reads, per shard.
+    pub fn pulses(&self) -> Vec<Arc<ShardPulse>> {
+        self.house.board.docks.iter().map(|dock| Arc::clone(&dock.pulse)).collect()
+    }
+
+    /// Counts the actors that live.
+    pub fn census(&self) -> Census {
+        self.house.census.clone()
+    }
+
+    /// Ends the monitoring in stages: takes nothing more, handles what is queued and delivers its
+    /// decisions, hands the state of all awake models to the snapshot keeper, stops all actors. What is not
+    /// done after `deadline` is cut, and the report says what.
+    pub async fn shutdown(&self, deadline: Duration) -> DrainReport {
+        let (report, answer) = oneshot::channel();
+        let house = Arc::clone(&self.house);
+        self.house.arbiter.spawn(async move {
+            let _ = report.send(shutdown::drain(&house, deadline).await);
+        });
+        answer.await.unwrap_or_default()
+    }
+
+    async fn steer(&self, model_id: &str, turn: Steering) -> Result<(), ControlError> {
+        self.order(model_id, |reply| Order::Turn(turn, reply)).await
+    }
+
+    pub(crate) async fn order<T>(
+        &self,
+        model_id: &str,
+        order: impl FnOnce(oneshot::Sender<T>) -> Order,
+    ) -> Result<T, ControlError> {
+        let entry = self.house.board.directory.with(model_id, Arc::clone);
+        let entry = entry.ok_or_else(|| ControlError::UnknownModel(model_id.to_owned()))?;
+        self.order_of(&entry, order).await
+    }
+
+    pub(crate) async fn order_of<T>(
+        &self,
+        entry: &Arc<ModelEntry>,
+        order: impl FnOnce(oneshot::Sender<T>) -> Order,
+    ) -> Result<T, ControlError> {
+        let known = Arc::clone(entry);
+        self.house.ask(entry.address.shard(), |reply| Control::Model(known, order(reply))).await
+    }
+}
+
+/// Notes in a receipt what became of a piece.
+fn note(receipt: &mut BatchReceipt, from: usize, events: usize, taken: usize, put: Result<u64, IngestError>) {
+    match put {
+        Ok(first) => {
+            if receipt.accepted == 0 && taken > 0 {
+                receipt.first_offset = first;
+            }
+            receipt.accepted += taken as u64;
+        }
+        Err(error) => {
+            let known: Vec<usize> = receipt.rejected.iter().map(|r| r.index).filter(|i| *i >= from).collect();
+            let rest = (from..from + events).filter(|index| !known.contains(index));
+            receipt.rejected.extend(rest.map(|index| Rejected { index, error: error.clone() }));
+            receipt.rejected.sort_by_key(|rejected| rejected.index);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Lifecycles of model monitors: mailboxes, supervision, timers, back-pressure, shutdown, on actix.
+//!
+//! Knows actix; knows no HTTP, no database and no file, and decides nothing about statistics: a handler
+//! asks the core, records, forwards. The map:
+//!
+//! - the way in: [`Monitoring::builder`] starts, [`MonitoringHandle`] publishes, asks, steers, subscribes;
+//!   [`ModelHandle`] and [`SeriesHandle`] skip look-ups;
+//! - at the edge: `board` (offsets, credits, control lanes), `directory` (names, interned once), `routed`
+//!   (what travels);
+//! - on an arbiter: [`ModelSupervisor`] (`shard`) takes batches; `shard_state` calls its models directly
+//!   (their hot part lies in `slab`),
+//!   `awakening` starts them, `recovery` mends what panicked, `steering` does what is asked, `timers` knows what is due;
+//!   [`ModelActor`] (`model`) is one model's address;
+//! - what comes out: `outlet` to subscribers (`pump`), [`AlertDispatcher`] (`alert`), the retrain scheduler
+//!   (`retrain`, behind the feature `automated_retraining`), dead letters;
+//! - restart on panic: `supervise` (actors), `restart` (intensity, backoff), `hook` (a panic hook that a
+//!   storm cannot turn into a denial of service), `census` (who lives).
+//!
+//! # Examples
+//!
+//! ```
+//! use visu_tility_actors::{Monitoring, block_on};
+//! use visu_tility_core::{MetricEvent, MetricKind};
+//!
+//! let monitoring = Monitoring::builder().start()?;
+//! let event = MetricEvent::new("fraud", MetricKind::DriftScore, 0.4)?;
+//! block_on(async {
+//!     monitoring.publish(event).await?;
+//!     monitoring.flush().await?;
+//!     assert_eq!(monitoring.status().await?.events, 1);
+//!     Ok::<(), Box<dyn std::error::Error>>(())
+//! })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod alert;
+mod awakening;
+mod blocking;
+mod board;
+mod builder;
+mod caught;
+mod cell;
+mod census;
+mod clock;
+mod control;
+mod dead_letter;
+mod directory;
+mod handle;
+mod hook;
+mod house;
+mod lifecycle;
+mod model;
+mod model_handle;
+mod outlet;
+mod pump;
+mod recovery;
+mod restart;
+#[cfg(feature = "automated_retraining")]
+mod retrain;
+mod routed;
+mod shard;
+mod shard_state;
+mod shutdown;
+mod slab;
+mod snapshot;
+mod status;
+mod steering;
+mod supervise;
+mod timers;
+
+pub use alert::{
+    AlertDispatcher, AlertSink, BoxFuture, DispatcherStatus, InspectDispatcher, LogSink, SinkFailure,
+};
+pub use blocking::block_on;
+pub use board::ShardPulse;
+pub use builder::{Monitoring, MonitoringBuilder, StartError};
+pub use cell::ModelPhase;
+pub use census::Census;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use control::ControlError;
+pub use dead_letter::{DeadLetter, DeadReason};
+pub use handle::MonitoringHandle;
+pub use hook::{install_panic_hook, panics_suppressed};
+pub use lifecycle::{Decision, Lifecycle};
+pub use model::{
+    FollowModel, InspectModel, ModelActor, PassivateModel, PauseModel, ResetModel, ResumeModel, RetireModel,
+};
+pub use model_handle::{ModelHandle, PublishError, SeriesHandle};
+pub use restart::RestartPolicy;
+#[cfg(feature = "automated_retraining")]
+pub use retrain::{
+    InspectScheduler, PanicForTest, RetrainExecutor, RetrainFailure, RetrainOrder, RetrainOutcome,
+    RetrainPolicy, RetrainScheduler, SchedulerStatus, Submission,
+};
+pub use routed::{BatchReceipt, EventBatch, Rejected, Routed};
+pub use shard::{InspectShard, ModelSupervisor};
+pub use snapshot::{MemorySnapshots, SnapshotKeeper};
+pub use status::{DrainReport, FleetStatus, ModelStatus, ShardStatus};
+pub use supervise::{
+    LifecycleSink, RestartCause, Restartable, Supervision, SupervisionEvent, supervise, supervise_in,
+};

@@ -1,0 +1,171 @@
+//! Handles of one model and of one series of it: names are looked up once, not per event.
+
+use std::sync::Arc;
+
+use actix::{Addr, Recipient};
+use thiserror::Error;
+use visu_tility_core::{
+    Accepted, EventError, IngestError, MetricEvent, MetricKind, ModelId, SeriesKey, Timestamp, Version,
+};
+
+use crate::control::{ControlError, Order};
+use crate::directory::ModelEntry;
+use crate::handle::MonitoringHandle;
+use crate::lifecycle::Decision;
+use crate::model::ModelActor;
+use crate::routed::Routed;
+use crate::status::ModelStatus;
+
+/// An event was not published.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// It cannot be an event.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// It was not taken.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+}
+
+/// One model of a running monitoring.
+#[derive(Clone)]
+pub struct ModelHandle {
+    monitoring: MonitoringHandle,
+    entry: Arc<ModelEntry>,
+}
+
+impl ModelHandle {
+    pub(crate) fn new(monitoring: MonitoringHandle, entry: Arc<ModelEntry>) -> Self {
+        Self { monitoring, entry }
+    }
+
+    /// The model.
+    pub fn id(&self) -> &ModelId {
+        &self.entry.id
+    }
+
+    /// Publishes a value of the unnamed version, measured now, waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the value is not in the kind's range, or like [`MonitoringHandle::publish`].
+    pub async fn publish(&self, kind: MetricKind, value: f64) -> Result<Accepted, PublishError> {
+        let event =
+            MetricEvent::from_parts(self.entry.id.clone(), Version::unversioned(), kind, None, Some(value))?;
+        self.publish_event(&event).await
+    }
+
+    /// Publishes an event of this model, waiting for room; the event's own name is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`IngestError::Retired`] when the model was retired since, or like
+    /// [`MonitoringHandle::publish`].
+    pub async fn publish_event(&self, event: &MetricEvent) -> Result<Accepted, PublishError> {
+        if self.entry.is_retired() {
+            return Err(IngestError::Retired.into());
+        }
+        let board = &self.monitoring.house.board;
+        let at = board.stamp(event.ts(), board.limit())?;
+        let key = self.learn(event.version(), event.kind())?;
+        let routed = routed(&self.entry, key, at, event.raw_value());
+        let first_offset = self.monitoring.house.put_one(routed).await?;
+        Ok(Accepted { events: 1, first_offset })
+    }
+
+    /// A handle of one version and kind of it.
+    ///
+    /// When another version and kind of the model has the same 64-bit key, the handle makes no events:
+    /// [`SeriesHandle::reading`] says so.
+    pub fn series(&self, version: &Version, kind: &MetricKind) -> SeriesHandle {
+        let key = self.learn(version, kind).ok();
+        SeriesHandle { entry: Arc::clone(&self.entry), version: version.clone(), kind: kind.clone(), key }
+    }
+
+    fn learn(&self, version: &Version, kind: &MetricKind) -> Result<SeriesKey, IngestError> {
+        self.entry.learn(version, kind, self.monitoring.house.board.directory.series_max())
+    }
+
+    /// The model as it is now.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::Busy`] or [`ControlError::Closed`].
+    pub async fn status(&self) -> Result<ModelStatus, ControlError> {
+        self.monitoring.order_of(&self.entry, Order::Inspect).await
+    }
+
+    /// The address of its actor; see [`MonitoringHandle::model_addr`].
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
+    pub async fn addr(&self) -> Result<Addr<ModelActor>, ControlError> {
+        self.monitoring.order_of(&self.entry, Order::Address).await?
+    }
+
+    /// Has an actor sent this model's decisions until it is retired; bounds as for
+    /// [`MonitoringHandle::subscribe_actions`].
+    pub fn follow(&self, recipient: Recipient<Decision>) {
+        let house = &self.monitoring.house;
+        house.outlet.decisions.add(recipient, Some(self.entry.id.clone()), &house.arbiter, &house.census);
+    }
+}
+
+/// One version and kind of a model: makes events that need no look-up.
+#[derive(Clone)]
+pub struct SeriesHandle {
+    entry: Arc<ModelEntry>,
+    version: Version,
+    kind: MetricKind,
+    /// `None` when another series has its key.
+    key: Option<SeriesKey>,
+}
+
+impl SeriesHandle {
+    /// An event with this value, for [`MonitoringHandle::publish_routed`].
+    ///
+    /// # Errors
+    ///
+    /// Fails when the value is not finite or not in the kind's range.
+    pub fn reading(&self, at: Timestamp, value: f64) -> Result<Routed, EventError> {
+        if self.kind.range().contains(value)
+            && at.in_bounds()
+            && let Some(key) = self.key
+        {
+            return Ok(routed(&self.entry, key, at, value));
+        }
+        // The slow way says what is wrong.
+        let (id, version, kind) = (self.entry.id.clone(), self.version.clone(), self.kind.clone());
+        MetricEvent::from_parts(id, version, kind, Some(at), Some(value))?;
+        Err(EventError::new("kind", self.kind.to_string(), "one whose key no other version and kind has"))
+    }
+
+    /// An event that says a value was due but is not there. Where [`SeriesHandle::reading`] fails for the
+    /// series' key, it goes to the dead letters.
+    pub fn missing(&self, at: Timestamp) -> Routed {
+        let Some(key) = self.key else {
+            // Of a generation that is no more.
+            let key = SeriesKey::of(&self.version, &self.kind);
+            let none = self.entry.generation.wrapping_sub(1);
+            return Routed { generation: none, ..routed(&self.entry, key, at, f64::NAN) };
+        };
+        routed(&self.entry, key, at, f64::NAN)
+    }
+
+    /// The kind.
+    pub const fn kind(&self) -> &MetricKind {
+        &self.kind
+    }
+
+    /// The version.
+    pub const fn version(&self) -> &Version {
+        &self.version
+    }
+}
+
+fn routed(entry: &ModelEntry, key: SeriesKey, at: Timestamp, value: f64) -> Routed {
+    let ModelEntry { address, generation, .. } = *entry;
+    Routed { address, generation, key, at, value, offset: 0 }
+}

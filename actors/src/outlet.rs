@@ -1,0 +1,124 @@
+//! Where a shard's decisions go: subscribers, the alert dispatcher, the retrain scheduler, dead letters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+use visu_tility_core::{ActionRecord, ObserverAction};
+
+use crate::alert::DispatchDesk;
+use crate::dead_letter::DeadLetters;
+use crate::hook::guard;
+use crate::lifecycle::{Decision, Lifecycle};
+use crate::pump::Subscribers;
+#[cfg(feature = "automated_retraining")]
+use crate::retrain::RetrainDesk;
+
+type ActionFn = Arc<dyn Fn(&ActionRecord) + Send + Sync>;
+type LifecycleFn = Arc<dyn Fn(&Lifecycle) + Send + Sync>;
+
+/// What all shards hand their results to. Dropped when the last shard and the last handle are gone; what
+/// hangs on it then stops by itself.
+pub(crate) struct Outlet {
+    pub(crate) decisions: Subscribers<Decision>,
+    pub(crate) lifecycles: Subscribers<Lifecycle>,
+    action_fns: RwLock<Vec<ActionFn>>,
+    lifecycle_fns: RwLock<Vec<LifecycleFn>>,
+    pub(crate) dead: DeadLetters,
+    pub(crate) alerts: DispatchDesk,
+    #[cfg(feature = "automated_retraining")]
+    pub(crate) retrains: RetrainDesk,
+    actions: AtomicU64,
+    subscriber_panics: AtomicU64,
+}
+
+impl Outlet {
+    pub(crate) fn new(
+        dead_letters_max: usize,
+        alerts: DispatchDesk,
+        #[cfg(feature = "automated_retraining")] retrains: RetrainDesk,
+    ) -> Self {
+        Self {
+            decisions: Subscribers::default(),
+            lifecycles: Subscribers::default(),
+            action_fns: RwLock::default(),
+            lifecycle_fns: RwLock::default(),
+            dead: DeadLetters::new(dead_letters_max),
+            alerts,
+            #[cfg(feature = "automated_retraining")]
+            retrains,
+            actions: AtomicU64::new(0),
+            subscriber_panics: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn on_action(&self, tell: ActionFn) {
+        self.action_fns.write().push(tell);
+    }
+
+    pub(crate) fn on_lifecycle(&self, tell: LifecycleFn) {
+        self.lifecycle_fns.write().push(tell);
+    }
+
+    /// Hands on what observers decided, in order.
+    pub(crate) fn deliver(&self, records: &mut Vec<ActionRecord>) {
+        self.actions.fetch_add(records.len() as u64, Ordering::Relaxed);
+        for record in records.drain(..) {
+            for tell in self.action_fns.read().iter() {
+                self.count_panic(&guard(|| tell(&record)));
+            }
+            let record = Arc::new(record);
+            if !self.decisions.is_empty() {
+                self.decisions.tell(&record.id.model_id, &Decision(Arc::clone(&record)));
+            }
+            match &record.action {
+                ObserverAction::Alert(_) => self.alerts.submit(&record),
+                #[cfg(feature = "automated_retraining")]
+                ObserverAction::Retrain(request) => self.retrains.submit(&record, request),
+                _ => {}
+            }
+        }
+    }
+
+    /// Says what happened to a model.
+    pub(crate) fn tell(&self, lifecycle: &Lifecycle) {
+        for tell in self.lifecycle_fns.read().iter() {
+            self.count_panic(&guard(|| tell(lifecycle)));
+        }
+        self.lifecycles.tell(lifecycle.model_id(), lifecycle);
+    }
+
+    /// Waits until all that was handed over has been handled.
+    pub(crate) async fn settle(&self) {
+        self.decisions.settle().await;
+        self.lifecycles.settle().await;
+        self.alerts.settle().await;
+        #[cfg(feature = "automated_retraining")]
+        self.retrains.settle().await;
+    }
+
+    /// Lets all that hangs on it stop, once what was handed over has been handled.
+    pub(crate) fn close(&self) {
+        self.decisions.clear();
+        self.lifecycles.clear();
+        self.alerts.close();
+        #[cfg(feature = "automated_retraining")]
+        self.retrains.close();
+    }
+
+    /// Decisions handed on.
+    pub(crate) fn actions(&self) -> u64 {
+        self.actions.load(Ordering::Relaxed)
+    }
+
+    /// Panics of subscribers that are functions.
+    pub(crate) fn subscriber_panics(&self) -> u64 {
+        self.subscriber_panics.load(Ordering::Relaxed)
+    }
+
+    fn count_panic(&self, told: &Result<(), String>) {
+        if told.is_err() {
+            self.subscriber_panics.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

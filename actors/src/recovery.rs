@@ -1,0 +1,222 @@
+//! What a shard does after a panic of one model's observer, and with the events it cannot show.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use visu_tility_core::{ActionRecord, IngestError, ModelMonitor, MonitorPlan};
+
+use crate::cell::{ModelCell, ModelPhase};
+use crate::dead_letter::{DeadLetter, DeadReason};
+use crate::hook::guard;
+use crate::lifecycle::Lifecycle;
+use crate::restart::{Verdict, seed_of};
+use crate::routed::Routed;
+use crate::shard_state::{Shard, bump};
+
+/// Events held for all waiting models of a shard together.
+const HELD_ALL_MAX: usize = 65_536;
+
+/// Who panicked, if it is known, and what was said.
+type Loss = (Option<Arc<str>>, String);
+
+impl Shard {
+    /// Mends a model after a panic, buries the event, and decides when the model goes on.
+    ///
+    /// `event` is `None` when not an event but time led to it.
+    pub(crate) fn casualties(
+        self: &Rc<Self>,
+        cell: &Rc<ModelCell>,
+        event: Option<(&Routed, u64)>,
+        reason: String,
+        out: &mut Vec<ActionRecord>,
+    ) -> IngestError {
+        let losses = self.mend(cell, reason, out);
+        let mut poisoned = IngestError::Quarantined;
+        for (observer, reason) in &losses {
+            bump(&self.tally.panics);
+            poisoned = IngestError::Poisoned {
+                observer: observer.as_deref().unwrap_or("unknown").to_owned(),
+                reason: reason.clone(),
+            };
+            self.bury(cell, event, observer.clone(), DeadReason::Panicked { reason: reason.clone() });
+        }
+        self.judge(cell, losses);
+        self.arm(cell);
+        poisoned
+    }
+
+    /// Puts the observers that panicked back, and lets the others see the event.
+    fn mend(&self, cell: &ModelCell, first: String, out: &mut Vec<ActionRecord>) -> Vec<Loss> {
+        let mut losses: Vec<Loss> = Vec::new();
+        let mut reason = first;
+        // Each observer may panic on the event, on being put back, and once more on starting afresh.
+        for _ in 0..3 * MonitorPlan::OBSERVERS_MAX {
+            match guard(|| cell.with_monitor(|monitor| monitor.and_then(ModelMonitor::recover))) {
+                Ok(Some(casualty)) => {
+                    losses.push((Some(casualty.observer), std::mem::take(&mut reason)));
+                    let resumed = guard(|| {
+                        cell.with_monitor(|monitor| {
+                            if let Some(monitor) = monitor {
+                                monitor.resume(out);
+                            }
+                        });
+                    });
+                    match resumed {
+                        Ok(()) => return losses,
+                        Err(next) => reason = next,
+                    }
+                }
+                Ok(None) => break,
+                Err(_) => {}
+            }
+        }
+        // The monitor itself may be torn: back to the last snapshot, or to the start.
+        losses.push((None, reason));
+        let id = &cell.entry.id;
+        let snapshot = guard(|| self.keeper.recall(id)).unwrap_or(None);
+        cell.set_monitor(self.build(id, snapshot.as_deref()));
+        losses
+    }
+
+    /// Decides between a restart at once, one after a wait, and quarantine.
+    fn judge(&self, cell: &Rc<ModelCell>, losses: Vec<Loss>) {
+        let model_id = cell.entry.id.clone();
+        let (observer, reason) = losses.into_iter().next_back().unwrap_or((None, String::new()));
+        let now = self.now();
+        let verdict = cell.in_trouble(|trouble| {
+            trouble.last_reason = Some(reason.clone());
+            trouble.history.panicked(now, &self.settings.policy, seed_of(model_id.as_str()))
+        });
+        let lost = !cell.has_monitor();
+        match verdict {
+            Verdict::Restart(wait) if !lost => {
+                if !wait.is_zero() {
+                    let due = now.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
+                    self.enter(cell, ModelPhase::Waiting);
+                    cell.in_trouble(|trouble| trouble.due = due);
+                    self.timers.borrow_mut().hold(due, cell.entry.address.place() as u32);
+                }
+                let backoff_us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+                self.outlet.tell(&Lifecycle::Restarted { model_id, observer, reason, backoff_us });
+            }
+            _ => {
+                tracing::error!(model = %model_id, reason, "model is quarantined until it is reset");
+                self.enter(cell, ModelPhase::Quarantined);
+                self.outlet.tell(&Lifecycle::Quarantined { model_id, reason });
+            }
+        }
+    }
+
+    /// What restarts are timed by: event time in event-time mode, else a stopwatch.
+    pub(crate) fn now(&self) -> i64 {
+        if self.board.event_time { self.timers.borrow().newest } else { self.watch.micros() }
+    }
+
+    /// Changes a model's phase and the shard's counts of phases.
+    pub(crate) fn enter(&self, cell: &ModelCell, phase: ModelPhase) {
+        let count = |phase| match phase {
+            ModelPhase::Waiting => Some(&self.tally.waiting),
+            ModelPhase::Quarantined => Some(&self.tally.quarantined),
+            _ => None,
+        };
+        if let Some(before) = count(cell.enter(phase)) {
+            before.set(before.get().saturating_sub(1));
+        }
+        if let Some(after) = count(phase) {
+            after.set(after.get() + 1);
+        }
+    }
+
+    /// Keeps an event for the time after the wait.
+    pub(crate) fn hold(&self, cell: &ModelCell, routed: &Routed, offset: u64) -> Result<(), IngestError> {
+        let held = cell.in_trouble(|trouble| {
+            let room = trouble.held.len() < self.settings.held_max && self.tally.held.get() < HELD_ALL_MAX;
+            if room {
+                trouble.held.push_back(Routed { offset, ..*routed });
+            }
+            room
+        });
+        if held {
+            self.tally.held.set(self.tally.held.get() + 1);
+            return Ok(());
+        }
+        self.bury(cell, Some((routed, offset)), None, DeadReason::HeldFull);
+        Err(IngestError::Limit { limit: "held_max".into(), max: self.settings.held_max as u64 })
+    }
+
+    /// Ends a model's wait: it sees what was held for it, in order. Another panic holds the rest again.
+    pub(crate) fn end_wait(self: &Rc<Self>, place: u32, out: &mut Vec<ActionRecord>) {
+        let Some(cell) = self.cell(place as usize) else { return };
+        if cell.phase() != ModelPhase::Waiting {
+            return;
+        }
+        self.enter(&cell, ModelPhase::Running);
+        self.show_held(&cell, out);
+    }
+
+    /// Shows a model what was held for it.
+    pub(crate) fn show_held(self: &Rc<Self>, cell: &Rc<ModelCell>, out: &mut Vec<ActionRecord>) {
+        let held = cell.in_trouble(|trouble| std::mem::take(&mut trouble.held));
+        self.tally.held.set(self.tally.held.get().saturating_sub(held.len()));
+        for routed in held {
+            // They were counted when they came.
+            self.tally.events.set(self.tally.events.get().saturating_sub(1));
+            let _ = self.deliver_one(&routed, routed.offset, out);
+        }
+    }
+
+    /// Ends the waits that are over by the shard's stopwatch, or, when `all`, every wait.
+    pub(crate) fn end_waits(self: &Rc<Self>, all: bool) {
+        let now = if all { i64::MAX } else { self.now() };
+        self.deciding(|out| {
+            loop {
+                let place = self.timers.borrow_mut().next_wait(now);
+                let Some(place) = place else { break };
+                self.end_wait(place, out);
+            }
+        });
+    }
+
+    /// Keeps a dead letter.
+    pub(crate) fn bury(
+        &self,
+        cell: &ModelCell,
+        event: Option<(&Routed, u64)>,
+        observer: Option<Arc<str>>,
+        reason: DeadReason,
+    ) {
+        cell.in_trouble(|trouble| trouble.dead += 1);
+        let names = event.and_then(|(routed, _)| cell.entry.names(routed.key));
+        let (version, kind) = names.unzip();
+        let newest = visu_tility_core::Timestamp::from_micros(self.timers.borrow().newest);
+        self.outlet.dead.push(DeadLetter {
+            model_id: cell.entry.id.clone(),
+            version,
+            kind,
+            at: event.map_or(newest, |(routed, _)| routed.at),
+            value: event.and_then(|(routed, _)| routed.value()),
+            offset: event.map(|(_, offset)| offset),
+            observer,
+            reason,
+        });
+    }
+
+    /// Buries an event whose model is gone.
+    pub(crate) fn refuse(&self, routed: &Routed, offset: u64) -> IngestError {
+        let tenant = self.board.directory.at(routed.address);
+        let name = tenant.filter(|entry| entry.generation == routed.generation).map(|entry| entry.id.clone());
+        if let Some(model_id) = name.or_else(|| visu_tility_core::ModelId::new("-").ok()) {
+            self.outlet.dead.push(DeadLetter {
+                model_id,
+                version: None,
+                kind: None,
+                at: routed.at,
+                value: routed.value(),
+                offset: Some(offset),
+                observer: None,
+                reason: DeadReason::Retired,
+            });
+        }
+        IngestError::Retired
+    }
+}

@@ -1,0 +1,315 @@
+//! The supervisor of one arbiter's models: takes batches, keeps timers, carries out control requests.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::fut::WrapFuture;
+use actix::{
+    Actor, ActorContext, AsyncContext, Context, Handler, Message, MessageResult, Response, SpawnHandle,
+    Supervised,
+};
+use tokio::sync::oneshot;
+use visu_tility_core::{Accepted, IngestError, MetricEvent};
+
+use crate::board::Turn;
+use crate::control::Control;
+use crate::dead_letter::DeadReason;
+use crate::model::take_in;
+use crate::routed::{Batch, BatchReceipt, EventBatch, Rejected};
+use crate::shard_state::Shard;
+use crate::status::ShardStatus;
+use crate::supervise::{RestartCause, Restartable};
+
+/// Messages of one event after which other actors of the arbiter get their turn.
+const SINGLES_PER_TURN: u32 = 64;
+
+/// The supervisor of the models of one arbiter.
+///
+/// Takes single events and [`EventBatch`]es from embedders; an event of another shard's model is
+/// forwarded.
+///
+/// | an event by | bound | loss |
+/// |---|---|---|
+/// | `send().await` | the caller waits for the answer | none while the monitoring lives; dropping the future before the event was handled takes it back |
+/// | `try_send` | 16 messages and one per clone of the address; `Full` above | none once it is taken |
+/// | `do_send` | **none in the mailbox**: use [`MonitoringHandle::publish_batch`](crate::MonitoringHandle::publish_batch) where memory matters | what finds all credits out is refused and counted in `refused_full` |
+pub struct ModelSupervisor {
+    shard: Rc<Shard>,
+    current: Option<Current>,
+    alarm: Option<(i64, SpawnHandle)>,
+    singles: u32,
+    panics: u64,
+    /// Those who wait until all that came before them is handled.
+    settling: Vec<oneshot::Sender<()>>,
+}
+
+/// The batch that is being handled, kept so that a panic of the shard itself does not lose its rest.
+struct Current {
+    batch: Batch,
+    cursor: Cell<usize>,
+}
+
+impl ModelSupervisor {
+    pub(crate) fn new(shard: Rc<Shard>) -> Self {
+        Self { shard, current: None, alarm: None, singles: 0, panics: 0, settling: Vec::new() }
+    }
+
+    /// Handles the rest of the present batch.
+    fn work(&mut self, ctx: &mut Context<Self>) {
+        if let Some(current) = &self.current {
+            self.shard.deliver(&current.batch, &current.cursor);
+        }
+        self.finish_batch();
+        self.after(ctx);
+    }
+
+    fn finish_batch(&mut self) {
+        // The credits come home here, when the batch is dropped.
+        if self.current.take().is_some() {
+            self.shard.dock.handled();
+        }
+    }
+
+    /// What is done after anything was handled: waits are set, flushes answered.
+    fn after(&mut self, ctx: &mut Context<Self>) {
+        if self.shard.board.event_time && !self.settling.is_empty() {
+            self.shard.end_waits(true);
+        }
+        self.set_alarm(ctx);
+        if self.shard.timers.borrow().first_wait().is_none() {
+            for settled in self.settling.drain(..) {
+                let _ = settled.send(());
+            }
+        }
+    }
+
+    /// Sets the timer for the first model that waits for its restart.
+    fn set_alarm(&mut self, ctx: &mut Context<Self>) {
+        if self.shard.board.event_time {
+            return;
+        }
+        let first = self.shard.timers.borrow().first_wait();
+        let Some(first) = first else { return };
+        if let Some((at, handle)) = self.alarm {
+            if at <= first {
+                return;
+            }
+            ctx.cancel_future(handle);
+        }
+        let wait = u64::try_from(first - self.shard.now()).unwrap_or(0);
+        let handle = ctx.run_later(Duration::from_micros(wait), |actor, ctx| {
+            actor.alarm = None;
+            actor.shard.end_waits(false);
+            actor.after(ctx);
+        });
+        self.alarm = Some((first, handle));
+    }
+
+    /// Carries out what waits in the control lane.
+    fn obey(&mut self, ctx: &mut Context<Self>) {
+        while let Some(control) = self.shard.dock.next_control() {
+            let stop = matches!(control, Control::Stop(_));
+            if stop {
+                self.halt(ctx);
+            }
+            self.shard.obey(control, self.panics);
+        }
+        self.after(ctx);
+    }
+
+    fn halt(&mut self, ctx: &mut Context<Self>) {
+        self.shard.clear();
+        ctx.stop();
+    }
+
+    /// Gives the arbiter's other actors their turn before the next message.
+    fn give_way(&mut self, ctx: &mut Context<Self>) {
+        self.singles = 0;
+        ctx.wait(tokio::task::yield_now().into_actor(self));
+    }
+}
+
+impl Actor for ModelSupervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.alarm = None;
+        if !self.shard.board.event_time {
+            ctx.run_interval(self.shard.settings.tick_every, |actor, ctx| {
+                actor.shard.tick_due(actor.shard.board.clock.now());
+                actor.after(ctx);
+            });
+        }
+        if let Some(span) = self.shard.settings.idle_after {
+            ctx.run_interval(span.max(Duration::from_secs(1)), |actor, _| actor.shard.sleep_idle());
+        }
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        self.shard.clear();
+    }
+}
+
+impl Supervised for ModelSupervisor {}
+
+impl Restartable for ModelSupervisor {
+    fn restarted(&mut self, cause: &RestartCause, ctx: &mut Context<Self>) {
+        self.panics = cause.panics;
+        if let Some(current) = &self.current {
+            let at = current.cursor.get();
+            if let Some(routed) = current.batch.load.as_slice().get(at)
+                && let Some(cell) = self.shard.cell(routed.address.place())
+            {
+                let event = Some((routed, current.batch.offset_of(at, routed)));
+                self.shard.bury(&cell, event, None, DeadReason::Panicked { reason: cause.reason.clone() });
+            }
+            current.cursor.set(at + 1);
+        }
+        self.work(ctx);
+    }
+
+    fn quarantined(&mut self, cause: &RestartCause, ctx: &mut Context<Self>) {
+        self.restarted(cause, ctx);
+    }
+}
+
+impl Handler<Batch> for ModelSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, mut batch: Batch, ctx: &mut Context<Self>) {
+        self.obey(ctx);
+        if let Some(reply) = batch.reply.take() {
+            if let Some(routed) = batch.load.as_slice().first() {
+                let offset = batch.base;
+                let done = self.shard.deciding(|out| self.shard.deliver_one(routed, offset, out));
+                let _ = reply.send(done);
+            }
+            self.shard.dock.handled();
+            self.after(ctx);
+            self.singles += 1;
+            if self.singles >= SINGLES_PER_TURN {
+                self.give_way(ctx);
+            }
+            return;
+        }
+        let single = batch.load.as_slice().len() == 1;
+        self.current = Some(Current { batch, cursor: Cell::new(0) });
+        self.work(ctx);
+        self.singles += 1;
+        if !single || self.singles >= SINGLES_PER_TURN {
+            self.give_way(ctx);
+        }
+    }
+}
+
+/// Says that something waits in the control lane.
+pub(crate) struct Poke;
+
+impl Message for Poke {
+    type Result = ();
+}
+
+impl Handler<Poke> for ModelSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Poke, ctx: &mut Context<Self>) {
+        self.obey(ctx);
+    }
+}
+
+/// Asks to be told when all that was queued before it is handled.
+pub(crate) struct Settle(pub(crate) oneshot::Sender<()>);
+
+impl Message for Settle {
+    type Result = ();
+}
+
+impl Handler<Settle> for ModelSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, Settle(settled): Settle, ctx: &mut Context<Self>) {
+        self.settling.push(settled);
+        self.after(ctx);
+    }
+}
+
+/// Says that the last handle is gone: stop, after what was queued before.
+pub(crate) struct LastHandleGone;
+
+impl Message for LastHandleGone {
+    type Result = ();
+}
+
+impl Handler<LastHandleGone> for ModelSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: LastHandleGone, ctx: &mut Context<Self>) {
+        self.shard.end_waits(true);
+        self.halt(ctx);
+    }
+}
+
+impl Handler<MetricEvent> for ModelSupervisor {
+    type Result = Response<Result<Accepted, IngestError>>;
+
+    fn handle(&mut self, event: MetricEvent, ctx: &mut Context<Self>) -> Self::Result {
+        let answer = take_in(&self.shard, &event);
+        self.after(ctx);
+        self.singles += 1;
+        if self.singles >= SINGLES_PER_TURN {
+            self.give_way(ctx);
+        }
+        answer
+    }
+}
+
+impl Handler<EventBatch> for ModelSupervisor {
+    type Result = MessageResult<EventBatch>;
+
+    /// Takes each event as if it had come alone; the answer does not wait for those that were queued.
+    fn handle(&mut self, EventBatch(events): EventBatch, ctx: &mut Context<Self>) -> Self::Result {
+        let board = &self.shard.board;
+        let limit = board.limit();
+        let mut receipt = BatchReceipt::default();
+        self.shard.deciding(|out| {
+            for (index, event) in events.iter().enumerate() {
+                let turn = board
+                    .route(event, limit)
+                    .and_then(|routed| Ok((routed, board.take_turn(routed, None, Some(self.shard.index))?)));
+                if let Ok((routed, Turn::Now(offset))) = &turn {
+                    // Taken, whatever becomes of it: that is in the dead letters, as for queued ones.
+                    let _ = self.shard.deliver_one(routed, *offset, out);
+                }
+                match turn {
+                    Ok((_, Turn::Now(offset) | Turn::Queued(offset))) => {
+                        if receipt.accepted == 0 {
+                            receipt.first_offset = offset;
+                        }
+                        receipt.accepted += 1;
+                    }
+                    Err(error) => receipt.rejected.push(Rejected { index, error }),
+                }
+            }
+        });
+        self.after(ctx);
+        self.give_way(ctx);
+        MessageResult(receipt)
+    }
+}
+
+/// Asks a supervisor for its status.
+#[derive(Clone, Copy, Debug)]
+pub struct InspectShard;
+
+impl Message for InspectShard {
+    type Result = ShardStatus;
+}
+
+impl Handler<InspectShard> for ModelSupervisor {
+    type Result = MessageResult<InspectShard>;
+
+    fn handle(&mut self, _: InspectShard, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.shard.status(self.panics))
+    }
+}

@@ -1,0 +1,444 @@
+//! The models of one arbiter, and how events get to them: by direct call, in runs, under one guard.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use visu_tility_core::{ActionRecord, Admission, IngestError, ModelMonitor, MonitorPlan, Reading, Timestamp};
+
+use crate::board::{Board, Dock};
+use crate::cell::{ModelCell, ModelPhase};
+use crate::clock::Stopwatch;
+use crate::hook::guard;
+use crate::outlet::Outlet;
+use crate::restart::RestartPolicy;
+use crate::routed::{Address, Batch, Routed};
+use crate::shard::Poke;
+use crate::slab::{Head, Slab, live};
+use crate::snapshot::SnapshotKeeper;
+use crate::supervise::Supervision;
+use crate::timers::{Due, Tenant, Timers};
+
+/// Decisions gathered before they are handed on.
+const OUT_MAX: usize = 1_024;
+/// Events whose cells are touched ahead, so that their cache misses overlap.
+const AHEAD: usize = 16;
+/// Models up to which all of their hot parts are near enough not to be touched ahead.
+const NEAR: usize = 4_096;
+
+/// What shards are told when they are started.
+#[derive(Clone)]
+pub(crate) struct ShardSettings {
+    pub(crate) policy: RestartPolicy,
+    pub(crate) held_max: usize,
+    pub(crate) idle_after: Option<Duration>,
+    pub(crate) tick_every: Duration,
+}
+
+/// Counters of a shard.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) events: Cell<u64>,
+    pub(crate) late: Cell<u64>,
+    pub(crate) too_late: Cell<u64>,
+    pub(crate) repeated: Cell<u64>,
+    pub(crate) panics: Cell<u64>,
+    pub(crate) passivated: Cell<u64>,
+    pub(crate) woken: Cell<u64>,
+    pub(crate) awake: Cell<usize>,
+    pub(crate) waiting: Cell<usize>,
+    pub(crate) quarantined: Cell<usize>,
+    pub(crate) held: Cell<usize>,
+}
+
+pub(crate) fn bump(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
+
+/// One shard's models. Shared by its supervisor and the models' actors, all on one thread.
+pub(crate) struct Shard {
+    pub(crate) index: usize,
+    pub(crate) settings: ShardSettings,
+    pub(crate) board: Arc<Board>,
+    pub(crate) dock: Arc<Dock>,
+    pub(crate) outlet: Arc<Outlet>,
+    pub(crate) keeper: Arc<dyn SnapshotKeeper>,
+    pub(crate) plan: RefCell<Arc<MonitorPlan>>,
+    pub(crate) cells: RefCell<Vec<Option<Rc<ModelCell>>>>,
+    pub(crate) slab: Rc<Slab>,
+    pub(crate) timers: RefCell<Timers>,
+    pub(crate) tally: Tally,
+    pub(crate) watch: Stopwatch,
+    /// The stopwatch in seconds, read once per batch.
+    pub(crate) seconds: Cell<u32>,
+    pub(crate) supervision: Rc<Supervision>,
+    out: RefCell<Vec<ActionRecord>>,
+}
+
+/// Why a run of events was left.
+enum Left {
+    /// All are done.
+    Done,
+    /// The next one needs more than a call.
+    Special,
+    /// Before the next one something else is due.
+    Due,
+}
+
+/// What a shard is built from.
+pub(crate) struct ShardParts {
+    pub(crate) index: usize,
+    pub(crate) settings: ShardSettings,
+    pub(crate) board: Arc<Board>,
+    pub(crate) dock: Arc<Dock>,
+    pub(crate) outlet: Arc<Outlet>,
+    pub(crate) keeper: Arc<dyn SnapshotKeeper>,
+    pub(crate) plan: Arc<MonitorPlan>,
+    pub(crate) supervision: Supervision,
+}
+
+impl Shard {
+    /// Builds it on its own thread.
+    pub(crate) fn new(parts: ShardParts) -> Self {
+        let ShardParts { index, settings, board, dock, outlet, keeper, plan, supervision } = parts;
+        Self {
+            index,
+            dock,
+            timers: RefCell::new(Timers::new(board.event_time)),
+            settings,
+            board,
+            outlet,
+            keeper,
+            plan: RefCell::new(plan),
+            cells: RefCell::default(),
+            slab: Rc::default(),
+            tally: Tally::default(),
+            watch: Stopwatch::start(),
+            seconds: Cell::new(0),
+            supervision: Rc::new(Supervision { sink: None, ..supervision }),
+            out: RefCell::default(),
+        }
+    }
+
+    /// Handles a batch from `cursor` on. The cursor lives outside, so that neither a panic of an observer
+    /// nor one of the shard itself loses more than the event it stands at.
+    pub(crate) fn deliver(self: &Rc<Self>, batch: &Batch, cursor: &Cell<usize>) {
+        let events = batch.load.as_slice();
+        self.seconds.set((self.watch.micros() / 1_000_000) as u32);
+        let mut out = self.out.take();
+        while cursor.get() < events.len() {
+            let from = cursor.get();
+            let left = guard(|| self.run(batch, cursor, &mut out));
+            let done = (cursor.get() - from) as u64;
+            self.tally.events.set(self.tally.events.get() + done);
+            self.dock.pulse.advance(done);
+            let Some(routed) = events.get(cursor.get()) else { break };
+            let offset = batch.offset_of(cursor.get(), routed);
+            match left {
+                Ok(Left::Done) => {}
+                Ok(Left::Due) => self.run_due(routed.at.micros(), &mut out),
+                Ok(Left::Special) => {
+                    self.dock.pulse.advance(1);
+                    let _ = self.deliver_one(routed, offset, &mut out);
+                    cursor.set(cursor.get() + 1);
+                }
+                Err(reason) => {
+                    // What the run knew of the time went with it.
+                    let seen = events.get(from..=cursor.get()).unwrap_or_default();
+                    let newest = seen.iter().map(|routed| routed.at.micros()).max().unwrap_or(i64::MIN);
+                    let mut timers = self.timers.borrow_mut();
+                    timers.newest = timers.newest.max(newest);
+                    drop(timers);
+                    if let Some(cell) = self.cell(routed.address.place()) {
+                        let _ = self.casualties(&cell, Some((routed, offset)), reason, &mut out);
+                    }
+                    bump(&self.tally.events);
+                    self.dock.pulse.advance(1);
+                    cursor.set(cursor.get() + 1);
+                }
+            }
+            if out.len() >= OUT_MAX {
+                self.hand_on(&mut out);
+            }
+        }
+        self.hand_on(&mut out);
+        self.out.replace(out);
+    }
+
+    /// The hot path: direct calls into running models until something else is to be done.
+    fn run(&self, batch: &Batch, cursor: &Cell<usize>, out: &mut Vec<ActionRecord>) -> Left {
+        let heads = self.slab.heads.borrow();
+        let mut monitors = self.slab.monitors.borrow_mut();
+        let mut timers = self.timers.borrow_mut();
+        let (seconds, far) = (self.seconds.get(), monitors.len() > NEAR);
+        // In a register: through memory each event would wait for the one before.
+        let mut newest = timers.newest;
+        let left = 'run: loop {
+            let from = cursor.get();
+            let rest = batch.load.as_slice().get(from..).unwrap_or_default();
+            if rest.is_empty() {
+                break Left::Done;
+            }
+            let chunk = rest.get(..AHEAD).unwrap_or(rest);
+            if far {
+                touch(&heads, &monitors, chunk);
+            }
+            for (at_cursor, routed) in (from..).zip(chunk) {
+                // Written before the model is called, so that it stands at the event that panicked.
+                cursor.set(at_cursor);
+                let place = routed.address.place();
+                let (Some(head), Some(Some(monitor))) = (heads.get(place), monitors.get_mut(place)) else {
+                    break 'run Left::Special;
+                };
+                if head.live.get() != live(routed.generation) {
+                    break 'run Left::Special;
+                }
+                let at = routed.at.micros();
+                if at > newest {
+                    if at >= timers.next_due {
+                        break 'run Left::Due;
+                    }
+                    newest = at;
+                }
+                self.dock.pulse.at(place as u32);
+                let offset = batch.offset_of(at_cursor, routed);
+                let reading = Reading { at: routed.at, value: routed.value, offset };
+                match monitor.observe_reading(routed.key, &reading, out) {
+                    Admission::Taken => {}
+                    Admission::UnknownSeries => break 'run Left::Special,
+                    other => self.tally_admission(other),
+                }
+                head.touched.set(seconds);
+                if let Some(due) = monitor.next_deadline()
+                    && due.micros() < head.armed.get()
+                {
+                    timers.arm(head.armed.replace(due.micros()), due, (place as u32, routed.generation));
+                }
+            }
+            cursor.set(from + chunk.len());
+        };
+        timers.newest = newest;
+        left
+    }
+
+    fn tally_admission(&self, admission: Admission) {
+        match admission {
+            Admission::Late => bump(&self.tally.late),
+            Admission::TooLate => bump(&self.tally.too_late),
+            Admission::Repeated => bump(&self.tally.repeated),
+            Admission::Taken | Admission::UnknownSeries => {}
+        }
+    }
+
+    /// Handles one event whatever its model is in. The same in effect as a run of one.
+    pub(crate) fn deliver_one(
+        self: &Rc<Self>,
+        routed: &Routed,
+        offset: u64,
+        out: &mut Vec<ActionRecord>,
+    ) -> Result<(), IngestError> {
+        bump(&self.tally.events);
+        self.pass_time(routed.at, out);
+        let Some(cell) = self.cell_for(routed) else {
+            return Err(self.refuse(routed, offset));
+        };
+        match cell.phase() {
+            ModelPhase::Running | ModelPhase::Asleep => self.observe(&cell, routed, offset, out),
+            ModelPhase::Waiting => self.hold(&cell, routed, offset),
+            ModelPhase::Paused => {
+                cell.in_trouble(|trouble| trouble.unseen += 1);
+                Err(IngestError::Paused)
+            }
+            ModelPhase::Quarantined => {
+                self.bury(&cell, Some((routed, offset)), None, crate::DeadReason::Quarantined);
+                Err(IngestError::Quarantined)
+            }
+        }
+    }
+
+    /// Shows an event to a model's observers, admitting its version and kind if they are new.
+    fn observe(
+        self: &Rc<Self>,
+        cell: &Rc<ModelCell>,
+        routed: &Routed,
+        offset: u64,
+        out: &mut Vec<ActionRecord>,
+    ) -> Result<(), IngestError> {
+        if cell.phase() == ModelPhase::Asleep {
+            self.rouse(cell);
+        }
+        let reading = Reading { at: routed.at, value: routed.value, offset };
+        let seen = guard(|| {
+            cell.with_monitor(|monitor| {
+                let monitor = monitor.ok_or(IngestError::Quarantined)?;
+                let admission = match monitor.observe_reading(routed.key, &reading, out) {
+                    Admission::UnknownSeries => {
+                        let names = cell.entry.names(routed.key);
+                        let (version, kind) = names.ok_or(IngestError::Retired)?;
+                        monitor.admit(&version, &kind, out)?;
+                        monitor.observe_reading(routed.key, &reading, out)
+                    }
+                    known => known,
+                };
+                self.tally_admission(admission);
+                Ok::<(), IngestError>(())
+            })
+        });
+        cell.head(|head| head.touched.set(self.seconds.get()));
+        self.arm(cell);
+        match seen {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                let reason = crate::DeadReason::Refused { reason: error.to_string() };
+                self.bury(cell, Some((routed, offset)), None, reason);
+                Err(error)
+            }
+            Err(reason) => Err(self.casualties(cell, Some((routed, offset)), reason, out)),
+        }
+    }
+
+    /// Takes note of an event's time; what is due before it is done first.
+    fn pass_time(self: &Rc<Self>, at: Timestamp, out: &mut Vec<ActionRecord>) {
+        if self.timers.borrow().newest < at.micros() {
+            self.run_due(at.micros(), out);
+            self.timers.borrow_mut().newest = at.micros();
+        }
+    }
+
+    /// Sets the shard's timer for a model, if the model is due before the one that is set.
+    pub(crate) fn arm(&self, cell: &ModelCell) {
+        let due = cell.with_monitor(|monitor| monitor.and_then(|monitor| monitor.next_deadline()));
+        if let Some(due) = due
+            && due.micros() < cell.head(|head| head.armed.get())
+        {
+            let tenant = (cell.entry.address.place() as u32, cell.generation);
+            let before = cell.head(|head| head.armed.replace(due.micros()));
+            self.timers.borrow_mut().arm(before, due, tenant);
+        }
+    }
+
+    /// In event-time mode: does what is due up to `now`, in order of time.
+    fn run_due(self: &Rc<Self>, now: i64, out: &mut Vec<ActionRecord>) {
+        if !self.board.event_time {
+            return;
+        }
+        loop {
+            let due = self.timers.borrow_mut().next(now);
+            match due {
+                Some(Due::Tick(due, tenant)) => self.tick(tenant, due, due, out),
+                Some(Due::Wait(place)) => self.end_wait(place, out),
+                None => return,
+            }
+        }
+    }
+
+    /// Outside event-time mode: tells monitors that wait for it that it is `now`.
+    pub(crate) fn tick_due(self: &Rc<Self>, now: Timestamp) {
+        let mut out = self.out.take();
+        loop {
+            let due = self.timers.borrow_mut().next_tick(now.micros());
+            let Some((due, tenant)) = due else { break };
+            self.tick(tenant, due, now.micros(), &mut out);
+        }
+        self.hand_on(&mut out);
+        self.out.replace(out);
+    }
+
+    /// Lets time pass in one model whose timer, set for `due`, went off.
+    ///
+    /// A model that sleeps is woken for it: silence, too, is something to be told of.
+    fn tick(self: &Rc<Self>, (place, generation): Tenant, due: i64, now: i64, out: &mut Vec<ActionRecord>) {
+        let awake = self.cell(place as usize);
+        let cell = match awake {
+            Some(cell) if cell.phase() != ModelPhase::Asleep => {
+                if cell.generation != generation || cell.head(|head| head.armed.get()) != due {
+                    return;
+                }
+                cell
+            }
+            _ => {
+                let address = Address::new(self.index as u8, place);
+                let entry = self.board.directory.at(address).filter(|entry| entry.generation == generation);
+                let Some(entry) = entry else { return };
+                entry.asleep_until.store(i64::MAX, Ordering::Relaxed);
+                self.wake(&entry)
+            }
+        };
+        cell.head(|head| head.armed.set(i64::MAX));
+        if cell.phase() == ModelPhase::Running {
+            let ticked = guard(|| {
+                cell.with_monitor(|monitor| {
+                    if let Some(monitor) = monitor {
+                        monitor.tick(Timestamp::from_micros(now), out);
+                    }
+                });
+            });
+            if let Err(reason) = ticked {
+                let _ = self.casualties(&cell, None, reason, out);
+            }
+        }
+        // A timer is never set for a time that has passed: it could go off for ever.
+        let next = cell.with_monitor(|monitor| monitor.and_then(|monitor| monitor.next_deadline()));
+        if let Some(next) = next
+            && next.micros() > now
+        {
+            self.arm(&cell);
+        }
+    }
+
+    /// Does what is done with decisions.
+    pub(crate) fn hand_on(&self, out: &mut Vec<ActionRecord>) {
+        if !out.is_empty() {
+            self.outlet.deliver(out);
+        }
+    }
+
+    /// Works with the decisions' buffer, and hands on what came of it.
+    pub(crate) fn deciding<T>(&self, work: impl FnOnce(&mut Vec<ActionRecord>) -> T) -> T {
+        self.seconds.set((self.watch.micros() / 1_000_000) as u32);
+        let mut out = self.out.take();
+        let done = work(&mut out);
+        self.hand_on(&mut out);
+        self.out.replace(out);
+        done
+    }
+
+    /// Has the supervisor set its timers, after something was handled without it.
+    pub(crate) fn remind(&self) {
+        if !self.board.event_time
+            && self.timers.borrow().first_wait().is_some()
+            && let Some(supervisor) = self.board.peer(self.index)
+        {
+            supervisor.do_send(Poke);
+        }
+    }
+
+    /// Who is awake at a place.
+    pub(crate) fn cell(&self, place: usize) -> Option<Rc<ModelCell>> {
+        self.cells.borrow().get(place)?.clone()
+    }
+
+    /// The model of an event, woken if need be; `None` when it was retired.
+    fn cell_for(self: &Rc<Self>, routed: &Routed) -> Option<Rc<ModelCell>> {
+        if let Some(cell) = self.cell(routed.address.place()) {
+            return (cell.generation == routed.generation).then_some(cell);
+        }
+        let entry = self.board.directory.at(routed.address)?;
+        (entry.generation == routed.generation && !entry.is_retired()).then(|| self.wake(&entry))
+    }
+}
+
+/// Reads the memory of the next events' models, so that the waits for it overlap.
+#[inline]
+fn touch(heads: &[Head], monitors: &[Option<ModelMonitor>], chunk: &[Routed]) {
+    let mut touched = 0;
+    for routed in chunk {
+        let place = routed.address.place();
+        if let (Some(head), Some(Some(monitor))) = (heads.get(place), monitors.get(place)) {
+            touched ^= monitor.touch() ^ u64::from(head.live.get());
+        }
+    }
+    std::hint::black_box(touched);
+}

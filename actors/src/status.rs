@@ -1,0 +1,121 @@
+//! What the actors show to who asks: plain data, serialisable.
+
+use serde::Serialize;
+use visu_tility_core::{ModelId, MonitorStatus};
+
+use crate::alert::DispatcherStatus;
+use crate::cell::ModelPhase;
+
+/// One model's actor.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelStatus {
+    /// The model.
+    pub model_id: ModelId,
+    /// Where it is in its life.
+    pub phase: ModelPhase,
+    /// The shard that it lives on.
+    pub shard: usize,
+    /// Panics of its observers since its actor was woken.
+    pub panics: u64,
+    /// What the last panic said.
+    pub last_reason: Option<String>,
+    /// Events that wait for its restart.
+    pub held: usize,
+    /// Events of it that went to the dead letters since its actor was woken.
+    pub dead_letters: u64,
+    /// Events that came while it was paused.
+    pub unseen: u64,
+    /// What its observers say; `None` while it is asleep.
+    pub monitor: Option<MonitorStatus>,
+}
+
+/// One shard.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ShardStatus {
+    /// Its number, from 0.
+    pub shard: usize,
+    /// Models that are awake.
+    pub awake: usize,
+    /// Models that wait for their restart.
+    pub waiting: usize,
+    /// Models in quarantine.
+    pub quarantined: usize,
+    /// Events handled: shown to observers, held, refused by the model's order rule, or dead.
+    pub events: u64,
+    /// Of those, older than the newest of their series.
+    pub late: u64,
+    /// Of those, refused as too late.
+    pub too_late: u64,
+    /// Of those, refused as repeats.
+    pub repeated: u64,
+    /// Events that wait for their model's restart.
+    pub held: usize,
+    /// Panics of observers.
+    pub panics: u64,
+    /// Panics of the shard's own actor.
+    pub shard_panics: u64,
+    /// Models put to sleep.
+    pub passivated: u64,
+    /// Models woken, the first time included.
+    pub woken: u64,
+    /// Batches that are queued.
+    pub batches: u64,
+    /// Credits that are out: events queued or being handled.
+    pub credits_out: usize,
+    /// Credits there are.
+    pub credits: usize,
+    /// Events refused because no credit was left.
+    pub refused_full: u64,
+}
+
+/// All of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct FleetStatus {
+    /// Models known by name.
+    pub models: u64,
+    /// The offset that the next event gets.
+    pub next_offset: u64,
+    /// Events handled, all shards together.
+    pub events: u64,
+    /// Decisions handed on.
+    pub actions: u64,
+    /// Events refused because their time was too far ahead.
+    pub refused_future: u64,
+    /// Events refused because there are too many models.
+    pub refused_models: u64,
+    /// Dead letters ever.
+    pub dead_letters: u64,
+    /// Panics that were counted instead of logged, in the whole process.
+    pub panics_suppressed: u64,
+    /// Decisions that found no room at a subscriber.
+    pub decisions_dropped: u64,
+    /// Lifecycle messages that found no room at a subscriber.
+    pub lifecycles_dropped: u64,
+    /// Panics of subscribers that are functions.
+    pub subscriber_panics: u64,
+    /// The alert dispatcher.
+    pub alerts: DispatcherStatus,
+    /// The retrain scheduler.
+    #[cfg(feature = "automated_retraining")]
+    pub retrains: crate::retrain::SchedulerStatus,
+    /// The shards.
+    pub shards: Vec<ShardStatus>,
+}
+
+/// What a shutdown did, and what it cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[must_use]
+pub struct DrainReport {
+    /// Whether all was done before the deadline.
+    pub complete: bool,
+    /// Events that still held a credit when the deadline came.
+    pub events_cut: usize,
+    /// Alerts that still waited when the deadline came.
+    pub alerts_cut: usize,
+    /// Retrain requests that still waited; a durable queue is not part of this crate.
+    pub retrains_cut: usize,
+    /// Models whose state was handed to the snapshot keeper.
+    pub snapshots: u64,
+    /// Actors that still lived when the deadline came.
+    pub actors_left: usize,
+}

@@ -1,0 +1,342 @@
+//! What a shard does on request: look, pause, resume, reset, put to sleep, retire, reload.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use actix::Recipient;
+use visu_tility_core::{ModelId, ModelMonitor, MonitorPlan};
+
+use crate::awakening::start_actor;
+use crate::cell::{ModelCell, ModelPhase};
+use crate::control::{Control, ControlError, Order, Steering};
+use crate::dead_letter::DeadReason;
+use crate::directory::ModelEntry;
+use crate::hook::guard;
+use crate::lifecycle::{Decision, Lifecycle};
+use crate::shard_state::{Shard, bump};
+use crate::status::{ModelStatus, ShardStatus};
+
+impl Shard {
+    /// Carries out one request; [`Control::Stop`] is the supervisor's business.
+    pub(crate) fn obey(self: &Rc<Self>, control: Control, shard_panics: u64) {
+        match control {
+            Control::Status(reply) => drop(reply.send(self.status(shard_panics))),
+            Control::Model(entry, order) => self.obey_order(&entry, order),
+            Control::Reload(plan, reply) => {
+                self.reload(&plan);
+                let _ = reply.send(());
+            }
+            Control::Snapshot(reply) => drop(reply.send(self.snapshot_all())),
+            Control::Stop(reply) => drop(reply.send(())),
+        }
+    }
+
+    fn obey_order(self: &Rc<Self>, entry: &Arc<ModelEntry>, order: Order) {
+        match order {
+            Order::Inspect(reply) => drop(reply.send(self.model_status(entry))),
+            Order::Address(reply) => {
+                let addr = if entry.is_retired() {
+                    Err(ControlError::UnknownModel(entry.id.to_string()))
+                } else {
+                    let cell = self.wake(entry);
+                    Ok(start_actor(self, &cell))
+                };
+                let _ = reply.send(addr);
+            }
+            Order::Turn(turn, reply) => {
+                self.steer(entry, turn);
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    /// Has a recipient sent one model's decisions.
+    pub(crate) fn follow(&self, model: &ModelId, recipient: Recipient<Decision>) {
+        let arbiter = actix::Arbiter::current();
+        self.outlet.decisions.add(recipient, Some(model.clone()), &arbiter, &self.supervision.census);
+    }
+
+    /// Turns a model's life. What does not apply to its phase changes nothing.
+    pub(crate) fn steer(self: &Rc<Self>, entry: &Arc<ModelEntry>, turn: Steering) {
+        let model_id = entry.id.clone();
+        match turn {
+            Steering::Pause => {
+                let cell = self.wake(entry);
+                if matches!(cell.phase(), ModelPhase::Running | ModelPhase::Waiting) {
+                    self.end_wait_of(&cell);
+                    self.enter(&cell, ModelPhase::Paused);
+                    self.outlet.tell(&Lifecycle::Paused { model_id });
+                }
+            }
+            Steering::Resume => {
+                let cell = self.cell(entry.address.place());
+                let paused = cell.filter(|cell| cell.phase() == ModelPhase::Paused);
+                if let Some(cell) = paused {
+                    self.enter(&cell, ModelPhase::Running);
+                    self.arm(&cell);
+                    self.outlet.tell(&Lifecycle::Resumed { model_id });
+                    self.deciding(|out| self.show_held(&cell, out));
+                }
+            }
+            Steering::Reset => self.reset(entry),
+            Steering::Passivate => {
+                if let Some(cell) = self.cell(entry.address.place()) {
+                    self.passivate(&cell);
+                }
+            }
+            Steering::Retire => self.retire(entry),
+        }
+    }
+
+    /// Throws a model's state away and lets it start afresh; lifts a quarantine.
+    fn reset(self: &Rc<Self>, entry: &Arc<ModelEntry>) {
+        let _ = guard(|| self.keeper.forget(&entry.id));
+        if let Some(cell) = self.cell(entry.address.place()) {
+            self.drop_wait(&cell);
+            let done = self.deciding(|out| {
+                guard(|| cell.with_monitor(|monitor| monitor.map(|monitor| monitor.reset(out))))
+            });
+            if !matches!(done, Ok(Some(()))) {
+                cell.set_monitor(self.build(&entry.id, None));
+            }
+            let alive = cell.has_monitor();
+            self.enter(&cell, if alive { ModelPhase::Running } else { ModelPhase::Quarantined });
+            cell.in_trouble(|trouble| trouble.history.forgive());
+            self.deciding(|out| self.show_held(&cell, out));
+        }
+        self.outlet.tell(&Lifecycle::Reset { model_id: entry.id.clone() });
+    }
+
+    /// Forgets a model: state, actor, name. Events still held for it are dead letters.
+    fn retire(self: &Rc<Self>, entry: &Arc<ModelEntry>) {
+        self.board.directory.remove(entry);
+        let place = entry.address.place();
+        let known = self.cell(place).filter(|cell| cell.generation == entry.generation);
+        if let Some(cell) = known {
+            self.drop_wait(&cell);
+            let held = cell.in_trouble(|trouble| std::mem::take(&mut trouble.held));
+            self.tally.held.set(self.tally.held.get().saturating_sub(held.len()));
+            for routed in &held {
+                self.bury(&cell, Some((routed, routed.offset)), None, DeadReason::Retired);
+            }
+            self.deciding(|out| {
+                let _ = guard(|| cell.with_monitor(|monitor| monitor.map(|monitor| monitor.reset(out))));
+            });
+            cell.set_monitor(None);
+            self.enter(&cell, ModelPhase::Quarantined);
+            self.timers
+                .borrow_mut()
+                .disarm(cell.head(|head| head.armed.get()), (place as u32, cell.generation));
+            self.vacate(&cell);
+            self.enter(&cell, ModelPhase::Asleep);
+        }
+        let _ = guard(|| self.keeper.forget(&entry.id));
+        self.outlet.decisions.forget(&entry.id);
+        self.outlet.tell(&Lifecycle::Retired { model_id: entry.id.clone() });
+    }
+
+    /// Takes a model off its place, and lets its actor go.
+    fn vacate(&self, cell: &Rc<ModelCell>) {
+        if let Some(slot) = self.cells.borrow_mut().get_mut(cell.entry.address.place()) {
+            *slot = None;
+            self.tally.awake.set(self.tally.awake.get().saturating_sub(1));
+        }
+        if let Some(addr) = cell.actor.take().and_then(|addr| addr.upgrade()) {
+            addr.do_send(crate::model::LetGo);
+        }
+    }
+
+    /// Puts a running model to sleep: its state goes to the keeper, its actor stops once its mailbox is
+    /// empty and nobody holds its address. Until then it may be woken in place, and nothing is lost.
+    pub(crate) fn passivate(self: &Rc<Self>, cell: &Rc<ModelCell>) {
+        if cell.phase() != ModelPhase::Running {
+            return;
+        }
+        let written = guard(|| cell.with_monitor(|monitor| monitor.map(ModelMonitor::snapshot)));
+        let Ok(Some(snapshot)) = written else { return };
+        let id = &cell.entry.id;
+        if let Err(reason) = guard(|| self.keeper.keep(id, snapshot)) {
+            tracing::error!(model = %id, reason, "snapshot was not kept, model stays awake");
+            return;
+        }
+        // Its timer stays set, and wakes it for a silence that is too long.
+        self.arm(cell);
+        cell.entry.asleep_until.store(cell.head(|head| head.armed.get()), Ordering::Relaxed);
+        cell.set_monitor(None);
+        self.enter(cell, ModelPhase::Asleep);
+        bump(&self.tally.passivated);
+        if let Some(addr) = cell.actor.borrow().as_ref().and_then(actix::WeakAddr::upgrade) {
+            addr.do_send(crate::model::LetGo);
+        }
+        self.outlet.tell(&Lifecycle::Passivated { model_id: id.clone() });
+    }
+
+    /// Clears the place of a model whose actor is gone, unless it was woken meanwhile.
+    pub(crate) fn actor_gone(&self, cell: &Rc<ModelCell>) {
+        if cell.phase() != ModelPhase::Asleep {
+            return;
+        }
+        let place = cell.entry.address.place();
+        if let Some(slot) = self.cells.borrow_mut().get_mut(place)
+            && slot.as_ref().is_some_and(|present| Rc::ptr_eq(present, cell))
+        {
+            *slot = None;
+            self.tally.awake.set(self.tally.awake.get().saturating_sub(1));
+        }
+    }
+
+    /// Follows a new plan from now on.
+    fn reload(self: &Rc<Self>, plan: &Arc<MonitorPlan>) {
+        self.plan.replace(Arc::clone(plan));
+        let cells: Vec<_> = self.cells.borrow().iter().flatten().cloned().collect();
+        for cell in cells {
+            let done = self.deciding(|out| {
+                guard(|| {
+                    cell.with_monitor(|monitor| {
+                        if let Some(monitor) = monitor {
+                            monitor.reload(Arc::clone(plan), out);
+                        }
+                    });
+                })
+            });
+            if let Err(reason) = done {
+                let _ = self.deciding(|out| self.casualties(&cell, None, reason, out));
+            }
+            self.arm(&cell);
+        }
+    }
+
+    /// Hands the state of all awake models to the keeper.
+    fn snapshot_all(&self) -> u64 {
+        let cells: Vec<_> = self.cells.borrow().iter().flatten().cloned().collect();
+        let mut kept = 0;
+        for cell in cells {
+            let written = guard(|| cell.with_monitor(|monitor| monitor.map(ModelMonitor::snapshot)));
+            if let Ok(Some(snapshot)) = written
+                && guard(|| self.keeper.keep(&cell.entry.id, snapshot)).is_ok()
+            {
+                kept += 1;
+            }
+        }
+        kept
+    }
+
+    /// Stops all models.
+    pub(crate) fn clear(&self) {
+        let cells: Vec<_> = self.cells.take().into_iter().flatten().collect();
+        for cell in cells {
+            let held = cell.in_trouble(|trouble| std::mem::take(&mut trouble.held));
+            for routed in &held {
+                self.bury(&cell, Some((routed, routed.offset)), None, DeadReason::ShutDown);
+            }
+            if let Some(addr) = cell.actor.take().and_then(|addr| addr.upgrade()) {
+                addr.do_send(crate::model::Halt);
+            }
+            cell.set_monitor(None);
+            cell.enter(ModelPhase::Quarantined);
+        }
+        self.tally.awake.set(0);
+    }
+
+    /// Looks for models that have been idle for long enough; each awake model is looked at once a span.
+    pub(crate) fn sleep_idle(self: &Rc<Self>) {
+        let Some(span) = self.settings.idle_after else { return };
+        let span = u32::try_from(span.as_secs()).unwrap_or(u32::MAX).max(1);
+        let now = (self.watch.micros() / 1_000_000) as u32;
+        loop {
+            let first = self.timers.borrow().idle.front().copied();
+            let Some((look, tenant)) = first.filter(|(look, _)| *look <= now) else { return };
+            self.timers.borrow_mut().idle.pop_front();
+            let cell = self.cell(tenant.0 as usize).filter(|cell| cell.generation == tenant.1);
+            let Some(cell) = cell.filter(|cell| cell.phase() != ModelPhase::Asleep) else { continue };
+            let until = cell.head(|head| head.touched.get()).saturating_add(span);
+            if until <= now {
+                self.passivate(&cell);
+            }
+            if cell.phase() != ModelPhase::Asleep {
+                let again = if until > look { until } else { now.saturating_add(span) };
+                self.timers.borrow_mut().idle.push_back((again, tenant));
+            }
+        }
+    }
+
+    /// Puts a model that was woken on the list of those that are looked at for idleness.
+    pub(crate) fn follow_idleness(&self, cell: &ModelCell) {
+        if let Some(span) = self.settings.idle_after {
+            let look = cell
+                .head(|head| head.touched.get())
+                .saturating_add(u32::try_from(span.as_secs()).unwrap_or(u32::MAX).max(1));
+            let tenant = (cell.entry.address.place() as u32, cell.generation);
+            self.timers.borrow_mut().idle.push_back((look, tenant));
+        }
+    }
+
+    /// Ends a model's wait now, showing it what was held.
+    fn end_wait_of(self: &Rc<Self>, cell: &Rc<ModelCell>) {
+        if cell.phase() == ModelPhase::Waiting {
+            self.drop_wait(cell);
+            self.deciding(|out| self.end_wait(cell.entry.address.place() as u32, out));
+            // A panic among what was held may have begun another wait.
+            self.drop_wait(cell);
+        }
+    }
+
+    fn drop_wait(&self, cell: &ModelCell) {
+        if cell.phase() == ModelPhase::Waiting {
+            let due = cell.in_trouble(|trouble| trouble.due);
+            self.timers.borrow_mut().release(due, cell.entry.address.place() as u32);
+        }
+    }
+
+    /// One model as it is now; a sleeping one is not woken.
+    pub(crate) fn model_status(&self, entry: &ModelEntry) -> ModelStatus {
+        let mut status = ModelStatus {
+            model_id: entry.id.clone(),
+            phase: ModelPhase::Asleep,
+            shard: self.index,
+            panics: 0,
+            last_reason: None,
+            held: 0,
+            dead_letters: 0,
+            unseen: 0,
+            monitor: None,
+        };
+        let known = self.cell(entry.address.place()).filter(|cell| cell.generation == entry.generation);
+        let Some(cell) = known else { return status };
+        status.phase = cell.phase();
+        status.monitor = cell.with_monitor(|monitor| monitor.map(ModelMonitor::status));
+        if let Some(trouble) = cell.trouble.borrow().as_ref() {
+            status.panics = trouble.history.total();
+            status.last_reason.clone_from(&trouble.last_reason);
+            status.held = trouble.held.len();
+            status.dead_letters = trouble.dead;
+            status.unseen = trouble.unseen;
+        }
+        status
+    }
+
+    /// The shard as it is now.
+    pub(crate) fn status(&self, shard_panics: u64) -> ShardStatus {
+        let tally = &self.tally;
+        ShardStatus {
+            shard: self.index,
+            awake: tally.awake.get(),
+            waiting: tally.waiting.get(),
+            quarantined: tally.quarantined.get(),
+            events: tally.events.get(),
+            late: tally.late.get(),
+            too_late: tally.too_late.get(),
+            repeated: tally.repeated.get(),
+            held: tally.held.get(),
+            panics: tally.panics.get(),
+            shard_panics,
+            passivated: tally.passivated.get(),
+            woken: tally.woken.get(),
+            batches: self.dock.batches(),
+            credits_out: self.dock.credits_out(),
+            credits: self.dock.credits_max,
+            refused_full: self.dock.refused_full.load(Ordering::Relaxed),
+        }
+    }
+}

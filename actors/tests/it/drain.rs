@@ -1,0 +1,149 @@
+//! The end: nothing that was taken is lost, and nobody stays behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use visu_tility_actors::{
+    AlertSink, BoxFuture, ControlError, MemorySnapshots, Monitoring, SinkFailure, SnapshotKeeper, block_on,
+};
+use visu_tility_core::{ActionRecord, IngestError, ModelId};
+
+use crate::world::{Ears, Low, accuracy, end, monitoring, world};
+
+/// Counts what it is told, slowly.
+#[derive(Default)]
+struct Slow(AtomicUsize);
+
+impl AlertSink for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn deliver(&self, _: Arc<ActionRecord>) -> BoxFuture<Result<(), SinkFailure>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async {
+            tokio::task::yield_now().await;
+            Ok(())
+        })
+    }
+}
+
+#[test]
+fn a_drain_under_load_loses_nothing() {
+    world(|| async {
+        let (sink, keeper) = (Arc::new(Slow::default()), Arc::new(MemorySnapshots::default()));
+        let handle = monitoring()
+            .observer(Box::new(Low))
+            .alert_sink(Arc::clone(&sink) as _)
+            .snapshots(Arc::clone(&keeper) as _)
+            .start()
+            .unwrap();
+        let ears = Ears::on(&handle);
+        for batch in 0..50 {
+            let events =
+                (0..1_000).map(|i| accuracy(&format!("m{}", i % 100), f64::from(i as u8 % 2), batch));
+            assert_eq!(handle.try_publish_batch(&events.collect::<Vec<_>>()).accepted, 1_000);
+        }
+        let report = handle.shutdown(Duration::from_mins(1)).await;
+        assert!(report.complete, "{report:?}");
+        assert_eq!((report.events_cut, report.alerts_cut, report.actors_left), (0, 0, 0));
+        assert_eq!((report.snapshots, keeper.len()), (100, 100));
+        let alerts = ears.records().iter().filter(|r| r.action.as_str() == "alert").count();
+        assert!(alerts >= 50);
+        assert_eq!(sink.0.load(Ordering::Relaxed), alerts);
+        let refused = handle.publish(accuracy("m1", 0.9, 99)).await;
+        assert_eq!(refused, Err(IngestError::Closed));
+        assert_eq!(handle.status().await.unwrap_err(), ControlError::Closed);
+        assert_eq!(handle.flush().await, Err(ControlError::Closed));
+        end(handle).await;
+    });
+}
+
+/// Never done.
+struct Stuck;
+
+impl AlertSink for Stuck {
+    fn name(&self) -> &'static str {
+        "stuck"
+    }
+
+    fn deliver(&self, _: Arc<ActionRecord>) -> BoxFuture<Result<(), SinkFailure>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[test]
+fn a_deadline_cuts_and_the_report_says_what() {
+    world(|| async {
+        let handle = monitoring().observer(Box::new(Low)).alert_sink(Arc::new(Stuck)).start().unwrap();
+        for model in ["a", "b", "c"] {
+            handle.publish(accuracy(model, 0.1, 0)).await.unwrap();
+        }
+        let report = handle.shutdown(Duration::from_secs(5)).await;
+        // Each model asks twice: `low` for an alert, its floor for a retrain, which is an alert without the feature.
+        assert!(!report.complete && report.actors_left > 0, "{report:?}");
+        assert!(report.alerts_cut >= 3 && report.alerts_cut + report.retrains_cut == 6, "{report:?}");
+    });
+}
+
+#[test]
+fn dropping_every_handle_handles_what_is_queued_and_stops_all_actors() {
+    world(|| async {
+        let handle = monitoring().start().unwrap();
+        let ears = Ears::on(&handle);
+        let addr = {
+            handle.publish(accuracy("m0", 0.9, 0)).await.unwrap();
+            handle.model_addr("m0").await.unwrap()
+        };
+        let events: Vec<_> = (0..300).map(|i| accuracy(&format!("m{i}"), 0.1, i)).collect();
+        assert_eq!(handle.try_publish_batch(&events).accepted, 300);
+        let second = handle.clone();
+        let model = second.model("m7").unwrap();
+        end_but_for(handle, || drop((second, model))).await;
+        assert_eq!(ears.records().len(), 300);
+        assert!(
+            !addr.connected(),
+            "an address that is still held does not keep an actor of a monitoring that ended"
+        );
+    });
+}
+
+async fn end_but_for(handle: visu_tility_actors::MonitoringHandle, rest: impl FnOnce()) {
+    rest();
+    end(handle).await;
+}
+
+#[test]
+fn without_a_system_it_brings_its_own_thread_and_takes_it_along() {
+    let handle = Monitoring::builder().start().unwrap();
+    let census = handle.census();
+    for i in 0..1_000 {
+        block_on(handle.publish(accuracy("m", 0.9, i))).unwrap();
+    }
+    block_on(handle.flush()).unwrap();
+    assert_eq!(block_on(handle.model_status("m")).unwrap().monitor.unwrap().taken, 1_000);
+    drop(handle);
+    block_on(census.empty());
+}
+
+#[test]
+fn states_kept_at_the_end_are_there_at_the_next_start() {
+    let keeper = Arc::new(MemorySnapshots::default());
+    for round in 0..3_u64 {
+        let snapshots = Arc::clone(&keeper) as Arc<dyn SnapshotKeeper>;
+        let handle = Monitoring::builder().snapshots(snapshots).start().unwrap();
+        block_on(handle.publish(accuracy("m", 0.9, round as i64))).unwrap();
+        block_on(handle.flush()).unwrap();
+        let taken = block_on(handle.model_status("m")).unwrap().monitor.unwrap().taken;
+        assert_eq!(taken, round + 1);
+        assert_eq!(block_on(handle.shutdown(Duration::from_mins(1))).snapshots, 1);
+    }
+    assert!(keeper.recall(&ModelId::new("m").unwrap()).is_some());
+}
+
+#[test]
+fn a_monitoring_without_an_arbiter_of_its_own_needs_a_system() {
+    let refused = Monitoring::builder().arbiters(0).start().map(drop).unwrap_err();
+    assert!(refused.to_string().contains("`arbiters` is 0"));
+}

@@ -1,0 +1,14 @@
+//! The actors as an embedder sees them, on a paused clock and one arbiter, linked once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may stop
+
+mod alert;
+mod delivery;
+mod drain;
+mod lifecycle;
+mod overload;
+mod poison;
+#[cfg(feature = "automated_retraining")]
+mod scheduler;
+mod supervision;
+mod timer;
+mod world;

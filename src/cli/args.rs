@@ -1,0 +1,129 @@
+//! What can be asked on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use visu_tility::ingest::parse_time;
+use visu_tility::monitoring::Timestamp;
+
+/// Knows when a served machine-learning model has gone bad.
+#[derive(Debug, Parser)]
+#[command(name = "visu-tility", version, about, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run files of events through a plan and report what it would have done.
+    ///
+    /// The events go through the same supervisor and actors as in a service; timers run off the time in the
+    /// events, so the same files give the same report.
+    Replay(ReplayArgs),
+    /// Check a plan and say what it watches.
+    ///
+    /// Prints one line for each observer, or every mistake with its line and the nearest known key. Exit
+    /// status: 0 when the plan can be used, 2 when it cannot.
+    Check(CheckArgs),
+}
+
+const REPLAY_HELP: &str = "\
+Events:
+  NDJSON: one object a line, {\"model_id\":\"fraud\",\"version\":\"2\",\"ts\":\"2025-02-03T00:00:00Z\",
+  \"kind\":\"Accuracy\",\"value\":0.93}. CSV: a header with the same names in any order, columns of other names
+  are passed over. `version` and `ts` may be left out; a value of null (an empty cell) is a missing one.
+  Both may be packed with gzip. The format is told by the name, and by the first bytes where the name does
+  not say. Several files are read one after the other, as one run. `-` is the standard input.
+  A line that cannot be used is counted and told of, and the rest is still processed. So is a file that is
+  cut off or damaged. A file that cannot be opened ends the command before anything is run.
+
+Labels:
+  {\"drifts\":[{\"event\":2500,\"event_end\":2600,\"what\":\"camera moved\"}],\"predictions\":8000} for the one
+  model of the events, or {\"MODEL\":{\"changes\":[{\"event\":1640}],\"events\":11993}, ...} by model. `event`
+  counts predictions of the model from 0.
+
+Exit status:
+  0  done
+  1  there were alarms, with --fail-on-alarm
+  2  wrong usage, plan or labels, or a file that cannot be opened or written
+  3  no event could be used
+
+Examples:
+  visu-tility replay events.ndjson.gz
+  visu-tility replay events.csv --plan plan.toml --format json --out report.json
+  visu-tility replay digits.ndjson.gz --labels digits.labels.json --format html --out report.html
+  visu-tility replay monday.ndjson tuesday.ndjson --plan plan.toml --fail-on-alarm --quiet";
+
+/// What `replay` is asked.
+#[derive(Debug, Args)]
+#[command(after_long_help = REPLAY_HELP, after_help = "See --help for the formats, the exit status and examples.")]
+pub(crate) struct ReplayArgs {
+    /// Files of events: NDJSON or CSV, plain or .gz; `-` for the standard input
+    #[arg(required = true, value_name = "EVENTS")]
+    pub(crate) events: Vec<PathBuf>,
+
+    /// Plan in TOML; without it sensible observers watch every kind that arrives
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
+
+    /// When the models really changed, in JSON, to score the alarms; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Vec<PathBuf>,
+
+    /// How the report is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    /// Write the report there and not to the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// How far behind its end a drift counts as found, in predictions
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) max_delay: u64,
+
+    /// Exit with status 1 when there is an alarm
+    #[arg(long)]
+    pub(crate) fail_on_alarm: bool,
+
+    /// Threads that the models are spread over
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) arbiters: u16,
+
+    /// Take a kind that is not known as one of your own: `CpuPercent` as `Custom:CpuPercent`
+    #[arg(long)]
+    pub(crate) custom_kinds: bool,
+
+    /// Refuse events later than this; default: a day after the start of the run
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) not_after: Option<Timestamp>,
+
+    /// No progress, and do not tell of single lines that cannot be used
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// What `check` is asked.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  visu-tility check plan.toml")]
+pub(crate) struct CheckArgs {
+    /// Plan in TOML
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: PathBuf,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For a person at a terminal
+    Text,
+    /// For programs
+    Json,
+    /// One page with plots that needs nothing but itself
+    Html,
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    parse_time(text).ok_or_else(|| "must be a time such as 2025-02-03T00:00:00Z".to_owned())
+}

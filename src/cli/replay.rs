@@ -1,0 +1,148 @@
+//! `visu-tility replay`: opens the files, runs them, writes the report.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime};
+
+use visu_tility::ingest::EventReader;
+use visu_tility::monitoring::{MonitorPlan, Timestamp};
+use visu_tility::replay::{HtmlReport, Input, Labels, PlotDetail, Replay, Report, Score, TextReport};
+
+use super::args::{Format, ReplayArgs};
+use super::check::read_plan;
+use super::progress::Progress;
+use super::{Failure, Outcome, complain, say};
+
+/// How far ahead of the start of the run the time of an event may be.
+const AHEAD: Duration = Duration::from_hours(24);
+
+/// Runs the events and writes the report.
+pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome, Failure> {
+    // Everything that can be wrong with the request is found before the first event is read.
+    let plan = match &args.plan {
+        None => MonitorPlan::default(),
+        Some(path) => match read_plan(path)? {
+            Some(plan) => plan,
+            None => return Ok(Outcome::Usage),
+        },
+    };
+    let labels = read_labels(&args.labels)?;
+    let out = args.out.as_deref().map(open_out).transpose()?;
+    let read = Arc::new(AtomicU64::new(0));
+    let (inputs, total) = open(args, &read)?;
+
+    let mut replay = Replay::new(plan);
+    replay.arbiters = usize::from(args.arbiters);
+    replay.custom_kinds = args.custom_kinds;
+    replay.not_after = Some(args.not_after.unwrap_or_else(|| now().plus(AHEAD)));
+    replay.detail = match args.format {
+        Format::Text => PlotDetail::Line,
+        Format::Json => PlotDetail::None,
+        Format::Html => PlotDetail::Page,
+    };
+    let mut progress = Progress::new(total, read, args.quiet);
+    let report = replay.run(inputs, &mut progress);
+    let mut report = report.map_err(|error| Failure::at("failed to", error))?;
+    progress.finish(&report.bad);
+    // Without events there is nothing to score, and that is told by the status.
+    if let Some(labels) = labels.filter(|_| report.events > 0) {
+        let score = Score::of(&report, &labels, args.max_delay);
+        report.score = Some(score.map_err(|error| Failure::at("labels", error))?);
+    }
+    match out {
+        None => say(|out| write(&report, args.format, colours(), width(), out))?,
+        Some(file) => {
+            let path = args.out.as_deref().unwrap_or(Path::new("")).display();
+            write_out(&report, args.format, file).map_err(|error| Failure::at(path, error))?;
+        }
+    }
+    if report.events == 0 {
+        complain("error: no event could be used");
+        return Ok(Outcome::NoEvent);
+    }
+    Ok(if args.fail_on_alarm && report.has_alarms() { Outcome::Alarms } else { Outcome::Done })
+}
+
+/// Opens every file; gives back their size together, unless one is a stream.
+fn open(args: &ReplayArgs, read: &Arc<AtomicU64>) -> Result<(Vec<Input>, Option<u64>), Failure> {
+    let mut inputs = Vec::with_capacity(args.events.len());
+    let mut total = Some(0);
+    for path in &args.events {
+        let name = path.display().to_string();
+        let (reader, size) = if name == "-" {
+            (EventReader::from_reader(std::io::stdin(), None, read.clone()), None)
+        } else {
+            let size = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|data| data.len());
+            (EventReader::open(path, read.clone()), size)
+        };
+        let reader = reader.map_err(|error| Failure::at(&name, error))?;
+        total = total.zip(size).map(|(sum, size)| sum + size);
+        inputs.push(Input { name, reader });
+    }
+    Ok((inputs, total))
+}
+
+fn read_labels(paths: &[impl AsRef<Path>]) -> Result<Option<Labels>, Failure> {
+    let mut all: Option<Labels> = None;
+    for path in paths {
+        let place = path.as_ref().display();
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::at(&place, error))?;
+        let labels = Labels::from_json(&text).map_err(|error| Failure::at(&place, error))?;
+        match &mut all {
+            None => all = Some(labels),
+            Some(all) => all.merge(labels).map_err(|error| Failure::at(&place, error))?,
+        }
+    }
+    Ok(all)
+}
+
+/// Opens the file of the report without touching what it holds: the run may still fail.
+fn open_out(path: &Path) -> Result<File, Failure> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    file.map_err(|error| Failure::at(path.display(), error))
+}
+
+fn write_out(report: &Report, format: Format, file: File) -> std::io::Result<()> {
+    // What is no plain file (a pipe, a terminal) has no length to cut.
+    let _ = file.set_len(0);
+    let mut out = BufWriter::new(file);
+    match write(report, format, false, 100, &mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+fn write(
+    report: &Report,
+    format: Format,
+    colour: bool,
+    width: usize,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    match format {
+        Format::Text => write!(out, "{}", TextReport::new(report).colour(colour).width(width)),
+        Format::Json => report.write_json(out),
+        Format::Html => write!(out, "{}", HtmlReport::new(report)),
+    }
+}
+
+/// Whether the standard output takes colours: a terminal whose user has not said no.
+fn colours() -> bool {
+    let unset = |name: &str| std::env::var_os(name).is_none_or(|value| value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stdout().is_terminal() && unset("NO_COLOR") && !dumb
+}
+
+/// The width of the terminal; 100 where there is none.
+fn width() -> usize {
+    let terminal = console::Term::stdout();
+    terminal.size_checked().map_or(100, |(_, columns)| usize::from(columns))
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::EPOCH.plus(since)
+}

@@ -1,0 +1,7 @@
+//! The command `visu-tility`.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -1,0 +1,31 @@
+//! Everything that an embedder needs, under one path: `use visu_tility::monitoring::*;`.
+//!
+//! - publish: [`Monitoring`], [`MonitoringHandle`], [`MetricEvent`], [`MetricKind`];
+//! - watch: [`MonitorPlan`], the built-in observers, [`MetricObserver`] for your own;
+//! - act: [`ObserverAction`], [`ActionRecord`], [`AlertSink`], subscriptions;
+//! - try out: [`ObserverManager`].
+
+mod observer_manager;
+
+pub use observer_manager::ObserverManager;
+pub use visu_tility_actors::{
+    AlertDispatcher, AlertSink, BatchReceipt, BoxFuture, Clock, ControlError, DeadLetter, DeadReason,
+    Decision, DispatcherStatus, DrainReport, EventBatch, FleetStatus, FollowModel, InspectDispatcher,
+    InspectModel, InspectShard, Lifecycle, LogSink, ManualClock, MemorySnapshots, ModelActor, ModelHandle,
+    ModelPhase, ModelStatus, ModelSupervisor, Monitoring, MonitoringBuilder, MonitoringHandle,
+    PassivateModel, PauseModel, PublishError, Rejected, ResetModel, RestartPolicy, ResumeModel, RetireModel,
+    Routed, SeriesHandle, ShardStatus, SinkFailure, SnapshotKeeper, StartError, SystemClock, block_on,
+};
+#[cfg(feature = "automated_retraining")]
+pub use visu_tility_actors::{
+    InspectScheduler, RetrainExecutor, RetrainFailure, RetrainOrder, RetrainOutcome, RetrainPolicy,
+    RetrainScheduler, SchedulerStatus, Submission,
+};
+pub use visu_tility_core::{
+    Accepted, ActionId, ActionRecord, Alert, AlertOn, AlertPhase, ChangeDetector, ChangeObserver, Check,
+    Condition, DataQualityObserver, DriftDetector, EventError, EventOrder, EventPolicy, Glob, IngestError,
+    LatencyObserver, MetricEvent, MetricKind, MetricName, MetricObserver, ModelId, ModelMonitor, MonitorPlan,
+    MonitorStatus, ObserverAction, ObserverError, ObserverStatus, PerformanceDegrader, Persistence,
+    PlanChange, PlanError, Response, RetrainRequest, Rule, RunningCheck, Scope, SeriesStatus, Severity,
+    StalenessObserver, Timestamp, Version,
+};

@@ -1,0 +1,127 @@
+//! Makes the report out of what a run has counted.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use visu_tility_core::{Check, MetricKind, ModelId, MonitorPlan, Version};
+
+use crate::ingest::{Series, SeriesTable};
+use crate::replay::bad_lines::BadLines;
+use crate::replay::collect::{Collector, SeriesCount};
+use crate::replay::records::Records;
+use crate::replay::report::{KindReport, ModelReport, ObserverReport, Report};
+
+impl Report {
+    pub(crate) fn assemble(
+        table: &SeriesTable,
+        mut collector: Collector,
+        mut records: Records,
+        bad: BadLines,
+        plan: &MonitorPlan,
+    ) -> Self {
+        let mut models: Vec<Option<ModelReport>> = vec![None; collector.models.len()];
+        let counts = std::mem::take(&mut collector.series);
+        for (series, count) in table.all().iter().zip(counts) {
+            if count.events == 0 {
+                continue;
+            }
+            let Some(slot) = models.get_mut(series.model as usize) else { continue };
+            let model = slot.get_or_insert_with(|| ModelReport {
+                model_id: series.model_id.clone(),
+                events: 0,
+                versions: Vec::new(),
+                kinds: Vec::new(),
+                observers: Vec::new(),
+                length: 0,
+            });
+            if !model.versions.contains(&series.version) {
+                model.versions.push(series.version.clone());
+            }
+            model.kinds.push(kind_report(series, count, plan));
+        }
+        for (model, count) in models.iter_mut().zip(&collector.models) {
+            if let Some(model) = model {
+                (model.events, model.length) = (count.events, count.depth);
+                model.observers = observers(model, &mut records, plan);
+            }
+        }
+        let mut models: Vec<ModelReport> = models.into_iter().flatten().collect();
+        models.sort_by(|a, b| a.model_id.cmp(&b.model_id));
+        Self {
+            events: collector.events(),
+            rejected: bad.total,
+            missing: collector.missing,
+            bad_lines: bad.first.clone(),
+            models,
+            alarms: records.alarms,
+            alerts: records.alerts,
+            retrains: records.retrains,
+            score: None,
+            bad,
+            unlisted: records.unlisted,
+            files: Vec::new(),
+            plan: plan.to_string(),
+        }
+    }
+}
+
+fn kind_report(series: &Series, count: SeriesCount, plan: &MonitorPlan) -> KindReport {
+    let some = |value: f64| (count.values > 0).then_some(value);
+    KindReport {
+        kind: series.kind.clone(),
+        version: series.version.clone(),
+        events: count.events,
+        first_ts: count.first,
+        last_ts: count.latest,
+        last: some(count.last),
+        min: some(count.min),
+        max: some(count.max),
+        mean: some(count.sum / count.values.max(1) as f64),
+        thresholds: thresholds(plan, &series.model_id, &series.version, &series.kind),
+        watched_by: watchers(plan, &series.model_id, &series.version, &series.kind),
+        plot: count.plot.map(|plot| Box::new(plot.finished())),
+    }
+}
+
+/// The observers that watch one series.
+fn watchers(plan: &MonitorPlan, model: &ModelId, version: &Version, kind: &MetricKind) -> Vec<Arc<str>> {
+    let rules = plan.rules().iter();
+    let rules = rules.filter(|rule| rule.is_for_model(model) && rule.is_for_series(version, kind));
+    let own = plan.observers().iter().filter(|observer| observer.wants(kind));
+    rules.map(|rule| rule.name.clone()).chain(own.map(|observer| observer.name().into())).collect()
+}
+
+/// The limits that rules hold the values of one series, or their moving average, against.
+fn thresholds(
+    plan: &MonitorPlan,
+    model: &ModelId,
+    version: &Version,
+    kind: &MetricKind,
+) -> Vec<(Arc<str>, f64)> {
+    let rules = plan.rules().iter();
+    let rules = rules.filter(|rule| rule.is_for_model(model) && rule.is_for_series(version, kind));
+    let limit = |check: &Check| match check {
+        Check::Performance(check) => Some(check.min_accuracy()),
+        Check::DriftScore(check) => Some(check.threshold()),
+        _ => None,
+    };
+    rules.filter_map(|rule| Some((rule.name.clone(), limit(&rule.check)?))).collect()
+}
+
+/// The observers of a model by name: those that watch it, and those that said something.
+fn observers(model: &ModelReport, records: &mut Records, plan: &MonitorPlan) -> Vec<ObserverReport> {
+    let mut names: BTreeSet<Arc<str>> = model.kinds.iter().flat_map(|kind| kind.watched_by.clone()).collect();
+    let whole =
+        plan.rules().iter().filter(|rule| rule.check.is_per_model() && rule.is_for_model(&model.model_id));
+    names.extend(whole.map(|rule| rule.name.clone()));
+    let first = (model.model_id.clone(), Arc::from(""));
+    let said = records.counts.range(first..).map(|(key, _)| key).take_while(|(id, _)| *id == model.model_id);
+    names.extend(said.map(|(_, observer)| observer.clone()));
+    names
+        .into_iter()
+        .map(|name| {
+            let known = records.counts.remove(&(model.model_id.clone(), name.clone()));
+            known.unwrap_or_else(|| ObserverReport::silent(name))
+        })
+        .collect()
+}

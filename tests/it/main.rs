@@ -1,0 +1,12 @@
+//! Tests of the product as a whole, linked once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may stop
+
+#[cfg(feature = "cli")]
+mod replay;
+#[cfg(feature = "cli")]
+mod replay_bad_input;
+#[cfg(feature = "cli")]
+mod replay_command;
+#[cfg(feature = "cli")]
+mod replay_plan;
+mod replay_report;
