@@ -2,7 +2,7 @@
 //! event, and against a bare loop over the same checks.
 //!
 //! Everything runs on one thread and in turns, so that the ratios hold on a busy machine. The median of
-//! the rounds is printed. `--quick` makes fewer.
+//! the rounds is printed. `--quick` makes fewer, `--models 1000` leaves the other out.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -12,7 +12,7 @@ use std::time::Instant;
 use actix::{Actor, Addr, Context, Handler, Message};
 use visu_tility::monitoring::{
     Check, Condition, DriftDetector, MetricKind, MonitorPlan, Monitoring, MonitoringHandle,
-    PerformanceDegrader, RunningCheck, SeriesHandle, Timestamp, Version,
+    PerformanceDegrader, Routed, RunningCheck, Timestamp, Version,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -20,7 +20,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Events of a batch, and between two turns of the naive way.
 const BATCH: usize = 1_024;
 
-/// One event before anybody has made a message of it.
+/// One event as the bare loop and the naive way take it: its model's name interned.
 #[derive(Clone, Copy)]
 struct Raw {
     model: u32,
@@ -125,14 +125,11 @@ async fn naive(actors: &[Addr<Naive>], handled: &Cell<usize>, events: &[Raw]) {
     }
 }
 
-async fn routed(handle: &MonitoringHandle, series: &[SeriesHandle], events: &[Raw]) -> Result<(), Failure> {
+/// Publishes events whose names were interned where they were made; a batch is made of each 1,024.
+async fn routed(handle: &MonitoringHandle, events: &[Routed], later: i64) -> Result<(), Failure> {
     for batch in events.chunks(BATCH) {
-        let mut routed = Vec::with_capacity(BATCH);
-        for event in batch {
-            if let Some(series) = series.get(event.model as usize) {
-                routed.push(series.reading(Timestamp::from_micros(event.at), event.value)?);
-            }
-        }
+        let moved = |event: &Routed| event.moved_to(Timestamp::from_micros(event.at().micros() + later));
+        let routed: Vec<Routed> = batch.iter().map(moved).collect();
         let receipt = handle.publish_routed(routed).await;
         assert_eq!(receipt.accepted, batch.len() as u64, "every event is taken");
     }
@@ -175,13 +172,21 @@ async fn measure(models: usize, events: usize, rounds: usize) -> Result<(), Fail
     for model in 0..models {
         series.push(handle.model(format!("model-{model}"))?.series(&version, &MetricKind::Accuracy));
     }
+    let template: Result<Vec<Routed>, Failure> = events
+        .iter()
+        .map(|event| {
+            let series = series.get(event.model as usize).ok_or("a model without a handle")?;
+            Ok(series.reading(Timestamp::from_micros(event.at), event.value)?)
+        })
+        .collect();
+    let template = template?;
     let (mut bares, mut naives, mut routeds) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=rounds {
         let start = Instant::now();
         black_box(bare(&mut states, &events));
         let bare = per_event(start, events.len());
         let start = Instant::now();
-        routed(&handle, &series, &events).await?;
+        routed(&handle, &template, (round * events.len()) as i64).await?;
         let routed = per_event(start, events.len());
         // The slow way gets a share of the events.
         let some = events.get(..events.len() / 4).unwrap_or(&events);
@@ -212,7 +217,8 @@ fn main() -> Result<(), Failure> {
     let quick = std::env::args().any(|arg| arg == "--quick");
     let rounds = if quick { 3 } else { 15 };
     println!("one event: EMA and threshold, batches of {BATCH}, uniform over the models, median of {rounds}");
-    for models in [1_000, 100_000] {
+    let only = std::env::args().skip_while(|arg| arg != "--models").nth(1).and_then(|n| n.parse().ok());
+    for models in [1_000, 100_000].into_iter().filter(|models| only.is_none_or(|only: usize| only == *models)) {
         actix::System::new().block_on(measure(models, 1_000_000, rounds))?;
     }
     Ok(())

@@ -209,6 +209,11 @@ impl Board {
         Ok(ts)
     }
 
+    /// The largest event time seen at the edge.
+    pub(crate) fn newest(&self) -> Timestamp {
+        Timestamp::from_micros(self.newest.load(Ordering::Relaxed))
+    }
+
     /// Takes note that times up to `newest` were seen at the edge.
     pub(crate) fn note_newest(&self, newest: Timestamp) {
         if self.event_time {

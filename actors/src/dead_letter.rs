@@ -21,6 +21,8 @@ pub enum DeadReason {
     Quarantined,
     /// The model was waiting for its restart and the events held for it reached their bound.
     HeldFull,
+    /// It was older than the plan's lateness allows.
+    TooLate,
     /// The model was retired while the event was on its way.
     Retired,
     /// The model refused the event's version or kind.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use actix::{Addr, Recipient};
 use thiserror::Error;
 use visu_tility_core::{
-    Accepted, EventError, IngestError, MetricEvent, MetricKind, ModelId, SeriesKey, Timestamp, Version,
+    Accepted, EventError, IngestError, MetricEvent, MetricKind, ModelId, SeriesKey, Timestamp, ValueRange,
+    Version,
 };
 
 use crate::control::{ControlError, Order};
@@ -13,7 +14,7 @@ use crate::directory::ModelEntry;
 use crate::handle::MonitoringHandle;
 use crate::lifecycle::Decision;
 use crate::model::ModelActor;
-use crate::routed::Routed;
+use crate::routed::{Address, Routed};
 use crate::status::ModelStatus;
 
 /// An event was not published.
@@ -69,7 +70,8 @@ impl ModelHandle {
         let board = &self.monitoring.house.board;
         let at = board.stamp(event.ts(), board.limit())?;
         let key = self.learn(event.version(), event.kind())?;
-        let routed = routed(&self.entry, key, at, event.raw_value());
+        let ModelEntry { address, generation, .. } = *self.entry;
+        let routed = Routed { address, generation, key, at, value: event.raw_value(), offset: 0 };
         let first_offset = self.monitoring.house.put_one(routed).await?;
         Ok(Accepted { events: 1, first_offset })
     }
@@ -80,7 +82,7 @@ impl ModelHandle {
     /// [`SeriesHandle::reading`] says so.
     pub fn series(&self, version: &Version, kind: &MetricKind) -> SeriesHandle {
         let key = self.learn(version, kind).ok();
-        SeriesHandle { entry: Arc::clone(&self.entry), version: version.clone(), kind: kind.clone(), key }
+        SeriesHandle::new(&self.entry, version, kind, key)
     }
 
     fn learn(&self, version: &Version, kind: &MetricKind) -> Result<SeriesKey, IngestError> {
@@ -114,58 +116,81 @@ impl ModelHandle {
 }
 
 /// One version and kind of a model: makes events that need no look-up.
+///
+/// What [`SeriesHandle::reading`] needs is in the handle itself; names are behind a pointer.
 #[derive(Clone)]
 pub struct SeriesHandle {
-    entry: Arc<ModelEntry>,
-    version: Version,
-    kind: MetricKind,
+    address: Address,
+    generation: u32,
+    range: ValueRange,
     /// `None` when another series has its key.
     key: Option<SeriesKey>,
+    names: Arc<SeriesNames>,
+}
+
+struct SeriesNames {
+    model_id: ModelId,
+    version: Version,
+    kind: MetricKind,
 }
 
 impl SeriesHandle {
+    fn new(entry: &ModelEntry, version: &Version, kind: &MetricKind, key: Option<SeriesKey>) -> Self {
+        let (model_id, range) = (entry.id.clone(), kind.range());
+        let names = SeriesNames { model_id, version: version.clone(), kind: kind.clone() };
+        let ModelEntry { address, generation, .. } = *entry;
+        Self { address, generation, range, key, names: Arc::new(names) }
+    }
+
     /// An event with this value, for [`MonitoringHandle::publish_routed`].
     ///
     /// # Errors
     ///
     /// Fails when the value is not finite or not in the kind's range.
+    #[inline]
     pub fn reading(&self, at: Timestamp, value: f64) -> Result<Routed, EventError> {
-        if self.kind.range().contains(value)
-            && at.in_bounds()
-            && let Some(key) = self.key
-        {
-            return Ok(routed(&self.entry, key, at, value));
+        match self.key {
+            Some(key) if self.range.contains(value) && at.in_bounds() => Ok(self.routed(key, at, value)),
+            _ => Err(self.refusal(at, value)),
         }
-        // The slow way says what is wrong.
-        let (id, version, kind) = (self.entry.id.clone(), self.version.clone(), self.kind.clone());
-        MetricEvent::from_parts(id, version, kind, Some(at), Some(value))?;
-        Err(EventError::new("kind", self.kind.to_string(), "one whose key no other version and kind has"))
+    }
+
+    /// What is wrong with a reading.
+    #[cold]
+    fn refusal(&self, at: Timestamp, value: f64) -> EventError {
+        let SeriesNames { model_id, version, kind } = &*self.names;
+        let (id, version) = (model_id.clone(), version.clone());
+        match MetricEvent::from_parts(id, version, kind.clone(), Some(at), Some(value)) {
+            Err(error) => error,
+            Ok(_) => EventError::new("kind", kind.to_string(), "one whose key no other version and kind has"),
+        }
     }
 
     /// An event that says a value was due but is not there. Where [`SeriesHandle::reading`] fails for the
     /// series' key, it goes to the dead letters.
     pub fn missing(&self, at: Timestamp) -> Routed {
-        let Some(key) = self.key else {
-            // Of a generation that is no more.
-            let key = SeriesKey::of(&self.version, &self.kind);
-            let none = self.entry.generation.wrapping_sub(1);
-            return Routed { generation: none, ..routed(&self.entry, key, at, f64::NAN) };
-        };
-        routed(&self.entry, key, at, f64::NAN)
+        match self.key {
+            Some(key) => self.routed(key, at, f64::NAN),
+            None => {
+                let key = SeriesKey::of(&self.names.version, &self.names.kind);
+                // Of a generation that is no more.
+                let generation = self.generation.wrapping_sub(1);
+                Routed { generation, ..self.routed(key, at, f64::NAN) }
+            }
+        }
+    }
+
+    fn routed(&self, key: SeriesKey, at: Timestamp, value: f64) -> Routed {
+        Routed { address: self.address, generation: self.generation, key, at, value, offset: 0 }
     }
 
     /// The kind.
-    pub const fn kind(&self) -> &MetricKind {
-        &self.kind
+    pub fn kind(&self) -> &MetricKind {
+        &self.names.kind
     }
 
     /// The version.
-    pub const fn version(&self) -> &Version {
-        &self.version
+    pub fn version(&self) -> &Version {
+        &self.names.version
     }
-}
-
-fn routed(entry: &ModelEntry, key: SeriesKey, at: Timestamp, value: f64) -> Routed {
-    let ModelEntry { address, generation, .. } = *entry;
-    Routed { address, generation, key, at, value, offset: 0 }
 }

@@ -49,6 +49,12 @@ impl Routed {
         self.at
     }
 
+    /// The same value at another time.
+    #[must_use]
+    pub const fn moved_to(self, at: Timestamp) -> Self {
+        Self { at, ..self }
+    }
+
     /// The value; `None` when it was due but is missing.
     pub fn value(&self) -> Option<f64> {
         (!self.value.is_nan()).then_some(self.value)

@@ -229,6 +229,11 @@ impl Handler<Settle> for ModelSupervisor {
     type Result = ();
 
     fn handle(&mut self, Settle(settled): Settle, ctx: &mut Context<Self>) {
+        if self.shard.board.event_time {
+            // The events of other shards have moved the time on here too.
+            let newest = self.shard.board.newest();
+            self.shard.deciding(|out| self.shard.pass_time(newest, out));
+        }
         self.settling.push(settled);
         self.after(ctx);
     }

@@ -85,6 +85,8 @@ enum Left {
     Special,
     /// Before the next one something else is due.
     Due,
+    /// The one before came too late.
+    TooLate,
 }
 
 /// What a shard is built from.
@@ -134,10 +136,14 @@ impl Shard {
             let done = (cursor.get() - from) as u64;
             self.tally.events.set(self.tally.events.get() + done);
             self.dock.pulse.advance(done);
+            if matches!(left, Ok(Left::TooLate)) {
+                self.bury_late(batch, cursor.get() - 1);
+                continue;
+            }
             let Some(routed) = events.get(cursor.get()) else { break };
             let offset = batch.offset_of(cursor.get(), routed);
             match left {
-                Ok(Left::Done) => {}
+                Ok(Left::Done | Left::TooLate) => {}
                 Ok(Left::Due) => self.run_due(routed.at.micros(), &mut out),
                 Ok(Left::Special) => {
                     self.dock.pulse.advance(1);
@@ -181,7 +187,7 @@ impl Shard {
             if rest.is_empty() {
                 break Left::Done;
             }
-            let chunk = rest.get(..AHEAD).unwrap_or(rest);
+            let chunk = if far { rest.get(..AHEAD).unwrap_or(rest) } else { rest };
             if far {
                 touch(&heads, &monitors, chunk);
             }
@@ -208,6 +214,11 @@ impl Shard {
                 match monitor.observe_reading(routed.key, &reading, out) {
                     Admission::Taken => {}
                     Admission::UnknownSeries => break 'run Left::Special,
+                    Admission::TooLate => {
+                        bump(&self.tally.too_late);
+                        cursor.set(at_cursor + 1);
+                        break 'run Left::TooLate;
+                    }
                     other => self.tally_admission(other),
                 }
                 head.touched.set(seconds);
@@ -229,6 +240,15 @@ impl Shard {
             Admission::TooLate => bump(&self.tally.too_late),
             Admission::Repeated => bump(&self.tally.repeated),
             Admission::Taken | Admission::UnknownSeries => {}
+        }
+    }
+
+    /// Puts an event of a batch that came too late into the dead letters.
+    fn bury_late(&self, batch: &Batch, place: usize) {
+        let Some(routed) = batch.load.as_slice().get(place) else { return };
+        if let Some(cell) = self.cell(routed.address.place()) {
+            let offset = batch.offset_of(place, routed);
+            self.bury(&cell, Some((routed, offset)), None, crate::DeadReason::TooLate);
         }
     }
 
@@ -283,13 +303,18 @@ impl Shard {
                     known => known,
                 };
                 self.tally_admission(admission);
-                Ok::<(), IngestError>(())
+                Ok::<Admission, IngestError>(admission)
             })
         });
         cell.head(|head| head.touched.set(self.seconds.get()));
         self.arm(cell);
         match seen {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(admission)) => {
+                if admission == Admission::TooLate {
+                    self.bury(cell, Some((routed, offset)), None, crate::DeadReason::TooLate);
+                }
+                Ok(())
+            }
             Ok(Err(error)) => {
                 let reason = crate::DeadReason::Refused { reason: error.to_string() };
                 self.bury(cell, Some((routed, offset)), None, reason);
@@ -300,7 +325,7 @@ impl Shard {
     }
 
     /// Takes note of an event's time; what is due before it is done first.
-    fn pass_time(self: &Rc<Self>, at: Timestamp, out: &mut Vec<ActionRecord>) {
+    pub(crate) fn pass_time(self: &Rc<Self>, at: Timestamp, out: &mut Vec<ActionRecord>) {
         if self.timers.borrow().newest < at.micros() {
             self.run_due(at.micros(), out);
             self.timers.borrow_mut().newest = at.micros();
