@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use actix::{Actor, Addr, Context, Handler, Message};
 use visu_tility::monitoring::{
-    Check, Condition, DriftDetector, MetricKind, MonitorPlan, Monitoring, MonitoringHandle,
+    AlertCondition, Check, DriftDetector, MetricKind, MonitorPlan, Monitoring, MonitoringHandle,
     PerformanceDegrader, Routed, RunningCheck, Timestamp, Version,
 };
 
@@ -66,7 +66,7 @@ impl Bare {
     }
 
     fn observe(&mut self, value: f64) -> bool {
-        let fires = self.check.observe(value) == Condition::Fire;
+        let fires = self.check.observe(value) == AlertCondition::Fire;
         let turned = fires && !self.firing;
         self.firing = fires;
         turned
@@ -218,7 +218,8 @@ fn main() -> Result<(), Failure> {
     let rounds = if quick { 3 } else { 15 };
     println!("one event: EMA and threshold, batches of {BATCH}, uniform over the models, median of {rounds}");
     let only = std::env::args().skip_while(|arg| arg != "--models").nth(1).and_then(|n| n.parse().ok());
-    for models in [1_000, 100_000].into_iter().filter(|models| only.is_none_or(|only: usize| only == *models)) {
+    for models in [1_000, 100_000].into_iter().filter(|models| only.is_none_or(|only: usize| only == *models))
+    {
         actix::System::new().block_on(measure(models, 1_000_000, rounds))?;
     }
     Ok(())

@@ -22,10 +22,10 @@ pub use visu_tility_actors::{
     RetrainScheduler, SchedulerStatus, Submission,
 };
 pub use visu_tility_core::{
-    Accepted, ActionId, ActionRecord, Alert, AlertOn, AlertPhase, ChangeDetector, ChangeObserver, Check,
-    Condition, DataQualityObserver, DriftDetector, EventError, EventOrder, EventPolicy, Glob, IngestError,
-    LatencyObserver, MetricEvent, MetricKind, MetricName, MetricObserver, ModelId, ModelMonitor, MonitorPlan,
-    MonitorStatus, ObserverAction, ObserverError, ObserverStatus, PerformanceDegrader, Persistence,
-    PlanChange, PlanError, Response, RetrainRequest, Rule, RunningCheck, Scope, SeriesStatus, Severity,
-    StalenessObserver, Timestamp, Version,
+    Accepted, ActionId, ActionRecord, Alert, AlertCondition, AlertOn, AlertPhase, ChangeDetector,
+    ChangeObserver, Check, DataQualityObserver, DriftDetector, EventError, EventOrder, EventPolicy, Glob,
+    IngestError, LatencyObserver, MetricEvent, MetricKind, MetricName, MetricObserver, ModelId, ModelMonitor,
+    MonitorPlan, MonitorStatus, ObserverAction, ObserverError, ObserverStatus, PerformanceDegrader,
+    Persistence, PlanChange, PlanError, Reaction, RetrainRequest, Rule, RunningCheck, Scope, SeriesStatus,
+    Severity, StalenessObserver, Timestamp, Version, codec,
 };

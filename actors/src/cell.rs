@@ -40,6 +40,18 @@ pub enum ModelPhase {
     Asleep,
 }
 
+impl std::fmt::Display for ModelPhase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Quarantined => "quarantined",
+            Self::Asleep => "asleep",
+        })
+    }
+}
+
 /// One model, shared between its shard and its own actor, which live on the same thread.
 pub(crate) struct ModelCell {
     phase: Cell<ModelPhase>,

@@ -34,6 +34,20 @@ pub enum DeadReason {
     ShutDown,
 }
 
+impl std::fmt::Display for DeadReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Panicked { reason } => write!(f, "an observer panicked: {reason}"),
+            Self::Quarantined => f.write_str("the model is in quarantine"),
+            Self::HeldFull => f.write_str("too many events were held for the model's restart"),
+            Self::TooLate => f.write_str("it came too late"),
+            Self::Retired => f.write_str("the model was retired"),
+            Self::Refused { reason } => write!(f, "the model refused it: {reason}"),
+            Self::ShutDown => f.write_str("the shutdown's deadline came first"),
+        }
+    }
+}
+
 /// One dead letter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeadLetter {

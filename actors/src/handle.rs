@@ -181,6 +181,27 @@ impl MonitoringHandle {
         self.order(model_id.as_ref(), Order::Inspect).await
     }
 
+    /// All models as they are now, in the order of their names; one that is retired meanwhile is left out.
+    ///
+    /// Cost: one request per model.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::Busy`] or [`ControlError::Closed`].
+    pub async fn model_statuses(&self) -> Result<Vec<ModelStatus>, ControlError> {
+        let mut ids = self.models();
+        ids.sort_unstable();
+        let mut statuses = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.model_status(&id).await {
+                Ok(status) => statuses.push(status),
+                Err(ControlError::UnknownModel(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(statuses)
+    }
+
     /// The address of one model's actor; a sleeping one is woken. The actor stays awake as long as the
     /// address is held, and stops when the model is retired or the monitoring ends.
     ///

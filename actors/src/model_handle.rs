@@ -57,6 +57,50 @@ impl ModelHandle {
         self.publish_event(&event).await
     }
 
+    /// Publishes a value of the unnamed version, measured now, if there is room.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`IngestError::Full`] when there is none, when the value is not in the kind's range, or
+    /// like [`MonitoringHandle::publish`].
+    pub fn try_publish(&self, kind: MetricKind, value: f64) -> Result<Accepted, PublishError> {
+        let routed = self.route(kind, value)?;
+        let first_offset = self.monitoring.house.try_put_one(routed)?;
+        Ok(Accepted { events: 1, first_offset })
+    }
+
+    /// Publishes several values of the unnamed version, measured together now: all of them if there is
+    /// room, else none. For request handlers, which must not wait.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`ModelHandle::try_publish`] does, at the first value that cannot be published.
+    pub fn try_publish_all(
+        &self,
+        values: impl IntoIterator<Item = (MetricKind, f64)>,
+    ) -> Result<Accepted, PublishError> {
+        let routed: Result<Vec<Routed>, PublishError> =
+            values.into_iter().map(|(kind, value)| self.route(kind, value)).collect();
+        let routed = routed?;
+        let events = routed.len() as u64;
+        let first_offset = self.monitoring.house.try_put(routed)?;
+        Ok(Accepted { events, first_offset })
+    }
+
+    /// One value of the unnamed version, measured now, on its way.
+    fn route(&self, kind: MetricKind, value: f64) -> Result<Routed, PublishError> {
+        if self.entry.is_retired() {
+            return Err(IngestError::Retired.into());
+        }
+        let board = &self.monitoring.house.board;
+        let at = board.stamp(None, board.limit())?;
+        let version = Version::unversioned();
+        let event = MetricEvent::from_parts(self.entry.id.clone(), version, kind, Some(at), Some(value))?;
+        let key = self.learn(event.version(), event.kind())?;
+        let ModelEntry { address, generation, .. } = *self.entry;
+        Ok(Routed { address, generation, key, at, value, offset: 0 })
+    }
+
     /// Publishes an event of this model, waiting for room; the event's own name is not looked at.
     ///
     /// # Errors
@@ -169,15 +213,13 @@ impl SeriesHandle {
     /// An event that says a value was due but is not there. Where [`SeriesHandle::reading`] fails for the
     /// series' key, it goes to the dead letters.
     pub fn missing(&self, at: Timestamp) -> Routed {
-        match self.key {
-            Some(key) => self.routed(key, at, f64::NAN),
-            None => {
-                let key = SeriesKey::of(&self.names.version, &self.names.kind);
-                // Of a generation that is no more.
-                let generation = self.generation.wrapping_sub(1);
-                Routed { generation, ..self.routed(key, at, f64::NAN) }
-            }
+        if let Some(key) = self.key {
+            return self.routed(key, at, f64::NAN);
         }
+        let key = SeriesKey::of(&self.names.version, &self.names.kind);
+        // Of a generation that is no more.
+        let generation = self.generation.wrapping_sub(1);
+        Routed { generation, ..self.routed(key, at, f64::NAN) }
     }
 
     fn routed(&self, key: SeriesKey, at: Timestamp, value: f64) -> Routed {

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 /// What an observer's condition is at one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
+pub enum AlertCondition {
     /// Beyond the fire threshold.
     Fire,
     /// Between the fire and the recover threshold: neither bad enough to fire nor good enough to recover.
@@ -117,22 +117,22 @@ pub struct AlertLife {
 
 impl AlertLife {
     /// Takes the condition at one event.
-    pub fn step(&mut self, condition: Condition, at: Timestamp, rule: &Persistence) -> Transition {
+    pub fn step(&mut self, condition: AlertCondition, at: Timestamp, rule: &Persistence) -> Transition {
         use AlertPhase::{Firing, Inactive, Pending, Recovering, Resolved};
         match (self.phase, condition) {
-            (Inactive | Resolved, Condition::Fire) => {
+            (Inactive | Resolved, AlertCondition::Fire) => {
                 *self = Self { phase: Pending, run: 1, run_since: at, started: at, fired: at };
                 self.settle(at, rule)
             }
-            (Pending, Condition::Fire) | (Recovering, Condition::Clear) => {
+            (Pending, AlertCondition::Fire) | (Recovering, AlertCondition::Clear) => {
                 self.run = self.run.saturating_add(1);
                 self.settle(at, rule)
             }
-            (Firing, Condition::Clear) => {
+            (Firing, AlertCondition::Clear) => {
                 (self.phase, self.run, self.run_since) = (Recovering, 1, at);
                 self.settle(at, rule)
             }
-            (Firing | Recovering, Condition::Over) => {
+            (Firing | Recovering, AlertCondition::Over) => {
                 self.phase = Resolved;
                 Transition::Resolved
             }
@@ -141,11 +141,11 @@ impl AlertLife {
                 Transition::None
             }
             (Firing, _) => Transition::None,
-            (Recovering, Condition::Fire) => {
+            (Recovering, AlertCondition::Fire) => {
                 self.phase = Firing;
                 Transition::None
             }
-            (Recovering, Condition::Hold) => {
+            (Recovering, AlertCondition::Hold) => {
                 (self.run, self.run_since) = (0, at);
                 Transition::None
             }
@@ -278,7 +278,7 @@ pub fn dedup_key(parts: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Condition::{Clear, Fire, Hold, Over};
+    use super::AlertCondition::{Clear, Fire, Hold, Over};
     use super::Transition::{Fired, None as Quiet, Resolved};
     use super::*;
 
@@ -292,7 +292,7 @@ mod tests {
     }
 
     /// Phases after each step.
-    fn run(rule: &Persistence, steps: &[(Condition, i64)]) -> Vec<(&'static str, Transition)> {
+    fn run(rule: &Persistence, steps: &[(AlertCondition, i64)]) -> Vec<(&'static str, Transition)> {
         let mut life = AlertLife::default();
         steps
             .iter()

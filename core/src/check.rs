@@ -17,7 +17,7 @@ mod standalone;
 use visu_tility_drift::Signal;
 use visu_tility_drift::codec::{DecodeError, Reader};
 
-use crate::alert::Condition;
+use crate::alert::AlertCondition;
 use crate::kind::MetricKind;
 
 pub use change::{AlertOn, ChangeDetector, ChangeObserver};
@@ -58,14 +58,14 @@ pub enum Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     /// What the alert is to make of it.
-    pub condition: Condition,
+    pub condition: AlertCondition,
     /// Whether this very value brought a detection or a warning that is worth a record of its own.
     pub detected: bool,
 }
 
 impl Verdict {
     /// A verdict that is a level, not an event of its own.
-    pub const fn level(condition: Condition) -> Self {
+    pub const fn level(condition: AlertCondition) -> Self {
         Self { condition, detected: false }
     }
 }
@@ -122,11 +122,11 @@ impl Check {
 /// # Examples
 ///
 /// ```
-/// use visu_tility_core::{Check, Condition, DriftDetector, MetricKind};
+/// use visu_tility_core::{Check, AlertCondition, DriftDetector, MetricKind};
 ///
 /// let check = Check::DriftScore(DriftDetector::default());
 /// let mut running = check.run(&MetricKind::DriftScore).ok_or("a check of the model as a whole")?;
-/// assert_eq!(running.observe(0.5), Condition::Fire);
+/// assert_eq!(running.observe(0.5), AlertCondition::Fire);
 /// # Ok::<(), &str>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -135,7 +135,7 @@ pub struct RunningCheck(CheckState);
 impl RunningCheck {
     /// Takes one value; `NaN` stands for a missing one.
     #[inline]
-    pub fn observe(&mut self, value: f64) -> Condition {
+    pub fn observe(&mut self, value: f64) -> AlertCondition {
         self.0.observe(value).condition
     }
 

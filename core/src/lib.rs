@@ -27,7 +27,7 @@ mod plan;
 mod time;
 
 pub use action::{ActionId, ActionRecord, Alert, ObserverAction, RetrainRequest};
-pub use alert::{AlertLife, AlertPhase, Condition, Persistence, Severity, Transition, dedup_key};
+pub use alert::{AlertCondition, AlertLife, AlertPhase, Persistence, Severity, Transition, dedup_key};
 pub use check::{
     AlertOn, ChangeDetector, ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver,
     PerformanceDegrader, RunningCheck, StalenessObserver,
@@ -44,6 +44,7 @@ pub use monitor::{
 pub use nearest::nearest;
 pub use observer::{CloneObserver, MetricObserver};
 pub use plan::{
-    EventOrder, EventPolicy, Glob, MonitorPlan, PlanChange, PlanError, PlanProblem, Response, Rule, Scope,
+    EventOrder, EventPolicy, Glob, MonitorPlan, PlanChange, PlanError, PlanProblem, Reaction, Rule, Scope,
 };
 pub use time::Timestamp;
+pub use visu_tility_drift::codec;

@@ -62,7 +62,7 @@ pub enum EventOrder {
 
 /// What is done when a rule fires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Response {
+pub enum Reaction {
     /// It is recorded; nobody is told.
     Record,
     /// An alert is raised, and resolved when it is over.
@@ -75,7 +75,7 @@ pub enum Response {
     AlertAndRetrain,
 }
 
-impl Response {
+impl Reaction {
     /// Is true when an alert is raised in this build.
     pub const fn alerts(self) -> bool {
         match self {
@@ -127,7 +127,7 @@ pub struct Rule {
     /// How much its alerts matter.
     pub severity: Severity,
     /// What follows when it fires.
-    pub response: Response,
+    pub response: Reaction,
     /// Priority of its retrain requests; larger is sooner. Default 0.
     pub priority: i32,
 }
@@ -156,7 +156,7 @@ impl Rule {
             persistence.keep_firing = Duration::from_hours(1);
         }
         let response =
-            if matches!(check, Check::Performance(_)) { Response::Retrain } else { Response::Alert };
+            if matches!(check, Check::Performance(_)) { Reaction::Retrain } else { Reaction::Alert };
         Ok(Self {
             name: name.into(),
             scope: Scope::default(),

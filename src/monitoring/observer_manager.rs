@@ -169,9 +169,7 @@ fn add(plan: MonitorPlan, observer: Box<dyn MetricObserver>) -> Result<MonitorPl
     };
     let taken = |name: &str| plan.rules().iter().any(|rule| &*rule.name == name);
     let name = observer.name();
-    let free = std::iter::once(name.to_owned())
-        .chain((2..).map(|n: u32| format!("{name}-{n}")))
-        .find(|name| !taken(name))
-        .unwrap_or_default();
+    let numbered = (2..=MonitorPlan::RULES_MAX + 1).map(|n| format!("{name}-{n}"));
+    let free = std::iter::once(name.to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default();
     plan.with_rule(Rule::new(free, check)?)
 }

@@ -11,7 +11,7 @@ use visu_tility_drift::{
 use super::standalone::Standalone;
 use super::{Check, Verdict};
 use crate::action::ObserverAction;
-use crate::alert::Condition;
+use crate::alert::AlertCondition;
 use crate::error::ObserverError;
 use crate::event::MetricEvent;
 use crate::kind::MetricKind;
@@ -270,36 +270,38 @@ impl ChangeState {
     pub fn observe(&mut self, value: f64) -> Verdict {
         // A missing value says nothing about the level and nothing about time.
         if value.is_nan() {
-            return Verdict::level(Condition::Clear);
+            return Verdict::level(AlertCondition::Clear);
         }
         let value = match &mut self.scaler {
             None => value,
             Some(scaler) => match scaler.update(value) {
                 Some(scaled) => scaled,
-                None => return Verdict::level(Condition::Clear),
+                None => return Verdict::level(AlertCondition::Clear),
             },
         };
         let before = self.last.level;
         let signal = self.detector.update(value);
         self.last = signal;
         match signal.level {
-            Level::Normal => Verdict::level(Condition::Clear),
-            Level::Warning => Verdict { condition: Condition::Clear, detected: before != Level::Warning },
+            Level::Normal => Verdict::level(AlertCondition::Clear),
+            Level::Warning => {
+                Verdict { condition: AlertCondition::Clear, detected: before != Level::Warning }
+            }
             Level::Drift => Verdict { condition: self.changed(signal.direction), detected: true },
         }
     }
 
     /// What a change means for the alert.
-    fn changed(&mut self, direction: Direction) -> Condition {
+    fn changed(&mut self, direction: Direction) -> AlertCondition {
         let bad = match self.bad {
             Direction::Unknown => true,
             bad => direction == bad || direction == Direction::Unknown,
         };
         if bad {
             self.out = direction;
-            return Condition::Fire;
+            return AlertCondition::Fire;
         }
-        if direction == self.out { Condition::Clear } else { Condition::Over }
+        if direction == self.out { AlertCondition::Clear } else { AlertCondition::Over }
     }
 
     pub const fn signal(&self) -> Signal {
@@ -411,8 +413,8 @@ mod tests {
             .map(|(i, verdict)| (i, verdict.condition))
             .collect();
         assert_eq!(seen.len(), 2, "{seen:?}");
-        assert!((1000..1100).contains(&seen[0].0) && seen[0].1 == Condition::Fire);
-        assert!((2000..2100).contains(&seen[1].0) && seen[1].1 == Condition::Over);
+        assert!((1000..1100).contains(&seen[0].0) && seen[0].1 == AlertCondition::Fire);
+        assert!((2000..2100).contains(&seen[1].0) && seen[1].1 == AlertCondition::Over);
     }
 
     #[test]
@@ -427,7 +429,7 @@ mod tests {
         let mut state = observer.start(&MetricKind::Correct);
         let fired: Vec<u64> = (0..1500)
             .filter(|i| {
-                state.observe(correct(*i, if *i >= 1000 { 4 } else { 1 })).condition == Condition::Fire
+                state.observe(correct(*i, if *i >= 1000 { 4 } else { 1 })).condition == AlertCondition::Fire
             })
             .collect();
         assert!(fired.first().is_some_and(|at| (1000..1060).contains(at)), "{fired:?}");
@@ -439,7 +441,7 @@ mod tests {
         let mut state = observer.start(&MetricKind::feature("x").unwrap());
         let value = |i: u64| 50_000.0 + 900.0 * (i as f64 * 0.7).sin();
         assert!((0..3000).all(|i| !state.observe(value(i)).detected));
-        let found = (3000..3200).find(|i| state.observe(value(*i) + 900.0).condition == Condition::Fire);
+        let found = (3000..3200).find(|i| state.observe(value(*i) + 900.0).condition == AlertCondition::Fire);
         assert!(found.is_some());
     }
 

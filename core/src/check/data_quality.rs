@@ -6,7 +6,7 @@ use visu_tility_drift::{Direction, Level, Signal};
 use super::standalone::Standalone;
 use super::{Check, Verdict};
 use crate::action::ObserverAction;
-use crate::alert::Condition;
+use crate::alert::AlertCondition;
 use crate::error::ObserverError;
 use crate::event::MetricEvent;
 use crate::observer::MetricObserver;
@@ -173,15 +173,15 @@ impl QualityState {
             self.now.bad += 1;
         }
         if self.last.values + self.now.values < self.count_min {
-            return Verdict::level(Condition::Hold);
+            return Verdict::level(AlertCondition::Hold);
         }
         let share = self.share();
         Verdict::level(if share > self.share_max {
-            Condition::Fire
+            AlertCondition::Fire
         } else if share > self.share_max / 2.0 {
-            Condition::Hold
+            AlertCondition::Hold
         } else {
-            Condition::Clear
+            AlertCondition::Clear
         })
     }
 
@@ -240,15 +240,15 @@ mod tests {
         for _ in 0..98 {
             state.observe(33.0);
         }
-        assert_eq!(state.observe(f64::NAN).condition, Condition::Clear);
+        assert_eq!(state.observe(f64::NAN).condition, AlertCondition::Clear);
         for _ in 0..3 {
             state.observe(900.0);
         }
         // 4 bad of 102.
-        assert_eq!(state.observe(33.0).condition, Condition::Hold);
+        assert_eq!(state.observe(33.0).condition, AlertCondition::Hold);
         assert_eq!(
             (state.observe(-1.0).condition, state.observe(121.0).condition),
-            (Condition::Hold, Condition::Fire)
+            (AlertCondition::Hold, AlertCondition::Fire)
         );
         assert!((state.signal().statistic - 6.0 / 105.0).abs() < 1e-12);
     }

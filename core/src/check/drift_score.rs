@@ -5,7 +5,7 @@ use visu_tility_drift::{Direction, Level, Signal};
 
 use super::{Check, SmallCheck, Verdict};
 use crate::action::ObserverAction;
-use crate::alert::{Condition, Severity};
+use crate::alert::{AlertCondition, Severity};
 use crate::error::ObserverError;
 use crate::event::MetricEvent;
 use crate::kind::MetricKind;
@@ -121,15 +121,15 @@ impl ScoreState {
     #[inline]
     pub fn observe(&mut self, value: f64) -> Verdict {
         if value.is_nan() {
-            return Verdict::level(Condition::Hold);
+            return Verdict::level(AlertCondition::Hold);
         }
         self.last = value;
         Verdict::level(if value > self.threshold {
-            Condition::Fire
+            AlertCondition::Fire
         } else if value > self.recover {
-            Condition::Hold
+            AlertCondition::Hold
         } else {
-            Condition::Clear
+            AlertCondition::Clear
         })
     }
 
@@ -174,7 +174,7 @@ impl ScoreState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Condition::{Clear, Fire, Hold};
+    use AlertCondition::{Clear, Fire, Hold};
 
     #[test]
     fn fires_above_and_recovers_below_with_a_gap_between() {

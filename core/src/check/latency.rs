@@ -6,7 +6,7 @@ use visu_tility_drift::{Direction, Level, QuantileSketch, QuantileSketchParams, 
 use super::standalone::Standalone;
 use super::{Check, Verdict};
 use crate::action::ObserverAction;
-use crate::alert::Condition;
+use crate::alert::AlertCondition;
 use crate::error::ObserverError;
 use crate::event::MetricEvent;
 use crate::observer::MetricObserver;
@@ -163,7 +163,7 @@ pub(crate) struct LatencyState {
 impl LatencyState {
     pub fn observe(&mut self, value: f64) -> Verdict {
         if value.is_nan() {
-            return Verdict::level(Condition::Hold);
+            return Verdict::level(AlertCondition::Hold);
         }
         if self.now.values >= self.window {
             std::mem::swap(&mut self.last, &mut self.now);
@@ -173,15 +173,15 @@ impl LatencyState {
         self.now.within += u32::from(value <= self.slo_ms);
         self.now.sketch.insert(value);
         if self.last.values + self.now.values < self.count_min {
-            return Verdict::level(Condition::Hold);
+            return Verdict::level(AlertCondition::Hold);
         }
         let share = self.share_within();
         Verdict::level(if share < self.share_min {
-            Condition::Fire
+            AlertCondition::Fire
         } else if 1.0 - share > (1.0 - self.share_min) / 2.0 {
-            Condition::Hold
+            AlertCondition::Hold
         } else {
-            Condition::Clear
+            AlertCondition::Clear
         })
     }
 
@@ -250,17 +250,17 @@ mod tests {
         let observer =
             LatencyObserver::default().with_objective(200.0, 0.9).unwrap().with_window(100, 20).unwrap();
         let mut state = observer.start();
-        assert_eq!(state.observe(500.0).condition, Condition::Hold, "too few to tell");
+        assert_eq!(state.observe(500.0).condition, AlertCondition::Hold, "too few to tell");
         for _ in 0..98 {
             state.observe(100.0);
         }
-        assert_eq!(state.observe(100.0).condition, Condition::Clear);
+        assert_eq!(state.observe(100.0).condition, AlertCondition::Clear);
         for _ in 0..9 {
             state.observe(201.0);
         }
         // 10 slow of 109 is 9.2 %, 11 of 110 is 10 %, 12 of 111 is more.
-        assert_eq!(state.observe(201.0).condition, Condition::Hold);
-        assert_eq!(state.observe(201.0).condition, Condition::Fire);
+        assert_eq!(state.observe(201.0).condition, AlertCondition::Hold);
+        assert_eq!(state.observe(201.0).condition, AlertCondition::Fire);
     }
 
     #[test]

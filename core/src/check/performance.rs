@@ -6,7 +6,7 @@ use visu_tility_drift::{Direction, Ewma, Level, Signal};
 use super::standalone::Standalone;
 use super::{Check, SmallCheck, Verdict};
 use crate::action::ObserverAction;
-use crate::alert::Condition;
+use crate::alert::AlertCondition;
 use crate::error::ObserverError;
 use crate::event::MetricEvent;
 use crate::observer::MetricObserver;
@@ -143,15 +143,15 @@ impl EmaState {
     #[inline]
     pub fn observe(&mut self, value: f64) -> Verdict {
         if value.is_nan() {
-            return Verdict::level(Condition::Hold);
+            return Verdict::level(AlertCondition::Hold);
         }
         let average = self.ema.update(value);
         Verdict::level(if average < self.min {
-            Condition::Fire
+            AlertCondition::Fire
         } else if average < self.recover {
-            Condition::Hold
+            AlertCondition::Hold
         } else {
-            Condition::Clear
+            AlertCondition::Clear
         })
     }
 
@@ -192,7 +192,7 @@ impl EmaState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Condition::{Clear, Fire, Hold};
+    use AlertCondition::{Clear, Fire, Hold};
 
     #[test]
     fn the_average_is_the_recurrence() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Check, CheckState};
 use crate::action::ObserverAction;
-use crate::alert::{Condition, Severity};
+use crate::alert::{AlertCondition, Severity};
 use crate::error::ObserverError;
 use crate::event::MetricEvent;
 
@@ -45,7 +45,7 @@ impl Standalone {
             return Ok(ObserverAction::NoOp);
         };
         let state = self.states.entry(key).or_insert(fresh);
-        if state.observe(event.raw_value()).condition != Condition::Fire {
+        if state.observe(event.raw_value()).condition != AlertCondition::Fire {
             return Ok(ObserverAction::NoOp);
         }
         let signal = state.signal();

@@ -8,7 +8,7 @@ use super::own::Own;
 use super::series::{HAS_MORE, Series, SeriesIndex, SeriesKey};
 use super::{Admission, Reading};
 use crate::action::ActionRecord;
-use crate::alert::{AlertLife, Condition, Persistence, Transition};
+use crate::alert::{AlertCondition, AlertLife, Persistence, Transition};
 use crate::check::{Check, Silence};
 use crate::id::{ModelId, Version};
 use crate::ingest::IngestError;
@@ -229,7 +229,7 @@ impl Body {
         let mut slot = 0;
         while let Some(instance) = self.instance(index, slot) {
             let verdict = instance.state.observe(reading.value);
-            if verdict.condition == Condition::Fire || verdict.detected || instance.life.is_some() {
+            if verdict.condition == AlertCondition::Fire || verdict.detected || instance.life.is_some() {
                 self.settle(index, slot, verdict, reading, ordinal, out);
             }
             slot += 1;
@@ -293,7 +293,7 @@ impl Body {
             switch.silence.observe(at);
             let (alive, deadline) = (switch.life.is_alive(), switch.silence.deadline());
             if alive {
-                self.step_switch(index, Condition::Over, at, out);
+                self.step_switch(index, AlertCondition::Over, at, out);
             }
             if alive || fresh {
                 self.note_deadline(deadline);
@@ -307,7 +307,7 @@ impl Body {
         let alive = switch.life.is_alive();
         let silent = switch.silence.deadline().is_some_and(|due| now >= due);
         if !alive && silent {
-            self.step_switch(index, Condition::Fire, now, out);
+            self.step_switch(index, AlertCondition::Fire, now, out);
         } else if alive {
             self.move_switch(index, now, out, |life, rule| life.tick(now, rule));
         }
@@ -316,7 +316,7 @@ impl Body {
     pub(super) fn step_switch(
         &mut self,
         index: usize,
-        condition: Condition,
+        condition: AlertCondition,
         at: Timestamp,
         out: &mut Vec<ActionRecord>,
     ) {

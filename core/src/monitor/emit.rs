@@ -5,11 +5,11 @@ use std::sync::Arc;
 use visu_tility_drift::{Direction, Level, Signal};
 
 use crate::action::{ActionId, ActionRecord, Alert, ObserverAction, RetrainRequest};
-use crate::alert::{AlertLife, AlertPhase, Condition, Persistence, Severity, Transition, dedup_key};
+use crate::alert::{AlertCondition, AlertLife, AlertPhase, Persistence, Severity, Transition, dedup_key};
 use crate::check::{Check, Verdict, figure};
 use crate::id::Version;
 use crate::kind::MetricKind;
-use crate::plan::{Response, Rule};
+use crate::plan::{Reaction, Rule};
 use crate::time::Timestamp;
 
 use super::Reading;
@@ -61,6 +61,7 @@ impl Origin {
     /// `Accuracy of fraud version 2` or `fraud`.
     fn subject(&self, model: &str) -> String {
         match &self.about {
+            Some((version, kind)) if *version == Version::unversioned() => format!("{kind} of {model}"),
             Some((version, kind)) => format!("{kind} of {model} version {version}"),
             None => model.to_owned(),
         }
@@ -85,7 +86,7 @@ fn summary(rule: &Rule, subject: &str, signal: &Signal) -> String {
 
 /// What an observer wants when it fires.
 pub(super) struct Demand {
-    pub response: Response,
+    pub response: Reaction,
     pub severity: Severity,
     pub priority: i32,
     pub summary: String,
@@ -193,8 +194,12 @@ impl Body {
         let signal = Signal { level, ..signal };
         if response.alerts() {
             let dedup_key = origin.key(self.model.as_str());
-            let alert =
-                Alert { dedup_key, severity, phase, started: life.started(), summary: summary.clone() };
+            let summary = if fired {
+                summary.clone()
+            } else {
+                format!("{} is well again ({})", origin.subject(self.model.as_str()), origin.observer)
+            };
+            let alert = Alert { dedup_key, severity, phase, started: life.started(), summary };
             self.write(origin, signal, cause, ObserverAction::Alert(alert), out);
         }
         if response.retrains() && fired {
@@ -255,7 +260,7 @@ impl Body {
         let now = self.now();
         let Some(instance) = self.instance(index, slot) else { return };
         let mut life = instance.life();
-        let transition = life.step(Condition::Over, now, &Persistence::default());
+        let transition = life.step(AlertCondition::Over, now, &Persistence::default());
         instance.set_life(life);
         self.emit_instance(index, slot, (transition, life), false, Cause::time(now), out);
     }
@@ -267,7 +272,7 @@ impl Body {
         }
         let now = self.now();
         for index in 0..self.switches.len() {
-            self.step_switch(index, Condition::Over, now, out);
+            self.step_switch(index, AlertCondition::Over, now, out);
         }
         self.resolve_own(None, out);
     }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use visu_tility_drift::{Level, Signal};
 
 use crate::action::{ActionRecord, ObserverAction};
-use crate::alert::{AlertLife, Condition, Persistence, Severity, Transition};
+use crate::alert::{AlertCondition, AlertLife, Persistence, Severity, Transition};
 use crate::error::ObserverError;
 use crate::event::MetricEvent;
 use crate::kind::MetricKind;
 use crate::observer::MetricObserver;
-use crate::plan::{MonitorPlan, Response};
+use crate::plan::{MonitorPlan, Reaction};
 use crate::time::Timestamp;
 
 use super::body::Body;
@@ -38,7 +38,7 @@ enum Seen {
 pub(super) struct OwnLife {
     pub series: Option<SeriesKey>,
     pub life: AlertLife,
-    pub response: Response,
+    pub response: Reaction,
     pub severity: Severity,
 }
 
@@ -235,13 +235,13 @@ impl Body {
         };
         let (condition, response, severity, priority, summary) = match answer {
             Ok(ObserverAction::Alert(alert)) => {
-                (Condition::Fire, Response::Alert, alert.severity, 0, alert.summary)
+                (AlertCondition::Fire, Reaction::Alert, alert.severity, 0, alert.summary)
             }
             Ok(ObserverAction::Retrain(request)) => {
-                (Condition::Fire, Response::Retrain, Severity::Warning, request.priority, request.reason)
+                (AlertCondition::Fire, Reaction::Retrain, Severity::Warning, request.priority, request.reason)
             }
             Ok(ObserverAction::NoOp) => {
-                (Condition::Clear, Response::Record, Severity::Info, 0, String::new())
+                (AlertCondition::Clear, Reaction::Record, Severity::Info, 0, String::new())
             }
             Err(error) => {
                 own.failures += 1;
@@ -252,7 +252,7 @@ impl Body {
         };
         let key = series.map(|(key, _)| key);
         let place = own.lives.iter().position(|life| life.series == key);
-        if condition != Condition::Fire && place.is_none() {
+        if condition != AlertCondition::Fire && place.is_none() {
             return;
         }
         let place = place.unwrap_or_else(|| {
@@ -349,7 +349,7 @@ impl Body {
             });
         }
         for (name, mut ended) in ended {
-            let transition = ended.life.step(Condition::Over, now, &Persistence::default());
+            let transition = ended.life.step(AlertCondition::Over, now, &Persistence::default());
             let origin = Origin { observer: name, about: self.names_of(ended.series) };
             let summary = format!("{} ({})", self.model, origin.observer);
             let demand = Demand { response: ended.response, severity: ended.severity, priority: 0, summary };

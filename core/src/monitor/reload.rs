@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::action::ActionRecord;
-use crate::alert::Condition;
+use crate::alert::AlertCondition;
 use crate::plan::MonitorPlan;
 
 use super::body::{Body, Switch};
@@ -96,7 +96,7 @@ impl Body {
                 .and_then(|place| plan.rules.get(usize::from(place)))
                 .is_some_and(|rule| rule.is_for_model(&self.model));
             if !stays {
-                self.step_switch(index, Condition::Over, now, out);
+                self.step_switch(index, AlertCondition::Over, now, out);
             }
         }
     }

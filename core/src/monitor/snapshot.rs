@@ -12,7 +12,7 @@ use visu_tility_drift::codec::{DecodeError, Reader, put_bytes, put_i64, put_str,
 use crate::alert::{AlertLife, Severity};
 use crate::id::{ModelId, Version};
 use crate::kind::MetricKind;
-use crate::plan::{MonitorPlan, Response};
+use crate::plan::{MonitorPlan, Reaction};
 use crate::time::Timestamp;
 
 use super::body::{Body, Counts};
@@ -246,12 +246,12 @@ fn read_counts(bytes: &mut Reader<'_>) -> Result<Counts, DecodeError> {
     })
 }
 
-const fn response_code(response: Response) -> u8 {
+const fn response_code(response: Reaction) -> u8 {
     match response {
-        Response::Record => 0,
-        Response::Alert => 1,
-        Response::Retrain => 2,
-        Response::AlertAndRetrain => 3,
+        Reaction::Record => 0,
+        Reaction::Alert => 1,
+        Reaction::Retrain => 2,
+        Reaction::AlertAndRetrain => 3,
     }
 }
 
@@ -265,10 +265,10 @@ fn read_life(bytes: &mut Reader<'_>) -> Result<OwnLife, DecodeError> {
         _ => return Err(DecodeError::Range { field: "severity" }),
     };
     let response = match bytes.u8()? {
-        0 => Response::Record,
-        1 => Response::Alert,
-        2 => Response::Retrain,
-        3 => Response::AlertAndRetrain,
+        0 => Reaction::Record,
+        1 => Reaction::Alert,
+        2 => Reaction::Retrain,
+        3 => Reaction::AlertAndRetrain,
         _ => return Err(DecodeError::Range { field: "response" }),
     };
     let series = some.then_some(SeriesKey::from_hash(key));

@@ -72,8 +72,8 @@ pub struct ObserverStatus {
     pub direction: Direction,
     /// What it computed.
     pub statistic: f64,
-    /// What it holds that against.
-    pub threshold: f64,
+    /// What it holds that against; `None` while its detector has none yet, and for one of the user's own.
+    pub threshold: Option<f64>,
     /// Its alert.
     pub alert: AlertStatus,
     /// Further figures, such as `p95`.
@@ -154,7 +154,7 @@ impl Body {
                 level: signal.level,
                 direction: signal.direction,
                 statistic: signal.statistic,
-                threshold: signal.threshold,
+                threshold: (signal.threshold < f64::MAX).then_some(signal.threshold),
                 alert: AlertStatus::of(&instance.life()),
                 figures: figures.into_iter().filter(|(_, value)| value.is_finite()).collect(),
             });
@@ -180,7 +180,7 @@ impl Body {
                 level: if switch.life.is_out() { Level::Drift } else { Level::Normal },
                 direction: Direction::Unknown,
                 statistic: silent,
-                threshold: limit,
+                threshold: Some(limit),
                 alert: AlertStatus::of(&switch.life),
                 figures: BTreeMap::new(),
             })
@@ -203,7 +203,7 @@ impl Body {
                 level: if life.is_some_and(|life| life.life.is_out()) { Level::Drift } else { Level::Normal },
                 direction: Direction::Unknown,
                 statistic: 0.0,
-                threshold: 0.0,
+                threshold: None,
                 alert: life.map(|life| AlertStatus::of(&life.life)).unwrap_or_default(),
                 figures: BTreeMap::from([("failures", own.failures as f64)]),
             })

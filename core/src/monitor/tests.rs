@@ -11,7 +11,7 @@ use visu_tility_drift::codec::{DecodeError, Reader, put_u64};
 use super::*;
 use crate::{
     AlertPhase, ChangeObserver, DriftDetector, EventOrder, MetricObserver, ObserverAction, ObserverError,
-    PerformanceDegrader, Response, Rule, Severity, StalenessObserver,
+    PerformanceDegrader, Reaction, Rule, Severity, StalenessObserver,
 };
 
 fn id() -> ModelId {
@@ -71,7 +71,7 @@ fn a_model_below_its_floor_asks_once_and_not_once_per_event() {
 #[test]
 fn ids_name_offset_observer_and_ordinal() {
     let mut rule = Rule::new("both", PerformanceDegrader::new(0.85).unwrap().builtin().unwrap()).unwrap();
-    rule.response = Response::AlertAndRetrain;
+    rule.response = Reaction::AlertAndRetrain;
     let mut monitor = monitor(MonitorPlan::empty().with_rule(rule).unwrap());
     let records = monitor.observe(&event(&MetricKind::Accuracy, "1", 0, 0.5), 17);
     let ids: Vec<_> = records.iter().map(|r| (r.id.offset, &*r.id.observer, r.id.ordinal)).collect();

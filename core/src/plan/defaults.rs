@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use visu_tility_drift::{MedianShiftParams, StandardizerParams};
 
-use super::{Glob, MonitorPlan, Response, Rule, Scope};
+use super::{Glob, MonitorPlan, Reaction, Rule, Scope};
 use crate::alert::Severity;
 use crate::check::{
     ChangeDetector, ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver,
@@ -82,7 +82,7 @@ fn rule(name: &str, kinds: &[&str], check: Check, severity: Severity) -> Rule {
     if matches!(check, Check::Change(_)) {
         persistence.keep_firing = Duration::from_hours(1);
     }
-    Rule { name: name.into(), scope, check, persistence, severity, response: Response::Alert, priority: 0 }
+    Rule { name: name.into(), scope, check, persistence, severity, response: Reaction::Alert, priority: 0 }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ mod section;
 mod value;
 mod write;
 
-use super::{MonitorPlan, Response};
+use super::{MonitorPlan, Reaction};
 
 pub use problem::{PlanError, PlanProblem};
 
@@ -73,13 +73,13 @@ impl MonitorPlan {
     /// alert instead.
     pub fn warnings(&self) -> Vec<String> {
         let unmet = self.rules.iter().filter(|rule| {
-            matches!(rule.response, Response::Retrain | Response::AlertAndRetrain)
+            matches!(rule.response, Reaction::Retrain | Reaction::AlertAndRetrain)
                 && !rule.response.retrains()
         });
         unmet
             .map(|rule| {
                 let instead = match rule.response {
-                    Response::AlertAndRetrain => "only the alert is raised",
+                    Reaction::AlertAndRetrain => "only the alert is raised",
                     _ => "an alert is raised instead",
                 };
                 format!(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use visu_tility_core::{
     ChangeDetector, ChangeObserver, Check, DataQualityObserver, DriftDetector, EventOrder, EventPolicy, Glob,
     LatencyObserver, MetricEvent, MetricObserver, MonitorPlan, ObserverAction, ObserverError,
-    PerformanceDegrader, Persistence, Response, Rule, Scope, Severity, StalenessObserver,
+    PerformanceDegrader, Persistence, Reaction, Rule, Scope, Severity, StalenessObserver,
 };
 use visu_tility_drift::PageHinkleyParams;
 
@@ -89,7 +89,7 @@ fn every_key_of_every_rule_is_taken() {
             keep_count: 2,
         },
         severity: Severity::Critical,
-        response: Response::AlertAndRetrain,
+        response: Reaction::AlertAndRetrain,
         priority: -7,
         ..Rule::new("floor", Check::Performance(check)).unwrap()
     };

@@ -2,7 +2,7 @@
 
 use visu_tility_drift::{Compat, Family, Mode, Recursion};
 
-use super::super::{EventOrder, Response};
+use super::super::{EventOrder, Reaction};
 use crate::alert::Severity;
 use crate::check::AlertOn;
 
@@ -15,11 +15,11 @@ pub(super) const ORDER: Choices<EventOrder> =
 pub(super) const SEVERITY: Choices<Severity> =
     &[("info", Severity::Info), ("warning", Severity::Warning), ("critical", Severity::Critical)];
 
-pub(super) const RESPONSE: Choices<Response> = &[
-    ("record", Response::Record),
-    ("alert", Response::Alert),
-    ("retrain", Response::Retrain),
-    ("alert-and-retrain", Response::AlertAndRetrain),
+pub(super) const RESPONSE: Choices<Reaction> = &[
+    ("record", Reaction::Record),
+    ("alert", Reaction::Alert),
+    ("retrain", Reaction::Retrain),
+    ("alert-and-retrain", Reaction::AlertAndRetrain),
 ];
 
 pub(super) const ALERT_ON: Choices<AlertOn> = &[("bad", AlertOn::Bad), ("any", AlertOn::Any)];

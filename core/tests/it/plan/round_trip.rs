@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use visu_tility_core::{
     AlertOn, ChangeDetector, ChangeObserver, Check, DataQualityObserver, DriftDetector, EventOrder,
-    EventPolicy, Glob, LatencyObserver, MonitorPlan, PerformanceDegrader, Persistence, Response, Rule, Scope,
+    EventPolicy, Glob, LatencyObserver, MonitorPlan, PerformanceDegrader, Persistence, Reaction, Rule, Scope,
     Severity, StalenessObserver,
 };
 use visu_tility_drift::{
@@ -133,10 +133,10 @@ fn rule() -> impl Strategy<Value = Rule> {
     let persistence = (span(), 1_u32.., span(), 1_u32..);
     let severity = prop_oneof![Just(Severity::Info), Just(Severity::Warning), Just(Severity::Critical)];
     let response = prop_oneof![
-        Just(Response::Record),
-        Just(Response::Alert),
-        Just(Response::Retrain),
-        Just(Response::AlertAndRetrain)
+        Just(Reaction::Record),
+        Just(Reaction::Alert),
+        Just(Reaction::Retrain),
+        Just(Reaction::AlertAndRetrain)
     ];
     ("[!-~]{1,20}", check(), scope, persistence, severity, response, any::<i32>()).prop_map(
         |(name, check, (models, versions, kinds), waits, severity, response, priority)| {
