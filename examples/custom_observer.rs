@@ -11,11 +11,11 @@
 
 use std::sync::mpsc::channel;
 
+use visu_tility::monitoring::codec::{DecodeError, Reader, put_u64};
 use visu_tility::monitoring::{
     AlertPhase, MetricEvent, MetricKind, MetricObserver, MonitorPlan, Monitoring, ObserverAction,
     ObserverError, Severity,
 };
-use visu_tility_drift::codec::{DecodeError, Reader, put_u64};
 
 /// Events that the share is taken over.
 const WINDOW: u32 = 50;

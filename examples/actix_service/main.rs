@@ -73,34 +73,27 @@ async fn predict(
     let (digit, confidence) = service.classifier.classify(&pixels).map_err(ErrorInternalServerError)?;
     let ms = begun.elapsed().as_secs_f64() * 1_000.0;
     let correct = label.map(|label| label == digit);
-    if let Err(error) = measured(&service.digits, correct, confidence, ms).await {
+    if let Err(error) = measured(&service.digits, correct, confidence, ms) {
         eprintln!("prediction was not measured: {error}"); // the caller gets the answer all the same
     }
     Ok(web::Json(Answer { digit, confidence }))
 }
 
 /// Publishes what is known of one prediction.
-async fn measured(
+fn measured(
     digits: &ModelHandle,
     correct: Option<bool>,
     confidence: f64,
     ms: f64,
 ) -> Result<(), PublishError> {
-    if let Some(correct) = correct {
-        digits.publish(MetricKind::Correct, f64::from(u8::from(correct))).await?;
-    }
-    digits.publish(MetricKind::Confidence, confidence).await?;
-    digits.publish(MetricKind::LatencyMs, ms).await?;
-    Ok(())
+    let correct = correct.map(|correct| (MetricKind::Correct, f64::from(u8::from(correct))));
+    let others = [(MetricKind::Confidence, confidence), (MetricKind::LatencyMs, ms)];
+    digits.try_publish_all(correct.into_iter().chain(others)).map(|_| ())
 }
 
 #[get("/monitoring/models")]
 async fn models(service: web::Data<Service>) -> actix_web::Result<web::Json<Vec<ModelStatus>>> {
-    let mut statuses = Vec::new();
-    for model in service.monitoring.models() {
-        statuses.push(service.monitoring.model_status(model).await.map_err(ErrorServiceUnavailable)?);
-    }
-    Ok(web::Json(statuses))
+    Ok(web::Json(service.monitoring.model_statuses().await.map_err(ErrorServiceUnavailable)?))
 }
 
 #[actix_web::main]

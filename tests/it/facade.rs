@@ -26,7 +26,8 @@ async fn a_floor_asks_once_and_again_after_it_recovered() {
         seen.push(actions.iter().map(ObserverAction::as_str).collect::<Vec<_>>());
     }
     let over = if cfg!(feature = "automated_retraining") { vec![] } else { vec!["alert"] };
-    assert_eq!(seen, [vec![WISH], vec![], vec![], vec![], over, vec![], vec![WISH]]);
+    // By hand: the average is .81, .808, .8444, .87352 (recovered from .865 on), ..., .7362.
+    assert_eq!(seen, [vec![WISH], vec![], vec![], over, vec![], vec![], vec![WISH]]);
 }
 
 #[actix_rt::test]
