@@ -91,7 +91,7 @@ pub struct ActionId {
     pub offset: u64,
     /// The observer that took it.
     pub observer: Arc<str>,
-    /// Counts the decisions of this observer at this offset, from 0.
+    /// Counts the decisions of the model at this offset, from 0.
     pub ordinal: u32,
 }
 

@@ -125,6 +125,9 @@ impl AlertLife {
                 self.settle(at, rule)
             }
             (Pending, AlertCondition::Fire) | (Recovering, AlertCondition::Clear) => {
+                if self.run == 0 {
+                    self.run_since = at;
+                }
                 self.run = self.run.saturating_add(1);
                 self.settle(at, rule)
             }
@@ -348,7 +351,8 @@ mod tests {
             ],
         );
         let told: Vec<_> = seen.iter().map(|s| s.1).collect();
-        assert_eq!(told, [Fired, Quiet, Quiet, Quiet, Quiet, Quiet, Resolved, Quiet]);
+        // Ten seconds of clear count from the first clear event after the hold.
+        assert_eq!(told, [Fired, Quiet, Quiet, Quiet, Quiet, Quiet, Quiet, Resolved]);
         assert_eq!(seen[4].0, "recovering");
     }
 

@@ -116,7 +116,7 @@ impl ModelMonitor {
         &self.body.plan
     }
 
-    /// The offset of the last reading that was offered to it; 0 before the first.
+    /// The offset of the last reading that was taken; 0 before the first.
     pub const fn last_offset(&self) -> u64 {
         if self.lane.is_open() { self.lane.last_offset } else { self.body.last_offset }
     }
@@ -280,3 +280,5 @@ impl ModelMonitor {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_time;

@@ -15,8 +15,9 @@ use crate::time::Timestamp;
 /// model's events in order, from one thread at a time. An observer reads no clock: time is in the event.
 ///
 /// An observer says on *every* event what it thinks of it. The monitor turns a run of
-/// [`ObserverAction::Alert`] answers into one alert that fires once and resolves when the observer
-/// answers [`ObserverAction::NoOp`] again; a run of [`ObserverAction::Retrain`] answers asks once.
+/// [`ObserverAction::Alert`] answers on one version and kind into one alert that fires once and resolves
+/// when the observer answers [`ObserverAction::NoOp`] again; a run of [`ObserverAction::Retrain`] answers
+/// asks once. An alert of a higher severity than the one that is out is told again.
 ///
 /// A panic costs the observer the event that caused it, and nothing else: the clone is put back to where
 /// it was before that event.
@@ -53,8 +54,8 @@ pub trait MetricObserver: CloneObserver + Send + Sync {
     ///
     /// # Errors
     ///
-    /// May fail with [`ObserverError::Internal`]; the event counts as seen, the failure is counted and
-    /// logged, and other observers are not touched.
+    /// May fail with [`ObserverError::Internal`]; the event counts as seen, the failure is counted, and
+    /// other observers are not touched.
     fn on_metric(&mut self, event: &MetricEvent) -> Result<ObserverAction, ObserverError>;
 
     /// Says which kinds it wants to see. Default: all. Asked once per version and kind.
@@ -63,7 +64,8 @@ pub trait MetricObserver: CloneObserver + Send + Sync {
         true
     }
 
-    /// Takes note, once a minute of event time, that time has passed. Default: nothing.
+    /// Takes note, once a minute of event time, that time has passed. Default: nothing. After
+    /// an hour without a reading it is left alone until the next one.
     ///
     /// # Errors
     ///

@@ -28,8 +28,8 @@ pub struct EventPolicy {
     pub order: EventOrder,
     /// How far behind the newest event of its version and kind an event may be. Default 5 minutes.
     pub lateness_max: Duration,
-    /// Too-late events in a row, in order among themselves, after which the publisher's clock is taken to
-    /// have been set back. Default 8.
+    /// With arrival order: too-late events in a row, in order among themselves, after which the publisher's
+    /// clock is taken to have been set back. Default 8.
     pub back_step_count: u32,
     /// Versions kept per model, 1 to 64; the one that was silent for longest gives way. Default 8.
     pub versions_max: u32,
@@ -122,7 +122,8 @@ pub struct Rule {
     pub scope: Scope,
     /// What it checks.
     pub check: Check,
-    /// How long its condition must hold, and be gone.
+    /// How long its condition must hold, and be gone; a staleness rule, which sees no events, looks at the
+    /// times only.
     pub persistence: Persistence,
     /// How much its alerts matter.
     pub severity: Severity,

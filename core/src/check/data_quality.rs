@@ -217,8 +217,11 @@ impl QualityState {
         let window = self.window;
         let mut tally = || {
             let tally = Tally { values: bytes.u32()?, bad: bytes.u32()? };
-            if tally.bad > tally.values || tally.values > window {
+            if tally.bad > tally.values {
                 return Err(DecodeError::Range { field: "window" });
+            }
+            if tally.values > window {
+                return Err(DecodeError::Parameters { what: "data-quality" });
             }
             Ok(tally)
         };

@@ -163,7 +163,7 @@ impl ScoreState {
 
     pub fn read(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
         let last = bytes.f64()?;
-        if last.is_infinite() || last < 0.0 {
+        if last.is_infinite() {
             return Err(DecodeError::Range { field: "score" });
         }
         self.last = last;

@@ -226,8 +226,11 @@ impl LatencyState {
         let (mut last, mut now) = (Window::new(), Window::new());
         for window in [&mut last, &mut now] {
             (window.values, window.within) = (bytes.u32()?, bytes.u32()?);
-            if window.within > window.values || window.values > self.window {
+            if window.within > window.values {
                 return Err(DecodeError::Range { field: "window" });
+            }
+            if window.values > self.window {
+                return Err(DecodeError::Parameters { what: "latency" });
             }
             window.sketch.read_state(bytes)?;
         }

@@ -92,9 +92,11 @@ impl Silence {
 
     /// Takes note of an event.
     pub fn observe(&mut self, at: Timestamp) {
-        if let Some(last) = self.last.replace(at)
-            && at > last
-        {
+        // One that runs behind the others is no sign of life for a later time.
+        if self.last.is_some_and(|last| at <= last) {
+            return;
+        }
+        if let Some(last) = self.last.replace(at) {
             let gap = at.since(last).min(self.limit()).as_micros() as f64;
             self.gaps += 1;
             if self.gaps == 1 {

@@ -57,6 +57,8 @@ pub(super) struct Body {
     pub more: Vec<Series>,
     pub switches: Vec<Switch>,
     pub own: Option<Box<Own>>,
+    /// The reading before which time is passing.
+    pub pending: Option<(SeriesKey, Reading)>,
     pub plan: Arc<MonitorPlan>,
     pub model: ModelId,
     /// The largest time of a tick.
@@ -80,6 +82,7 @@ impl Body {
             more: Vec::new(),
             switches: Self::switches(&model, &plan),
             own: Own::start(&plan),
+            pending: None,
             plan,
             model,
             ticked: Timestamp::EPOCH,
@@ -186,6 +189,8 @@ impl Body {
         let Some(index) = self.find(key) else {
             return Admission::UnknownSeries;
         };
+        // If an observer panics on a tick, the reading is still to be taken.
+        self.pending = self.own.is_some().then_some((key, *reading));
         // At the times at which things fall due, so that it makes no difference who lets time pass.
         while reading.at >= self.next_deadline {
             let due = self.next_deadline;
@@ -195,7 +200,7 @@ impl Body {
                 break;
             }
         }
-        self.last_offset = reading.offset;
+        self.pending = None;
         let policy = self.plan.events;
         let mut counts = self.counts;
         let Some(series) = self.series_mut(index) else {
@@ -213,6 +218,7 @@ impl Body {
         if !admission.is_taken() {
             return admission;
         }
+        self.last_offset = reading.offset;
         if reading.value.is_nan() {
             self.counts.missing += 1;
         }
@@ -289,15 +295,13 @@ impl Body {
     fn hear(&mut self, at: Timestamp, out: &mut Vec<ActionRecord>) {
         for index in 0..self.switches.len() {
             let Some(switch) = self.switches.get_mut(index) else { break };
-            let fresh = switch.silence.last().is_none();
             switch.silence.observe(at);
             let (alive, deadline) = (switch.life.is_alive(), switch.silence.deadline());
             if alive {
                 self.step_switch(index, AlertCondition::Over, at, out);
             }
-            if alive || fresh {
-                self.note_deadline(deadline);
-            }
+            // Also when nothing else changed: a limit that is learnt may have become shorter.
+            self.note_deadline(deadline);
         }
     }
 
@@ -332,6 +336,8 @@ impl Body {
     ) {
         let rule = self.switches.get(index).map(|switch| switch.rule);
         let Some(persistence) = rule.and_then(|rule| self.persistence(rule)) else { return };
+        // Silence has no events that could be counted.
+        let persistence = Persistence { for_count: 1, keep_count: 1, ..persistence };
         let Some(switch) = self.switches.get_mut(index) else { return };
         let transition = step(&mut switch.life, &persistence);
         let deadline = switch.life.deadline(&persistence);

@@ -14,8 +14,9 @@ use super::series::Series;
 /// | arrival | taken | taken, counted as late | too late |
 /// | strict | repeat | repeat | too late |
 ///
-/// After `back_step_count` too-late readings in a row whose times do not fall among themselves, the
-/// publisher's clock is taken to have been set back: the last of them is taken, and times count from it.
+/// With arrival order, after `back_step_count` too-late readings in a row whose times do not fall among
+/// themselves, the publisher's clock is taken to have been set back: the last of them is taken, and times
+/// count from it. With strict order they are not distinguished from readings that are sent again.
 pub(super) fn admit(
     series: &mut Series,
     at: Timestamp,
@@ -35,6 +36,10 @@ pub(super) fn admit(
                 Admission::Repeated
             }
         };
+    }
+    if policy.order == EventOrder::Strict {
+        counts.too_late += 1;
+        return Admission::TooLate;
     }
     let in_order = series.back_run > 0 && at >= series.info.back_at;
     series.back_run = if in_order { series.back_run + 1 } else { 1 };

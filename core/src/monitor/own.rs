@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use visu_tility_drift::{Level, Signal};
 
-use crate::action::{ActionRecord, ObserverAction};
+use crate::action::{ActionRecord, Alert, ObserverAction, RetrainRequest};
 use crate::alert::{AlertCondition, AlertLife, Persistence, Severity, Transition};
 use crate::error::ObserverError;
 use crate::event::MetricEvent;
@@ -25,6 +25,8 @@ use super::{Casualty, Reading};
 const CHECKPOINT_EVERY: usize = 32;
 /// Time between two calls of `on_tick`.
 const TICK_EVERY: std::time::Duration = std::time::Duration::from_mins(1);
+/// Calls of `on_tick` without a reading between; then the observers are left alone until the next one.
+const TICKS_MAX: u32 = 60;
 
 /// What an observer has seen since its checkpoint.
 #[derive(Clone, Debug)]
@@ -109,6 +111,39 @@ impl OwnObserver {
     }
 }
 
+/// What an observer answered, taken apart.
+struct Said {
+    response: Option<Reaction>,
+    severity: Severity,
+    priority: i32,
+    summary: String,
+}
+
+impl Said {
+    const NOTHING: Self =
+        Self { response: None, severity: Severity::Info, priority: 0, summary: String::new() };
+
+    fn alert(alert: Alert) -> Self {
+        let Alert { severity, summary, .. } = alert;
+        Self { response: Some(Reaction::Alert), severity, priority: 0, summary }
+    }
+
+    fn retrain(request: RetrainRequest) -> Self {
+        let RetrainRequest { reason, priority, .. } = request;
+        Self { response: Some(Reaction::Retrain), severity: Severity::Warning, priority, summary: reason }
+    }
+
+    /// What the answer means for an episode of this response: an alert that is out stays out while a
+    /// retrain is asked for, and the other way round.
+    fn condition(&self, response: Reaction) -> AlertCondition {
+        match self.response {
+            None => AlertCondition::Clear,
+            Some(said) if said == response => AlertCondition::Fire,
+            Some(_) => AlertCondition::Hold,
+        }
+    }
+}
+
 /// What the user's code was doing.
 #[derive(Clone, Copy, Debug)]
 enum Doing {
@@ -133,6 +168,8 @@ pub(super) struct Own {
     pub observers: Vec<OwnObserver>,
     stage: Option<Stage>,
     pub next_tick: Timestamp,
+    /// Ticks since the last reading.
+    pub ticks: u32,
 }
 
 impl Own {
@@ -142,7 +179,7 @@ impl Own {
             return None;
         }
         let observers = plan.observers.iter().map(OwnObserver::start).collect();
-        Some(Box::new(Self { observers, stage: None, next_tick: super::body::NEVER }))
+        Some(Box::new(Self { observers, stage: None, next_tick: super::body::NEVER, ticks: 0 }))
     }
 
     /// One bit for each observer that wants the kind.
@@ -174,8 +211,11 @@ impl Body {
         let value = (!reading.value.is_nan()).then_some(reading.value);
         let event = MetricEvent::from_parts(self.model.clone(), version, kind, Some(reading.at), value);
         let Ok(event) = event else { return };
-        if self.own.as_ref().is_some_and(|own| own.next_tick == super::body::NEVER) {
-            self.plan_tick(reading.at);
+        if let Some(own) = &mut self.own {
+            own.ticks = 0;
+            if own.next_tick == super::body::NEVER {
+                self.plan_tick(reading.at);
+            }
         }
         let doing = Doing::Reading { index, reading: *reading, ordinal };
         let count = self.own.as_ref().map_or(0, |own| own.observers.len());
@@ -192,6 +232,12 @@ impl Body {
     pub(super) fn tick_own(&mut self, now: Timestamp, out: &mut Vec<ActionRecord>) {
         if self.own.as_ref().is_some_and(|own| now >= own.next_tick) {
             self.plan_tick(now);
+            if let Some(own) = &mut self.own {
+                own.ticks += 1;
+                if own.ticks >= TICKS_MAX {
+                    own.next_tick = super::body::NEVER;
+                }
+            }
             self.tick_own_from(0, now, out);
         }
     }
@@ -233,16 +279,10 @@ impl Body {
         let Some(own) = self.own.as_mut().and_then(|own| own.observers.get_mut(observer)) else {
             return;
         };
-        let (condition, response, severity, priority, summary) = match answer {
-            Ok(ObserverAction::Alert(alert)) => {
-                (AlertCondition::Fire, Reaction::Alert, alert.severity, 0, alert.summary)
-            }
-            Ok(ObserverAction::Retrain(request)) => {
-                (AlertCondition::Fire, Reaction::Retrain, Severity::Warning, request.priority, request.reason)
-            }
-            Ok(ObserverAction::NoOp) => {
-                (AlertCondition::Clear, Reaction::Record, Severity::Info, 0, String::new())
-            }
+        let said = match answer {
+            Ok(ObserverAction::Alert(alert)) => Said::alert(alert),
+            Ok(ObserverAction::Retrain(request)) => Said::retrain(request),
+            Ok(ObserverAction::NoOp) => Said::NOTHING,
             Err(error) => {
                 own.failures += 1;
                 own.last_failure = Some(error.to_string());
@@ -251,30 +291,35 @@ impl Body {
             }
         };
         let key = series.map(|(key, _)| key);
-        let place = own.lives.iter().position(|life| life.series == key);
-        if condition != AlertCondition::Fire && place.is_none() {
-            return;
-        }
-        let place = place.unwrap_or_else(|| {
+        if let Some(response) = said.response
+            && !own.lives.iter().any(|life| life.series == key && life.response == response)
+        {
+            let severity = said.severity;
             own.lives.push(OwnLife { series: key, life: AlertLife::default(), response, severity });
-            own.lives.len() - 1
-        });
-        let Some(own_life) = own.lives.get_mut(place) else { return };
-        let transition = own_life.life.step(condition, now, &Persistence::default());
-        if transition == Transition::Fired {
-            (own_life.response, own_life.severity) = (response, severity);
         }
-        let (life, response, severity) = (own_life.life, own_life.response, own_life.severity);
-        if transition == Transition::Resolved {
-            own.lives.swap_remove(place);
+        let mut told = Vec::new();
+        for own_life in own.lives.iter_mut().filter(|life| life.series == key) {
+            let condition = said.condition(own_life.response);
+            let mut transition = own_life.life.step(condition, now, &Persistence::default());
+            let worse = condition == AlertCondition::Fire && said.severity > own_life.severity;
+            if transition == Transition::Fired || worse {
+                // Something worse than what was told is told again, under the same key.
+                (transition, own_life.severity) = (Transition::Fired, said.severity);
+            }
+            told.push((transition, own_life.clone()));
         }
+        own.lives.retain(|life| life.life.is_alive());
         let origin = Origin { observer: own.name.clone(), about: self.names_of(key) };
         let signal =
             Signal { level: Level::Drift, statistic: cause.value.unwrap_or(0.0), ..Signal::default() };
-        let summary =
-            if summary.is_empty() { format!("{} ({})", self.model, origin.observer) } else { summary };
-        let demand = Demand { response, severity, priority, summary };
-        self.tell(&origin, (transition, life), signal, cause, demand, out);
+        for (transition, OwnLife { life, response, severity, .. }) in told {
+            let summary = match said.summary.as_str() {
+                "" => format!("{} ({})", self.model, origin.observer),
+                text => text.to_owned(),
+            };
+            let demand = Demand { response, severity, priority: said.priority, summary };
+            self.tell(&origin, (transition, life), signal, cause, demand, out);
+        }
     }
 
     fn names_of(&self, key: Option<SeriesKey>) -> Option<(crate::id::Version, MetricKind)> {
@@ -302,8 +347,10 @@ impl Body {
                 (observer, doing, true)
             }
             Stage::Restoring { observer, doing } => {
-                let lives = std::mem::take(&mut own.observers.get_mut(observer)?.lives);
-                let fresh = OwnObserver { lives, ..OwnObserver::start(plan.observers.get(observer)?) };
+                let old = own.observers.get_mut(observer)?;
+                let (lives, failures) = (std::mem::take(&mut old.lives), old.failures);
+                let fresh =
+                    OwnObserver { lives, failures, ..OwnObserver::start(plan.observers.get(observer)?) };
                 *own.observers.get_mut(observer)? = fresh;
                 (observer, doing, false)
             }
@@ -329,19 +376,31 @@ impl Body {
             Doing::Tick(now) => {
                 self.tick_own_from(observer, now, out);
                 self.next_deadline = self.earliest();
+                if let Some((key, reading)) = self.pending.take() {
+                    self.observe_reading(key, &reading, out);
+                }
             }
         }
     }
 
     /// Resolves the alerts of the user's observers on one series, or, for `None`, all of them.
     pub(super) fn resolve_own(&mut self, key: Option<SeriesKey>, out: &mut Vec<ActionRecord>) {
+        self.resolve_own_where(|_, life| key.is_none() || life.series == key, out);
+    }
+
+    /// Resolves those alerts of the user's observers, told by the observer's place, that are over.
+    pub(super) fn resolve_own_where(
+        &mut self,
+        over: impl Fn(usize, &OwnLife) -> bool,
+        out: &mut Vec<ActionRecord>,
+    ) {
         let now = self.now();
         let Some(own) = &mut self.own else { return };
         let mut ended = Vec::new();
-        for observer in &mut own.observers {
+        for (place, observer) in own.observers.iter_mut().enumerate() {
             let name = observer.name.clone();
             observer.lives.retain(|life| {
-                let ends = key.is_none() || life.series == key;
+                let ends = over(place, life);
                 if ends {
                     ended.push((name.clone(), life.clone()));
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::action::ActionRecord;
 use crate::alert::AlertCondition;
-use crate::plan::MonitorPlan;
+use crate::plan::{MonitorPlan, Rule};
 
 use super::body::{Body, Switch};
 use super::own::Own;
@@ -80,10 +80,12 @@ impl Body {
             let mut slot = 0;
             while let Some(rule) = self.instance(index, slot).map(|instance| instance.rule) {
                 let new = place(rule).and_then(|place| plan.rules.get(usize::from(place)));
+                let silenced = self.silences(rule, new);
                 let stays = self.series(index).zip(new).is_some_and(|(series, new)| {
                     new.is_for_model(&self.model)
                         && new.is_for_series(&series.info.version, &series.info.kind)
                 });
+                let stays = stays && !silenced;
                 if !stays {
                     self.resolve_instance(index, slot, out);
                 }
@@ -91,14 +93,19 @@ impl Body {
             }
         }
         for index in 0..self.switches.len() {
-            let new = self.switches.get(index).and_then(|switch| place(switch.rule));
-            let stays = new
-                .and_then(|place| plan.rules.get(usize::from(place)))
-                .is_some_and(|rule| rule.is_for_model(&self.model));
+            let Some(old) = self.switches.get(index).map(|switch| switch.rule) else { break };
+            let new = place(old).and_then(|place| plan.rules.get(usize::from(place)));
+            let stays = new.is_some_and(|rule| rule.is_for_model(&self.model)) && !self.silences(old, new);
             if !stays {
                 self.step_switch(index, AlertCondition::Over, now, out);
             }
         }
+    }
+
+    /// Is true when alerts of the old rule would never be resolved, because the new one tells nobody.
+    fn silences(&self, old: u16, new: Option<&Rule>) -> bool {
+        let told = self.rule(old).is_some_and(|old| old.response.alerts());
+        told && new.is_some_and(|new| !new.response.alerts())
     }
 
     /// Keeps the user's observers whose prototype is the same, starts the others.
@@ -108,7 +115,12 @@ impl Body {
         if same {
             return;
         }
-        self.resolve_own(None, out);
+        let kept = |place: usize| {
+            let old = self.plan.observers.get(place);
+            old.is_some_and(|old| plan.observers.iter().any(|new| Arc::ptr_eq(old, new)))
+        };
+        let kept: Vec<bool> = (0..self.plan.observers.len()).map(kept).collect();
+        self.resolve_own_where(|place, _| !kept.get(place).copied().unwrap_or(false), out);
         let old_plan = self.plan.clone();
         let mut old = self.own.take();
         self.own = Own::start(plan);
@@ -121,7 +133,7 @@ impl Body {
                     std::mem::swap(kept, fresh);
                 }
             }
-            own.next_tick = old.next_tick;
+            (own.next_tick, own.ticks) = (old.next_tick, old.ticks);
         }
     }
 }

@@ -42,7 +42,7 @@ impl Body {
     pub fn snapshot(&self) -> Vec<u8> {
         let mut out = vec![FORM];
         put_str(&mut out, self.model.as_str());
-        put_i64(&mut out, self.now().micros());
+        put_i64(&mut out, self.ticked.micros());
         put_u64(&mut out, self.last_offset);
         put_u64(&mut out, self.ordinal_of);
         put_u32(&mut out, self.ordinal);
@@ -87,6 +87,7 @@ impl Body {
     fn write_own(&self, out: &mut Vec<u8>) {
         let observers = self.own.as_ref().map_or(&[][..], |own| &own.observers);
         put_i64(out, self.own.as_ref().map_or(i64::MAX, |own| own.next_tick.micros()));
+        put_u32(out, self.own.as_ref().map_or(0, |own| own.ticks));
         put_u16(out, observers.len() as u16);
         for own in observers {
             put_str(out, &own.name);
@@ -193,6 +194,7 @@ impl Body {
 
     fn read_own(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
         let next_tick = Timestamp::from_micros(bytes.i64()?);
+        let ticks = bytes.u32()?;
         for _ in 0..bytes.u16()? {
             let name = bytes.str("observer")?;
             let failures = bytes.u64()?;
@@ -212,7 +214,7 @@ impl Body {
             (found.lives, found.failures) = (lives, failures);
         }
         if let Some(own) = &mut self.own {
-            own.next_tick = next_tick;
+            (own.next_tick, own.ticks) = (next_tick, ticks);
         }
         Ok(())
     }

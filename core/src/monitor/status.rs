@@ -20,7 +20,7 @@ pub struct MonitorStatus {
     pub model_id: ModelId,
     /// The largest time seen.
     pub now: Timestamp,
-    /// Offset of the last reading offered.
+    /// Offset of the last reading taken.
     pub last_offset: u64,
     /// Values taken, missing ones included.
     pub taken: u64,

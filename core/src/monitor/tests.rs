@@ -14,24 +14,24 @@ use crate::{
     PerformanceDegrader, Reaction, Rule, Severity, StalenessObserver,
 };
 
-fn id() -> ModelId {
+pub(super) fn id() -> ModelId {
     ModelId::new("digits").unwrap()
 }
 
-fn second(s: i64) -> Timestamp {
+pub(super) fn second(s: i64) -> Timestamp {
     Timestamp::from_micros(1_000_000_000_000_000 + s * 1_000_000)
 }
 
-fn event(kind: &MetricKind, version: &str, s: i64, value: f64) -> MetricEvent {
+pub(super) fn event(kind: &MetricKind, version: &str, s: i64, value: f64) -> MetricEvent {
     let event = MetricEvent::new("digits", kind.clone(), value).unwrap();
     event.with_version(version).unwrap().at(second(s)).unwrap()
 }
 
-fn monitor(plan: MonitorPlan) -> ModelMonitor {
+pub(super) fn monitor(plan: MonitorPlan) -> ModelMonitor {
     ModelMonitor::new(id(), Arc::new(plan))
 }
 
-fn floor() -> MonitorPlan {
+pub(super) fn floor() -> MonitorPlan {
     MonitorPlan::empty().with_observer(Box::new(PerformanceDegrader::new(0.85).unwrap())).unwrap()
 }
 
