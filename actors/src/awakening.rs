@@ -4,23 +4,35 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use visu_tility_core::{ModelId, ModelMonitor};
+use visu_tility_core::{ActionRecord, ModelMonitor};
 
 use crate::cell::{ModelCell, ModelPhase};
 use crate::directory::ModelEntry;
 use crate::hook::guard;
 use crate::lifecycle::Lifecycle;
 use crate::model::{ModelActor, Stay};
-use crate::shard_state::{Shard, bump};
+use crate::shard_state::Shard;
+use crate::tally::bump;
 use crate::supervise::supervise;
 
 impl Shard {
     /// Starts a model's actor with the state it was put to sleep with, or none.
-    pub(crate) fn wake(self: &Rc<Self>, entry: &Arc<ModelEntry>) -> Rc<ModelCell> {
+    ///
+    /// Only for a model that is not retired: its place may be another one's.
+    pub(crate) fn wake(
+        self: &Rc<Self>,
+        entry: &Arc<ModelEntry>,
+        out: &mut Vec<ActionRecord>,
+    ) -> Rc<ModelCell> {
         let place = entry.address.place();
         if let Some(cell) = self.cell(place) {
-            self.rouse(&cell);
-            return cell;
+            if cell.generation == entry.generation {
+                self.rouse(&cell, out);
+                return cell;
+            }
+            // Retiring empties a place before it is given away.
+            tracing::error!(model = %cell.entry.id, "a retired model was still at its place");
+            self.vacate(&cell);
         }
         let cell = Rc::new(ModelCell::new(Arc::clone(entry), Rc::clone(&self.slab)));
         {
@@ -33,19 +45,19 @@ impl Shard {
             }
         }
         self.tally.awake.set(self.tally.awake.get() + 1);
-        self.rouse(&cell);
+        self.rouse(&cell, out);
         cell
     }
 
     /// Gives a dozing model its state and its actor back.
-    pub(crate) fn rouse(self: &Rc<Self>, cell: &Rc<ModelCell>) {
+    pub(crate) fn rouse(self: &Rc<Self>, cell: &Rc<ModelCell>, out: &mut Vec<ActionRecord>) {
         if cell.phase() != ModelPhase::Asleep {
             return;
         }
         let model_id = cell.entry.id.clone();
-        let snapshot = guard(|| self.keeper.recall(&model_id)).unwrap_or(None);
+        let snapshot = self.recall(&cell.entry);
         let woken = snapshot.is_some();
-        let monitor = self.build(&model_id, snapshot.as_deref());
+        let monitor = self.build(&cell.entry, snapshot.as_deref(), out);
         let phase = if monitor.is_some() { ModelPhase::Running } else { ModelPhase::Quarantined };
         self.enter(cell, phase);
         cell.set_monitor(monitor);
@@ -63,13 +75,45 @@ impl Shard {
         });
     }
 
+    /// Reads what was kept of a model.
+    pub(crate) fn recall(&self, entry: &ModelEntry) -> Option<Vec<u8>> {
+        guard(|| self.keeper.recall(&entry.id)).unwrap_or(None)
+    }
+
+    /// Keeps a snapshot, and under which plan it was written.
+    pub(crate) fn keep(&self, entry: &ModelEntry, snapshot: Vec<u8>) -> Result<(), String> {
+        guard(|| self.keeper.keep(&entry.id, snapshot))?;
+        entry.keep_plan(Some(self.plan.borrow().clone()));
+        Ok(())
+    }
+
+    /// Forgets what was kept of a model.
+    pub(crate) fn forget(&self, entry: &ModelEntry) {
+        let _ = guard(|| self.keeper.forget(&entry.id));
+        entry.keep_plan(None);
+    }
+
     /// Builds a monitor; `None` when even that panics.
-    pub(crate) fn build(&self, model: &ModelId, snapshot: Option<&[u8]>) -> Option<ModelMonitor> {
-        let plan = self.plan.borrow().clone();
+    ///
+    /// A snapshot that was written under another plan is read with that one, so that the change of plans
+    /// resolves the alerts of rules that are gone.
+    pub(crate) fn build(
+        &self,
+        entry: &ModelEntry,
+        snapshot: Option<&[u8]>,
+        out: &mut Vec<ActionRecord>,
+    ) -> Option<ModelMonitor> {
+        let (model, plan) = (&entry.id, self.plan.borrow().clone());
         let built = guard(|| {
             if let Some(bytes) = snapshot {
-                match ModelMonitor::restore(model.clone(), Arc::clone(&plan), bytes) {
-                    Ok(monitor) => return monitor,
+                let written_under = entry.kept_plan().unwrap_or_else(|| Arc::clone(&plan));
+                match ModelMonitor::restore(model.clone(), Arc::clone(&written_under), bytes) {
+                    Ok(mut monitor) => {
+                        if !Arc::ptr_eq(&written_under, &plan) {
+                            monitor.reload(plan, out);
+                        }
+                        return monitor;
+                    }
                     Err(error) => {
                         tracing::error!(%model, %error, "snapshot was not restored, model starts afresh");
                     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::{Mutex, RwLock};
-use visu_tility_core::{IngestError, MetricKind, ModelId, SeriesKey, Version};
+use visu_tility_core::{IngestError, MetricKind, ModelId, MonitorPlan, SeriesKey, Version};
 
 use crate::routed::Address;
 
@@ -22,6 +22,8 @@ pub(crate) struct ModelEntry {
     /// When the timer of a sleeping model goes off; `i64::MAX` when it is awake or has none.
     pub(crate) asleep_until: AtomicI64,
     names: Mutex<Vec<(SeriesKey, Version, MetricKind)>>,
+    /// The plan under which its snapshot was written, when that was in this process.
+    kept_plan: Mutex<Option<Arc<MonitorPlan>>>,
 }
 
 impl ModelEntry {
@@ -58,6 +60,15 @@ impl ModelEntry {
             .iter()
             .find(|(known, ..)| *known == key)
             .map(|(_, version, kind)| (version.clone(), kind.clone()))
+    }
+
+    /// The plan under which its snapshot was written; `None` when that is not known.
+    pub(crate) fn kept_plan(&self) -> Option<Arc<MonitorPlan>> {
+        self.kept_plan.lock().clone()
+    }
+
+    pub(crate) fn keep_plan(&self, plan: Option<Arc<MonitorPlan>>) {
+        *self.kept_plan.lock() = plan;
     }
 
     pub(crate) fn is_retired(&self) -> bool {
@@ -217,6 +228,7 @@ impl Directory {
             retired: AtomicBool::new(false),
             asleep_until: AtomicI64::new(i64::MAX),
             names: Mutex::new(Vec::new()),
+            kept_plan: Mutex::new(None),
         });
         if let Some(slot) = places.entries.get_mut(place as usize) {
             *slot = Some(Arc::clone(&entry));

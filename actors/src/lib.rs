@@ -66,6 +66,7 @@ mod snapshot;
 mod status;
 mod steering;
 mod supervise;
+mod tally;
 mod timers;
 
 pub use alert::{

@@ -11,7 +11,8 @@ use crate::hook::guard;
 use crate::lifecycle::Lifecycle;
 use crate::restart::{Verdict, seed_of};
 use crate::routed::Routed;
-use crate::shard_state::{Shard, bump};
+use crate::shard_state::Shard;
+use crate::tally::bump;
 
 /// Events held for all waiting models of a shard together.
 const HELD_ALL_MAX: usize = 65_536;
@@ -72,13 +73,13 @@ impl Shard {
         }
         // The monitor itself may be torn: back to the last snapshot, or to the start.
         losses.push((None, reason));
-        let id = &cell.entry.id;
-        let snapshot = guard(|| self.keeper.recall(id)).unwrap_or(None);
-        cell.set_monitor(self.build(id, snapshot.as_deref()));
+        let snapshot = self.recall(&cell.entry);
+        cell.set_monitor(self.build(&cell.entry, snapshot.as_deref(), out));
         losses
     }
 
-    /// Decides between a restart at once, one after a wait, and quarantine.
+    /// Decides between a restart at once, one after a wait, and quarantine. A model that is paused or in
+    /// quarantine, and panicked on a new plan, stays so, unless there is nothing left of it.
     fn judge(&self, cell: &Rc<ModelCell>, losses: Vec<Loss>) {
         let model_id = cell.entry.id.clone();
         let (observer, reason) = losses.into_iter().next_back().unwrap_or((None, String::new()));
@@ -88,9 +89,13 @@ impl Shard {
             trouble.history.panicked(now, &self.settings.policy, seed_of(model_id.as_str()))
         });
         let lost = !cell.has_monitor();
+        if !lost && !matches!(cell.phase(), ModelPhase::Running | ModelPhase::Waiting) {
+            return;
+        }
         match verdict {
             Verdict::Restart(wait) if !lost => {
                 if !wait.is_zero() {
+                    self.drop_wait(cell);
                     let due = now.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
                     self.enter(cell, ModelPhase::Waiting);
                     cell.in_trouble(|trouble| trouble.due = due);
@@ -101,6 +106,7 @@ impl Shard {
             }
             _ => {
                 tracing::error!(model = %model_id, reason, "model is quarantined until it is reset");
+                self.drop_wait(cell);
                 self.enter(cell, ModelPhase::Quarantined);
                 self.outlet.tell(&Lifecycle::Quarantined { model_id, reason });
             }
@@ -152,6 +158,8 @@ impl Shard {
         }
         self.enter(&cell, ModelPhase::Running);
         self.show_held(&cell, out);
+        // Its timer may have gone off meanwhile.
+        self.arm(&cell);
     }
 
     /// Shows a model what was held for it.
@@ -201,8 +209,8 @@ impl Shard {
         });
     }
 
-    /// Buries an event whose model is gone.
-    pub(crate) fn refuse(&self, routed: &Routed, offset: u64) -> IngestError {
+    /// Buries an event that has no model here: it is gone, or the shard is.
+    pub(crate) fn bury_stray(&self, routed: &Routed, offset: u64, reason: DeadReason) {
         let tenant = self.board.directory.at(routed.address);
         let name = tenant.filter(|entry| entry.generation == routed.generation).map(|entry| entry.id.clone());
         if let Some(model_id) = name.or_else(|| visu_tility_core::ModelId::new("-").ok()) {
@@ -214,9 +222,8 @@ impl Shard {
                 value: routed.value(),
                 offset: Some(offset),
                 observer: None,
-                reason: DeadReason::Retired,
+                reason,
             });
         }
-        IngestError::Retired
     }
 }

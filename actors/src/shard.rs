@@ -230,9 +230,9 @@ impl Handler<Settle> for ModelSupervisor {
 
     fn handle(&mut self, Settle(settled): Settle, ctx: &mut Context<Self>) {
         if self.shard.board.event_time {
-            // The events of other shards have moved the time on here too.
+            // Who is silent is silent by the time of all models, wherever they live.
             let newest = self.shard.board.newest();
-            self.shard.deciding(|out| self.shard.pass_time(newest, out));
+            self.shard.deciding(|out| self.shard.catch_up(newest, out));
         }
         self.settling.push(settled);
         self.after(ctx);

@@ -11,6 +11,7 @@ use visu_tility_core::{ActionRecord, Admission, IngestError, ModelMonitor, Monit
 use crate::board::{Board, Dock};
 use crate::cell::{ModelCell, ModelPhase};
 use crate::clock::Stopwatch;
+use crate::dead_letter::DeadReason;
 use crate::hook::guard;
 use crate::outlet::Outlet;
 use crate::restart::RestartPolicy;
@@ -19,6 +20,7 @@ use crate::shard::Poke;
 use crate::slab::{Head, Slab, live};
 use crate::snapshot::SnapshotKeeper;
 use crate::supervise::Supervision;
+use crate::tally::{Tally, bump};
 use crate::timers::{Due, Tenant, Timers};
 
 /// Decisions gathered before they are handed on.
@@ -35,26 +37,6 @@ pub(crate) struct ShardSettings {
     pub(crate) held_max: usize,
     pub(crate) idle_after: Option<Duration>,
     pub(crate) tick_every: Duration,
-}
-
-/// Counters of a shard.
-#[derive(Default)]
-pub(crate) struct Tally {
-    pub(crate) events: Cell<u64>,
-    pub(crate) late: Cell<u64>,
-    pub(crate) too_late: Cell<u64>,
-    pub(crate) repeated: Cell<u64>,
-    pub(crate) panics: Cell<u64>,
-    pub(crate) passivated: Cell<u64>,
-    pub(crate) woken: Cell<u64>,
-    pub(crate) awake: Cell<usize>,
-    pub(crate) waiting: Cell<usize>,
-    pub(crate) quarantined: Cell<usize>,
-    pub(crate) held: Cell<usize>,
-}
-
-pub(crate) fn bump(counter: &Cell<u64>) {
-    counter.set(counter.get() + 1);
 }
 
 /// One shard's models. Shared by its supervisor and the models' actors, all on one thread.
@@ -74,7 +56,25 @@ pub(crate) struct Shard {
     /// The stopwatch in seconds, read once per batch.
     pub(crate) seconds: Cell<u32>,
     pub(crate) supervision: Rc<Supervision>,
+    /// Whether its models were stopped: what comes later is a dead letter and wakes nobody.
+    pub(crate) over: Cell<bool>,
     out: RefCell<Vec<ActionRecord>>,
+}
+
+/// The decisions' buffer while somebody works with it. It goes home with all that is in it, also when that
+/// work unwinds.
+struct Lent<'a> {
+    out: Vec<ActionRecord>,
+    home: &'a RefCell<Vec<ActionRecord>>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut home = self.home.borrow_mut();
+        // Empty, unless somebody borrowed it a second time meanwhile.
+        self.out.append(&mut home);
+        *home = std::mem::take(&mut self.out);
+    }
 }
 
 /// Why a run of events was left.
@@ -120,8 +120,13 @@ impl Shard {
             watch: Stopwatch::start(),
             seconds: Cell::new(0),
             supervision: Rc::new(Supervision { sink: None, ..supervision }),
+            over: Cell::new(false),
             out: RefCell::default(),
         }
+    }
+
+    fn lend(&self) -> Lent<'_> {
+        Lent { out: self.out.take(), home: &self.out }
     }
 
     /// Handles a batch from `cursor` on. The cursor lives outside, so that neither a panic of an observer
@@ -129,10 +134,11 @@ impl Shard {
     pub(crate) fn deliver(self: &Rc<Self>, batch: &Batch, cursor: &Cell<usize>) {
         let events = batch.load.as_slice();
         self.seconds.set((self.watch.micros() / 1_000_000) as u32);
-        let mut out = self.out.take();
+        let mut lent = self.lend();
+        let out = &mut lent.out;
         while cursor.get() < events.len() {
             let from = cursor.get();
-            let left = guard(|| self.run(batch, cursor, &mut out));
+            let left = guard(|| self.run(batch, cursor, out));
             let done = (cursor.get() - from) as u64;
             self.tally.events.set(self.tally.events.get() + done);
             self.dock.pulse.advance(done);
@@ -144,10 +150,10 @@ impl Shard {
             let offset = batch.offset_of(cursor.get(), routed);
             match left {
                 Ok(Left::Done | Left::TooLate) => {}
-                Ok(Left::Due) => self.run_due(routed.at.micros(), &mut out),
+                Ok(Left::Due) => self.run_due(routed.at.micros(), out),
                 Ok(Left::Special) => {
                     self.dock.pulse.advance(1);
-                    let _ = self.deliver_one(routed, offset, &mut out);
+                    let _ = self.deliver_one(routed, offset, out);
                     cursor.set(cursor.get() + 1);
                 }
                 Err(reason) => {
@@ -157,8 +163,8 @@ impl Shard {
                     let mut timers = self.timers.borrow_mut();
                     timers.newest = timers.newest.max(newest);
                     drop(timers);
-                    if let Some(cell) = self.cell(routed.address.place()) {
-                        let _ = self.casualties(&cell, Some((routed, offset)), reason, &mut out);
+                    if let Some(cell) = self.cell_of(routed.address, routed.generation) {
+                        let _ = self.casualties(&cell, Some((routed, offset)), reason, out);
                     }
                     bump(&self.tally.events);
                     self.dock.pulse.advance(1);
@@ -166,11 +172,10 @@ impl Shard {
                 }
             }
             if out.len() >= OUT_MAX {
-                self.hand_on(&mut out);
+                self.hand_on(out);
             }
         }
-        self.hand_on(&mut out);
-        self.out.replace(out);
+        self.hand_on(out);
     }
 
     /// The hot path: direct calls into running models until something else is to be done.
@@ -246,9 +251,9 @@ impl Shard {
     /// Puts an event of a batch that came too late into the dead letters.
     fn bury_late(&self, batch: &Batch, place: usize) {
         let Some(routed) = batch.load.as_slice().get(place) else { return };
-        if let Some(cell) = self.cell(routed.address.place()) {
+        if let Some(cell) = self.cell_of(routed.address, routed.generation) {
             let offset = batch.offset_of(place, routed);
-            self.bury(&cell, Some((routed, offset)), None, crate::DeadReason::TooLate);
+            self.bury(&cell, Some((routed, offset)), None, DeadReason::TooLate);
         }
     }
 
@@ -260,9 +265,14 @@ impl Shard {
         out: &mut Vec<ActionRecord>,
     ) -> Result<(), IngestError> {
         bump(&self.tally.events);
+        if self.over.get() {
+            self.bury_stray(routed, offset, DeadReason::ShutDown);
+            return Err(IngestError::Closed);
+        }
         self.pass_time(routed.at, out);
-        let Some(cell) = self.cell_for(routed) else {
-            return Err(self.refuse(routed, offset));
+        let Some(cell) = self.cell_for(routed, out) else {
+            self.bury_stray(routed, offset, DeadReason::Retired);
+            return Err(IngestError::Retired);
         };
         match cell.phase() {
             ModelPhase::Running | ModelPhase::Asleep => self.observe(&cell, routed, offset, out),
@@ -272,7 +282,7 @@ impl Shard {
                 Err(IngestError::Paused)
             }
             ModelPhase::Quarantined => {
-                self.bury(&cell, Some((routed, offset)), None, crate::DeadReason::Quarantined);
+                self.bury(&cell, Some((routed, offset)), None, DeadReason::Quarantined);
                 Err(IngestError::Quarantined)
             }
         }
@@ -287,7 +297,7 @@ impl Shard {
         out: &mut Vec<ActionRecord>,
     ) -> Result<(), IngestError> {
         if cell.phase() == ModelPhase::Asleep {
-            self.rouse(cell);
+            self.rouse(cell, out);
         }
         let reading = Reading { at: routed.at, value: routed.value, offset };
         let seen = guard(|| {
@@ -311,12 +321,12 @@ impl Shard {
         match seen {
             Ok(Ok(admission)) => {
                 if admission == Admission::TooLate {
-                    self.bury(cell, Some((routed, offset)), None, crate::DeadReason::TooLate);
+                    self.bury(cell, Some((routed, offset)), None, DeadReason::TooLate);
                 }
                 Ok(())
             }
             Ok(Err(error)) => {
-                let reason = crate::DeadReason::Refused { reason: error.to_string() };
+                let reason = DeadReason::Refused { reason: error.to_string() };
                 self.bury(cell, Some((routed, offset)), None, reason);
                 Err(error)
             }
@@ -325,7 +335,7 @@ impl Shard {
     }
 
     /// Takes note of an event's time; what is due before it is done first.
-    pub(crate) fn pass_time(self: &Rc<Self>, at: Timestamp, out: &mut Vec<ActionRecord>) {
+    fn pass_time(self: &Rc<Self>, at: Timestamp, out: &mut Vec<ActionRecord>) {
         if self.timers.borrow().newest < at.micros() {
             self.run_due(at.micros(), out);
             self.timers.borrow_mut().newest = at.micros();
@@ -344,13 +354,25 @@ impl Shard {
         }
     }
 
-    /// In event-time mode: does what is due up to `now`, in order of time.
+    /// In event-time mode: ends the waits that are over at `now`.
+    ///
+    /// Monitors are not ticked: a model's time is moved by its own events, and by [`Shard::catch_up`]. So it
+    /// makes no difference which other models share its shard, or in which order files are read.
     fn run_due(self: &Rc<Self>, now: i64, out: &mut Vec<ActionRecord>) {
         if !self.board.event_time {
             return;
         }
         loop {
-            let due = self.timers.borrow_mut().next(now);
+            let place = self.timers.borrow_mut().next_wait(now);
+            let Some(place) = place else { return };
+            self.end_wait(place, out);
+        }
+    }
+
+    /// In event-time mode: moves the time of all models to `now`, in order of what is due.
+    pub(crate) fn catch_up(self: &Rc<Self>, now: Timestamp, out: &mut Vec<ActionRecord>) {
+        loop {
+            let due = self.timers.borrow_mut().next(now.micros());
             match due {
                 Some(Due::Tick(due, tenant)) => self.tick(tenant, due, due, out),
                 Some(Due::Wait(place)) => self.end_wait(place, out),
@@ -361,20 +383,22 @@ impl Shard {
 
     /// Outside event-time mode: tells monitors that wait for it that it is `now`.
     pub(crate) fn tick_due(self: &Rc<Self>, now: Timestamp) {
-        let mut out = self.out.take();
-        loop {
-            let due = self.timers.borrow_mut().next_tick(now.micros());
-            let Some((due, tenant)) = due else { break };
-            self.tick(tenant, due, now.micros(), &mut out);
-        }
-        self.hand_on(&mut out);
-        self.out.replace(out);
+        self.deciding(|out| {
+            loop {
+                let due = self.timers.borrow_mut().next_tick(now.micros());
+                let Some((due, tenant)) = due else { break };
+                self.tick(tenant, due, now.micros(), out);
+            }
+        });
     }
 
     /// Lets time pass in one model whose timer, set for `due`, went off.
     ///
     /// A model that sleeps is woken for it: silence, too, is something to be told of.
     fn tick(self: &Rc<Self>, (place, generation): Tenant, due: i64, now: i64, out: &mut Vec<ActionRecord>) {
+        if self.over.get() {
+            return;
+        }
         let awake = self.cell(place as usize);
         let cell = match awake {
             Some(cell) if cell.phase() != ModelPhase::Asleep => {
@@ -388,7 +412,7 @@ impl Shard {
                 let entry = self.board.directory.at(address).filter(|entry| entry.generation == generation);
                 let Some(entry) = entry else { return };
                 entry.asleep_until.store(i64::MAX, Ordering::Relaxed);
-                self.wake(&entry)
+                self.wake(&entry, out)
             }
         };
         cell.head(|head| head.armed.set(i64::MAX));
@@ -423,10 +447,9 @@ impl Shard {
     /// Works with the decisions' buffer, and hands on what came of it.
     pub(crate) fn deciding<T>(&self, work: impl FnOnce(&mut Vec<ActionRecord>) -> T) -> T {
         self.seconds.set((self.watch.micros() / 1_000_000) as u32);
-        let mut out = self.out.take();
-        let done = work(&mut out);
-        self.hand_on(&mut out);
-        self.out.replace(out);
+        let mut lent = self.lend();
+        let done = work(&mut lent.out);
+        self.hand_on(&mut lent.out);
         done
     }
 
@@ -440,18 +463,23 @@ impl Shard {
         }
     }
 
+    /// The cell of one tenant of a place; never that of another one who lives there now.
+    pub(crate) fn cell_of(&self, address: Address, generation: u32) -> Option<Rc<ModelCell>> {
+        self.cell(address.place()).filter(|cell| cell.generation == generation)
+    }
+
     /// Who is awake at a place.
     pub(crate) fn cell(&self, place: usize) -> Option<Rc<ModelCell>> {
         self.cells.borrow().get(place)?.clone()
     }
 
     /// The model of an event, woken if need be; `None` when it was retired.
-    fn cell_for(self: &Rc<Self>, routed: &Routed) -> Option<Rc<ModelCell>> {
+    fn cell_for(self: &Rc<Self>, routed: &Routed, out: &mut Vec<ActionRecord>) -> Option<Rc<ModelCell>> {
         if let Some(cell) = self.cell(routed.address.place()) {
             return (cell.generation == routed.generation).then_some(cell);
         }
         let entry = self.board.directory.at(routed.address)?;
-        (entry.generation == routed.generation && !entry.is_retired()).then(|| self.wake(&entry))
+        (entry.generation == routed.generation && !entry.is_retired()).then(|| self.wake(&entry, out))
     }
 }
 

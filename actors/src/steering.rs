@@ -14,7 +14,8 @@ use crate::dead_letter::DeadReason;
 use crate::directory::ModelEntry;
 use crate::hook::guard;
 use crate::lifecycle::{Decision, Lifecycle};
-use crate::shard_state::{Shard, bump};
+use crate::shard_state::Shard;
+use crate::tally::bump;
 use crate::status::{ModelStatus, ShardStatus};
 
 impl Shard {

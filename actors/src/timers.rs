@@ -11,7 +11,7 @@ pub(crate) type Tenant = (u32, u32);
 pub(crate) struct Timers {
     /// The largest event time handled.
     pub(crate) newest: i64,
-    /// In event-time mode the earliest due time of all, otherwise never.
+    /// In event-time mode the end of the first wait, otherwise never.
     pub(crate) next_due: i64,
     event_time: bool,
     /// One entry per model at most, asleep or awake.
@@ -109,8 +109,7 @@ impl Timers {
 
     fn refresh(&mut self) {
         if self.event_time {
-            let tick = self.ticks.first().map_or(i64::MAX, |(due, _)| *due);
-            self.next_due = tick.min(self.first_wait().unwrap_or(i64::MAX));
+            self.next_due = self.first_wait().unwrap_or(i64::MAX);
         }
     }
 }
@@ -131,7 +130,7 @@ mod tests {
         assert_eq!(timers.next_due, 20);
         let due: Vec<Due> = std::iter::from_fn(|| timers.next(25)).collect();
         assert_eq!(due, [Due::Tick(20, (0, 0)), Due::Tick(20, (2, 0)), Due::Wait(7)]);
-        assert_eq!(timers.next_due, 30);
+        assert_eq!((timers.next_due, timers.next(30)), (i64::MAX, Some(Due::Tick(30, (1, 0)))));
     }
 
     #[test]

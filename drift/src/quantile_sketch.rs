@@ -344,7 +344,7 @@ impl QuantileSketch {
         self.count = self.zeros + self.bins.iter().map(|&bin| u64::from(bin)).sum::<u64>();
     }
 
-    /// Appends the state; empty bins at both ends are left out.
+    /// Appends the state, all bins included.
     pub fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         put_u64(out, self.zeros);

@@ -1,0 +1,48 @@
+//! In event time it makes no difference how many threads there are, or in which order models are read.
+
+use std::io::Cursor;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use visu_tility::ingest::{EventFormat, EventReader};
+use visu_tility::monitoring::{MonitorPlan, Timestamp};
+use visu_tility::replay::{BadLine, Input, Replay, ReplayWatcher};
+
+struct Quiet;
+
+impl ReplayWatcher for Quiet {
+    fn bad_line(&mut self, line: &BadLine) {
+        panic!("{line:?}");
+    }
+    fn progress(&mut self, _: u64) {}
+}
+
+/// An event every ten seconds for so many minutes.
+fn model(name: &str, minutes: i64) -> Input {
+    let mut text = String::new();
+    for step in 0..minutes * 6 {
+        let ts = Timestamp::from_millis(1_738_540_800_000 + step * 10_000);
+        text += &format!("{{\"model_id\":\"{name}\",\"ts\":\"{ts}\",\"kind\":\"Accuracy\",\"value\":0.9}}\n");
+    }
+    let read = Arc::new(AtomicU64::new(0));
+    let reader = EventReader::from_reader(Cursor::new(text), Some(EventFormat::Ndjson), read).unwrap();
+    Input { name: name.to_owned(), reader }
+}
+
+/// Who was silent since when, as told by a rule of two minutes.
+fn silences(arbiters: usize, inputs: Vec<Input>) -> Vec<(String, String)> {
+    let plan = "[[rule]]\nname = \"silent\"\ntype = \"staleness\"\nafter = \"2m\"\n";
+    let mut replay = Replay::new(MonitorPlan::from_toml(plan).unwrap());
+    replay.arbiters = arbiters;
+    let report = replay.run(inputs, &mut Quiet).unwrap();
+    report.alarms.iter().map(|alarm| (alarm.model_id.to_string(), alarm.ts.to_string())).collect()
+}
+
+#[test]
+fn a_silent_model_is_found_whatever_stands_beside_it() {
+    let wanted = [("b".to_owned(), "2025-02-03T00:31:50.000Z".to_owned())];
+    for arbiters in 1..=4 {
+        assert_eq!(silences(arbiters, vec![model("a", 120), model("b", 30)]), wanted, "{arbiters} threads");
+        assert_eq!(silences(arbiters, vec![model("b", 30), model("a", 120)]), wanted, "{arbiters} threads");
+    }
+}
