@@ -23,6 +23,7 @@ mod report;
 mod run;
 mod score;
 mod text;
+mod unseen;
 
 pub use bad_lines::{BadLine, BadLines};
 pub use change_score::{ChangeScore, EARLY_MAX, LATE_MAX, Matches};
@@ -35,3 +36,4 @@ pub use report::{AlarmReport, AlertReport, KindReport, ModelReport, ObserverRepo
 pub use run::{Input, Replay, ReplayError, ReplayWatcher};
 pub use score::{ChangesScore, DriftFate, DriftsScore, ModelChanges, Of, Score};
 pub use text::TextReport;
+pub use unseen::Unseen;

@@ -1,10 +1,11 @@
-//! The alert dispatcher: takes the alerts of all shards to the sinks, one after the other.
+//! The alert dispatcher: takes the alerts of all shards to the sinks, to each in order, to all at a time.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Supervised};
@@ -35,7 +36,10 @@ pub trait AlertSink: Send + Sync {
     /// Names the sink in logs and in the status.
     fn name(&self) -> &str;
 
-    /// Delivers one alert: that it fires, or that it is over. A panic counts as a failure.
+    /// Delivers one alert: that it fires, or that it is over. The next one comes when this is done. A panic
+    /// counts as a failure, and so does a delivery that takes longer than
+    /// [`MonitoringBuilder::delivery_timeout`](crate::MonitoringBuilder::delivery_timeout): its future is
+    /// dropped. It runs on an arbiter, so it must not block.
     fn deliver(&self, record: Arc<ActionRecord>) -> BoxFuture<Result<(), SinkFailure>>;
 }
 
@@ -66,15 +70,15 @@ impl AlertSink for LogSink {
 /// What the dispatcher has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DispatcherStatus {
-    /// Alerts that wait.
+    /// Alerts that wait, at the sink for which most do.
     pub waiting: usize,
-    /// How many may wait.
+    /// How many may wait for a sink.
     pub waiting_max: usize,
-    /// Alerts that found no room.
+    /// Alerts that found no room, for each sink that had none.
     pub refused: u64,
     /// Deliveries to sinks that worked.
     pub delivered: u64,
-    /// Deliveries to sinks that failed.
+    /// Deliveries to sinks that failed or took too long.
     pub failed: u64,
     /// Restarts after a panic.
     pub restarts: u64,
@@ -83,8 +87,16 @@ pub struct DispatcherStatus {
 /// Figures that the shards and the dispatcher share.
 #[derive(Default)]
 struct Tally {
-    waiting: AtomicUsize,
+    on_their_way: AtomicUsize,
+    /// The longest line of a sink.
+    in_line: AtomicUsize,
     refused: AtomicU64,
+}
+
+impl Tally {
+    fn waiting(&self) -> usize {
+        self.on_their_way.load(Ordering::Acquire) + self.in_line.load(Ordering::Acquire)
+    }
 }
 
 /// The dispatcher as the shards see it: an address with a bound.
@@ -99,16 +111,16 @@ impl DispatchDesk {
     pub(crate) fn open(
         sinks: Vec<Arc<dyn AlertSink>>,
         waiting_max: usize,
+        delivery_timeout: Duration,
         start: impl FnOnce(Box<dyn FnOnce() -> AlertDispatcher + Send>) -> Addr<AlertDispatcher>,
     ) -> Self {
         let tally = Arc::new(Tally::default());
         let shared = Arc::clone(&tally);
         let addr = start(Box::new(move || AlertDispatcher {
-            sinks,
-            queue: VecDeque::new(),
+            lines: sinks.into_iter().map(Line::new).collect(),
             tally: shared,
             waiting_max,
-            current: None,
+            delivery_timeout,
             closing: false,
             settling: Vec::new(),
             status: DispatcherStatus::default(),
@@ -118,8 +130,9 @@ impl DispatchDesk {
 
     /// Hands an alert over, or counts that there was no room.
     pub(crate) fn submit(&self, record: &Arc<ActionRecord>) {
-        if self.tally.waiting.fetch_add(1, Ordering::AcqRel) >= self.waiting_max || !self.addr.connected() {
-            self.tally.waiting.fetch_sub(1, Ordering::AcqRel);
+        let on_their_way = self.tally.on_their_way.fetch_add(1, Ordering::AcqRel);
+        if on_their_way >= self.waiting_max || !self.addr.connected() {
+            self.tally.on_their_way.fetch_sub(1, Ordering::AcqRel);
             self.tally.refused.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -140,7 +153,7 @@ impl DispatchDesk {
 
     /// Alerts that wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.tally.waiting.load(Ordering::Acquire)
+        self.tally.waiting()
     }
 
     pub(crate) const fn addr(&self) -> &Addr<AlertDispatcher> {
@@ -154,14 +167,30 @@ impl Drop for DispatchDesk {
     }
 }
 
-/// Takes alerts to the sinks. A sink that panics or fails costs that delivery only.
-pub struct AlertDispatcher {
-    sinks: Vec<Arc<dyn AlertSink>>,
+/// One sink, and the alerts that wait for it. A slow or hung one holds up nobody else.
+struct Line {
+    sink: Arc<dyn AlertSink>,
     queue: VecDeque<Arc<ActionRecord>>,
-    tally: Arc<Tally>,
-    waiting_max: usize,
     /// The alert that is being delivered.
     current: Option<Arc<ActionRecord>>,
+}
+
+impl Line {
+    fn new(sink: Arc<dyn AlertSink>) -> Self {
+        Self { sink, queue: VecDeque::new(), current: None }
+    }
+
+    fn len(&self) -> usize {
+        self.queue.len() + usize::from(self.current.is_some())
+    }
+}
+
+/// Takes alerts to the sinks. A sink that panics, fails or hangs costs that delivery only.
+pub struct AlertDispatcher {
+    lines: Vec<Line>,
+    tally: Arc<Tally>,
+    waiting_max: usize,
+    delivery_timeout: Duration,
     closing: bool,
     settling: Vec<oneshot::Sender<()>>,
     status: DispatcherStatus,
@@ -174,72 +203,81 @@ impl Actor for AlertDispatcher {
 impl Supervised for AlertDispatcher {}
 
 impl Restartable for AlertDispatcher {
-    /// Delivers the alert at which it was interrupted once more.
+    /// Delivers the alerts at which it was interrupted once more.
     fn restarted(&mut self, cause: &RestartCause, ctx: &mut Context<Self>) {
         self.status.restarts = cause.panics;
-        if let Some(record) = self.current.take() {
-            self.queue.push_front(record);
+        for line in &mut self.lines {
+            if let Some(record) = line.current.take() {
+                line.queue.push_front(record);
+            }
         }
-        self.next(ctx);
+        self.next_all(ctx);
     }
 
-    /// Gives up on the alert at which it panicked again and again.
+    /// Gives up on the alerts at which it panicked again and again.
     fn quarantined(&mut self, cause: &RestartCause, ctx: &mut Context<Self>) {
         self.status.restarts = cause.panics;
-        if self.current.take().is_some() {
-            self.status.failed += 1;
-            self.tally.waiting.fetch_sub(1, Ordering::AcqRel);
+        for line in &mut self.lines {
+            self.status.failed += u64::from(line.current.take().is_some());
         }
-        self.next(ctx);
+        self.next_all(ctx);
     }
 }
 
 impl AlertDispatcher {
-    /// Begins the next delivery, or tells those who wait that there is none.
-    fn next(&mut self, ctx: &mut Context<Self>) {
-        if self.current.is_some() {
+    /// Begins the next delivery to every sink that is idle, and tells those who wait that nothing is left.
+    fn next_all(&mut self, ctx: &mut Context<Self>) {
+        for index in 0..self.lines.len() {
+            self.next(index, ctx);
+        }
+        self.rest(ctx);
+    }
+
+    /// Takes note of how many wait; when none do, tells those who want to know, and stops if it is to.
+    fn rest(&mut self, ctx: &mut Context<Self>) {
+        let longest = self.lines.iter().map(Line::len).max().unwrap_or(0);
+        self.tally.in_line.store(longest, Ordering::Release);
+        if longest > 0 {
             return;
         }
-        let Some(record) = self.queue.pop_front() else {
-            for settled in self.settling.drain(..) {
-                let _ = settled.send(());
+        for settled in self.settling.drain(..) {
+            let _ = settled.send(());
+        }
+        if self.closing {
+            ctx.stop();
+        }
+    }
+
+    /// Begins the next delivery to one sink, if it is idle.
+    fn next(&mut self, index: usize, ctx: &mut Context<Self>) {
+        let timeout = self.delivery_timeout;
+        let Some(line) = self.lines.get_mut(index).filter(|line| line.current.is_none()) else { return };
+        let Some(record) = line.queue.pop_front() else { return };
+        line.current = Some(Arc::clone(&record));
+        let sink = Arc::clone(&line.sink);
+        let name = guard(|| sink.name().to_owned()).unwrap_or_default();
+        let delivery = guard(|| sink.deliver(record)).map(Caught::new);
+        let delivery = async move {
+            let failure = |reason| SinkFailure { sink: name.clone(), reason };
+            let delivery = delivery.map_err(failure)?;
+            match tokio::time::timeout(timeout, delivery).await {
+                Ok(done) => done.unwrap_or_else(|reason| Err(failure(reason))),
+                Err(_) => Err(failure(format!("no answer within {} ms", timeout.as_millis()))),
             }
-            if self.closing {
-                ctx.stop();
-            }
-            return;
         };
-        self.current = Some(Arc::clone(&record));
-        let deliveries: Vec<_> = self
-            .sinks
-            .iter()
-            .map(|sink| {
-                (sink.name().to_owned(), guard(|| sink.deliver(Arc::clone(&record))).map(Caught::new))
-            })
-            .collect();
-        let all = async move {
-            let mut failed = 0;
-            let total = deliveries.len() as u64;
-            for (sink, delivery) in deliveries {
-                let done = match delivery {
-                    Ok(delivery) => delivery
-                        .await
-                        .unwrap_or_else(|reason| Err(SinkFailure { sink: sink.clone(), reason })),
-                    Err(reason) => Err(SinkFailure { sink: sink.clone(), reason }),
-                };
-                if let Err(error) = done {
-                    failed += 1;
+        ctx.spawn(delivery.into_actor(self).map(move |done, actor, ctx| {
+            match done {
+                Ok(()) => actor.status.delivered += 1,
+                Err(error) => {
+                    actor.status.failed += 1;
                     tracing::error!(%error, "alert was not delivered");
                 }
             }
-            (total - failed, failed)
-        };
-        ctx.spawn(all.into_actor(self).map(|(delivered, failed), actor, ctx| {
-            actor.status.delivered += delivered;
-            actor.status.failed += failed;
-            actor.tally.waiting.fetch_sub(1, Ordering::AcqRel);
-            actor.current = None;
-            actor.next(ctx);
+            if let Some(line) = actor.lines.get_mut(index) {
+                line.current = None;
+            }
+            actor.next(index, ctx);
+            actor.rest(ctx);
         }));
     }
 }
@@ -255,8 +293,15 @@ impl Handler<Page> for AlertDispatcher {
     type Result = ();
 
     fn handle(&mut self, Page(record): Page, ctx: &mut Context<Self>) {
-        self.queue.push_back(record);
-        self.next(ctx);
+        self.tally.on_their_way.fetch_sub(1, Ordering::AcqRel);
+        for line in &mut self.lines {
+            if line.len() < self.waiting_max {
+                line.queue.push_back(Arc::clone(&record));
+            } else {
+                self.tally.refused.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.next_all(ctx);
     }
 }
 
@@ -272,7 +317,7 @@ impl Handler<Settle> for AlertDispatcher {
 
     fn handle(&mut self, Settle(settled): Settle, ctx: &mut Context<Self>) {
         self.settling.push(settled);
-        self.next(ctx);
+        self.next_all(ctx);
     }
 }
 
@@ -288,7 +333,7 @@ impl Handler<Close> for AlertDispatcher {
 
     fn handle(&mut self, _: Close, ctx: &mut Context<Self>) {
         self.closing = true;
-        self.next(ctx);
+        self.next_all(ctx);
     }
 }
 
@@ -304,7 +349,7 @@ impl Handler<InspectDispatcher> for AlertDispatcher {
 
     fn handle(&mut self, _: InspectDispatcher, _: &mut Context<Self>) -> Self::Result {
         let mut status = self.status.clone();
-        status.waiting = self.tally.waiting.load(Ordering::Acquire);
+        status.waiting = self.tally.waiting();
         status.waiting_max = self.waiting_max;
         status.refused = self.tally.refused.load(Ordering::Relaxed);
         actix::MessageResult(status)

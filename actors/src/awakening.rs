@@ -12,8 +12,8 @@ use crate::hook::guard;
 use crate::lifecycle::Lifecycle;
 use crate::model::{ModelActor, Stay};
 use crate::shard_state::Shard;
-use crate::tally::bump;
 use crate::supervise::supervise;
+use crate::tally::bump;
 
 impl Shard {
     /// Starts a model's actor with the state it was put to sleep with, or none.

@@ -53,7 +53,8 @@ impl ShardPulse {
 pub(crate) struct Dock {
     pub(crate) credits: Arc<Semaphore>,
     pub(crate) credits_max: usize,
-    control: Mutex<VecDeque<Control>>,
+    /// `None` once nobody looks there any more.
+    control: Mutex<Option<VecDeque<Control>>>,
     enqueued: AtomicU64,
     handled: AtomicU64,
     pub(crate) refused_full: AtomicU64,
@@ -65,7 +66,7 @@ impl Dock {
         Self {
             credits: Arc::new(Semaphore::new(credits_max)),
             credits_max,
-            control: Mutex::default(),
+            control: Mutex::new(Some(VecDeque::new())),
             enqueued: AtomicU64::new(0),
             handled: AtomicU64::new(0),
             refused_full: AtomicU64::new(0),
@@ -99,6 +100,7 @@ impl Dock {
     /// Leaves a control request where the shard looks before each batch.
     pub(crate) fn request(&self, control: Control) -> Result<(), ControlError> {
         let mut lane = self.control.lock();
+        let Some(lane) = lane.as_mut() else { return Err(ControlError::Closed) };
         if lane.len() >= CONTROL_MAX {
             return Err(ControlError::Busy { waiting_max: CONTROL_MAX });
         }
@@ -107,7 +109,13 @@ impl Dock {
     }
 
     pub(crate) fn next_control(&self) -> Option<Control> {
-        self.control.lock().pop_front()
+        self.control.lock().as_mut()?.pop_front()
+    }
+
+    /// Refuses all further requests; who waits for an answer learns that there will be none.
+    pub(crate) fn close_control(&self) {
+        let left = self.control.lock().take();
+        drop(left);
     }
 
     /// Takes note that a batch was handled.
@@ -237,28 +245,29 @@ impl Board {
         })?
     }
 
-    /// Gives batches their offsets and hands them over, in one step for all.
+    /// Gives batches their offsets and hands them over, in one step for all. Whether the shards live is to be
+    /// asked before: either all of a batch is handed over or nothing.
     pub(crate) fn enqueue(
         &self,
         events: u64,
         loads: impl IntoIterator<Item = (usize, Load, Option<OwnedSemaphorePermit>)>,
-        mut send: impl FnMut(usize, Batch) -> Result<(), IngestError>,
+        mut send: impl FnMut(usize, Batch),
     ) -> Result<u64, IngestError> {
         let mut next = self.offset.lock();
         if self.is_closed() {
             return Err(IngestError::Closed);
         }
         let base = *next;
+        *next += events;
         let mut loads = loads.into_iter().peekable();
         let mut whole = true;
         while let Some((shard, load, permit)) = loads.next() {
             whole &= loads.peek().is_none();
             if let Some(dock) = self.docks.get(shard) {
-                send(shard, Batch { base, load, permit, whole, reply: None })?;
+                send(shard, Batch { base, load, permit, whole, reply: None });
                 dock.enqueued.fetch_add(1, Ordering::AcqRel);
             }
         }
-        *next += events;
         Ok(base)
     }
 

@@ -67,6 +67,7 @@ pub struct MonitoringBuilder {
     settings: ShardSettings,
     dead_letters_max: usize,
     alerts_max: usize,
+    delivery_timeout: Duration,
     panic_hook: bool,
     clock: Arc<dyn Clock>,
     keeper: Arc<dyn SnapshotKeeper>,
@@ -97,6 +98,7 @@ impl Default for MonitoringBuilder {
             },
             dead_letters_max: 1_024,
             alerts_max: 65_536,
+            delivery_timeout: Duration::from_secs(10),
             panic_hook: true,
             clock: Arc::new(SystemClock),
             keeper: Arc::new(MemorySnapshots::default()),
@@ -183,9 +185,14 @@ impl MonitoringBuilder {
         Self { dead_letters_max, ..self }
     }
 
-    /// Alerts that may wait for the sinks; more are refused and counted. Default 65,536.
+    /// Alerts that may wait for a sink; more are refused and counted. Default 65,536.
     pub fn alerts_max(self, alerts_max: usize) -> Self {
         Self { alerts_max, ..self }
+    }
+
+    /// How long one delivery of an alert to a sink may take, at least 1 ms; then it has failed. Default 10 s.
+    pub fn delivery_timeout(self, delivery_timeout: Duration) -> Self {
+        Self { delivery_timeout: delivery_timeout.max(Duration::from_millis(1)), ..self }
     }
 
     /// Whether the process's panic hook is wrapped, so that panics under supervision are logged a few per
@@ -257,13 +264,16 @@ impl MonitoringBuilder {
             Board::new(directory, docks, self.clock, self.event_time, self.ahead_max, self.first_offset);
         let board = Arc::new(board);
         let sinks = if self.sinks.is_empty() { vec![Arc::new(LogSink) as _] } else { self.sinks };
-        let alerts = DispatchDesk::open(sinks, self.alerts_max, |build| {
+        let alerts = DispatchDesk::open(sinks, self.alerts_max, self.delivery_timeout, |build| {
             supervise_in(&first, "alert-dispatcher", supervision.clone(), |_| build())
         });
         #[cfg(feature = "automated_retraining")]
-        let retrains = RetrainDesk::open(self.retrain_policy, self.executor, census.clone(), |build| {
-            supervise_in(&first, "retrain-scheduler", supervision.clone(), |_| build())
-        });
+        let retrains = {
+            let (policy, executor) = (self.retrain_policy, self.executor);
+            RetrainDesk::open(policy, executor, census.clone(), Arc::clone(&board), |build| {
+                supervise_in(&first, "retrain-scheduler", supervision.clone(), |_| build())
+            })
+        };
         let outlet = Arc::new(Outlet::new(
             self.dead_letters_max,
             alerts,

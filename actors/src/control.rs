@@ -51,9 +51,9 @@ pub(crate) enum Control {
 
 /// One request about a model.
 pub(crate) enum Order {
-    Inspect(oneshot::Sender<ModelStatus>),
+    Inspect(oneshot::Sender<Result<ModelStatus, ControlError>>),
     Address(oneshot::Sender<Result<Addr<ModelActor>, ControlError>>),
-    Turn(Steering, oneshot::Sender<()>),
+    Turn(Steering, oneshot::Sender<Result<(), ControlError>>),
 }
 
 /// A turn that the embedder gives a model's life.

@@ -1,6 +1,6 @@
 //! The handle: how the rest of a program publishes events, asks, steers and subscribes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix::{Addr, Recipient};
@@ -42,6 +42,20 @@ pub struct MonitoringHandle {
     pub(crate) house: Arc<House>,
 }
 
+/// A handle that does not keep the monitoring running: for what the monitoring itself holds, such as
+/// subscribers and sinks. Made by [`MonitoringHandle::downgrade`].
+#[derive(Clone)]
+pub struct WeakMonitoringHandle {
+    house: Weak<House>,
+}
+
+impl WeakMonitoringHandle {
+    /// A handle, as long as another one lives.
+    pub fn upgrade(&self) -> Option<MonitoringHandle> {
+        Some(MonitoringHandle { house: self.house.upgrade()? })
+    }
+}
+
 impl MonitoringHandle {
     /// Publishes one event, waiting for room.
     ///
@@ -81,16 +95,23 @@ impl MonitoringHandle {
         receipt
     }
 
-    /// Publishes many events in order as far as there is room.
+    /// Publishes many events in order as far as there is room: behind a piece of at most
+    /// [`BatchReceipt::PIECE_MAX`] events (or as many as there are credits) that found none, nothing is taken.
     pub fn try_publish_batch(&self, events: &[MetricEvent]) -> BatchReceipt {
         let mut receipt = BatchReceipt::default();
         let piece_max = self.house.piece_max();
-        for (piece, events) in events.chunks(piece_max).enumerate() {
+        for (piece, part) in events.chunks(piece_max).enumerate() {
             let from = piece * piece_max;
-            let routed = self.house.route_all(events, from, &mut receipt);
+            let routed = self.house.route_all(part, from, &mut receipt);
             let taken = routed.len();
             let put = if taken == 0 { Ok(0) } else { self.house.try_put(routed) };
-            note(&mut receipt, from, events.len(), taken, put);
+            let stop = put.as_ref().err().cloned();
+            note(&mut receipt, from, part.len(), taken, put);
+            if let Some(error) = stop {
+                let rest = from + part.len()..events.len();
+                receipt.rejected.extend(rest.map(|index| Rejected { index, error: error.clone() }));
+                break;
+            }
         }
         receipt
     }
@@ -178,7 +199,7 @@ impl MonitoringHandle {
     ///
     /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
     pub async fn model_status(&self, model_id: impl AsRef<str>) -> Result<ModelStatus, ControlError> {
-        self.order(model_id.as_ref(), Order::Inspect).await
+        self.order(model_id.as_ref(), Order::Inspect).await?
     }
 
     /// All models as they are now, in the order of their names; one that is retired meanwhile is left out.
@@ -202,8 +223,10 @@ impl MonitoringHandle {
         Ok(statuses)
     }
 
-    /// The address of one model's actor; a sleeping one is woken. The actor stays awake as long as the
-    /// address is held, and stops when the model is retired or the monitoring ends.
+    /// The address of one model's actor; a sleeping one is woken. The actor lives as long as the address is
+    /// held; it stops, address held or not, when the model is retired or the monitoring ends: what was sent
+    /// to it before is answered, what is sent later fails with `MailboxError::Closed`. It never acts on the
+    /// model that takes the retired one's place, not even on one of the same name.
     ///
     /// # Errors
     ///
@@ -282,6 +305,12 @@ impl MonitoringHandle {
 
     /// Has a function called with every decision, on the thread of its shard, in order per model. It must
     /// be quick. A panic of it is counted and ignored.
+    ///
+    /// It may publish with [`MonitoringHandle::try_publish`] and subscribe others. It must not wait for the
+    /// monitoring, whose thread it is on: [`block_on`](crate::block_on) panics inside it.
+    ///
+    /// It is let go by [`MonitoringHandle::shutdown`]. Until then a handle that it holds keeps the monitoring
+    /// running when all others are dropped: give it [`MonitoringHandle::downgrade`] instead.
     pub fn subscribe_actions_fn(&self, tell: impl Fn(&ActionRecord) + Send + Sync + 'static) {
         self.house.outlet.on_action(Arc::new(tell));
     }
@@ -292,7 +321,8 @@ impl MonitoringHandle {
         house.outlet.lifecycles.add(recipient, None, &house.arbiter, &house.census);
     }
 
-    /// Has a function called with every turn in the life of every model, on the thread of its shard.
+    /// Has a function called with every turn in the life of every model, on the thread of its shard; what
+    /// holds for [`MonitoringHandle::subscribe_actions_fn`] holds for it.
     pub fn subscribe_lifecycle_fn(&self, tell: impl Fn(&Lifecycle) + Send + Sync + 'static) {
         self.house.outlet.on_lifecycle(Arc::new(tell));
     }
@@ -317,14 +347,20 @@ impl MonitoringHandle {
         self.house.board.docks.iter().map(|dock| Arc::clone(&dock.pulse)).collect()
     }
 
+    /// A handle that does not keep the monitoring running.
+    pub fn downgrade(&self) -> WeakMonitoringHandle {
+        WeakMonitoringHandle { house: Arc::downgrade(&self.house) }
+    }
+
     /// Counts the actors that live.
     pub fn census(&self) -> Census {
         self.house.census.clone()
     }
 
     /// Ends the monitoring in stages: takes nothing more, handles what is queued and delivers its
-    /// decisions, hands the state of all awake models to the snapshot keeper, stops all actors. What is not
-    /// done after `deadline` is cut, and the report says what.
+    /// decisions, hands the state of all awake models to the snapshot keeper, stops all actors, lets go of
+    /// the subscribers. What is not done after `deadline` is cut, and the report says what; events that were
+    /// cut become dead letters.
     pub async fn shutdown(&self, deadline: Duration) -> DrainReport {
         let (report, answer) = oneshot::channel();
         let house = Arc::clone(&self.house);
@@ -335,7 +371,7 @@ impl MonitoringHandle {
     }
 
     async fn steer(&self, model_id: &str, turn: Steering) -> Result<(), ControlError> {
-        self.order(model_id, |reply| Order::Turn(turn, reply)).await
+        self.order(model_id, |reply| Order::Turn(turn, reply)).await?
     }
 
     pub(crate) async fn order<T>(

@@ -63,6 +63,11 @@ fn within_budget() -> bool {
     taken.is_ok()
 }
 
+/// Whether this thread is running something under supervision: it then belongs to an arbiter.
+pub(crate) fn supervised() -> bool {
+    SUPERVISED.try_with(Cell::get).unwrap_or(false)
+}
+
 /// Runs `work` and gives back what its panic said.
 pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let before = SUPERVISED.try_with(|flag| flag.replace(true)).unwrap_or(false);

@@ -134,10 +134,13 @@ impl House {
     }
 
     fn enqueue(&self, events: u64, loads: Loads) -> Result<u64, IngestError> {
+        if !loads.iter().all(|(shard, ..)| self.shards.get(*shard).is_some_and(Addr::connected)) {
+            return Err(IngestError::Closed);
+        }
         self.board.enqueue(events, loads, |shard, batch: Batch| {
-            let addr = self.shards.get(shard).filter(|addr| addr.connected()).ok_or(IngestError::Closed)?;
-            addr.do_send(batch);
-            Ok(())
+            if let Some(addr) = self.shards.get(shard) {
+                addr.do_send(batch);
+            }
         })
     }
 

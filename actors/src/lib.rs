@@ -9,7 +9,8 @@
 //!   (what travels);
 //! - on an arbiter: [`ModelSupervisor`] (`shard`) takes batches; `shard_state` calls its models directly
 //!   (their hot part lies in `slab`),
-//!   `awakening` starts them, `recovery` mends what panicked, `steering` does what is asked, `timers` knows what is due;
+//!   `awakening` starts them, `recovery` mends what panicked, `steering` does what is asked, `due` what is
+//!   due, and `timers` knows when;
 //!   [`ModelActor`] (`model`) is one model's address;
 //! - what comes out: `outlet` to subscribers (`pump`), [`AlertDispatcher`] (`alert`), the retrain scheduler
 //!   (`retrain`, behind the feature `automated_retraining`), dead letters;
@@ -45,6 +46,7 @@ mod clock;
 mod control;
 mod dead_letter;
 mod directory;
+mod due;
 mod handle;
 mod hook;
 mod house;
@@ -80,7 +82,7 @@ pub use census::Census;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use control::ControlError;
 pub use dead_letter::{DeadLetter, DeadReason};
-pub use handle::MonitoringHandle;
+pub use handle::{MonitoringHandle, WeakMonitoringHandle};
 pub use hook::{install_panic_hook, panics_suppressed};
 pub use lifecycle::{Decision, Lifecycle};
 pub use model::{

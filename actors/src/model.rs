@@ -49,8 +49,10 @@ impl ModelActor {
     }
 
     fn steer(&self, turn: Steering) {
-        self.shard.steer(&self.cell.entry, turn);
-        self.shard.remind();
+        // Refused only when the model was retired: then this actor is about to stop.
+        if self.shard.steer(&self.cell.entry, turn).is_ok() {
+            self.shard.remind();
+        }
     }
 }
 
@@ -179,7 +181,9 @@ impl Handler<FollowModel> for ModelActor {
     type Result = ();
 
     fn handle(&mut self, FollowModel(recipient): FollowModel, _: &mut Context<Self>) {
-        self.shard.follow(&self.cell.entry.id, recipient);
+        if !self.cell.entry.is_retired() {
+            self.shard.follow(&self.cell.entry.id, recipient);
+        }
     }
 }
 

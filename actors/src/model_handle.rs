@@ -137,9 +137,10 @@ impl ModelHandle {
     ///
     /// # Errors
     ///
-    /// Fails with [`ControlError::Busy`] or [`ControlError::Closed`].
+    /// Fails with [`ControlError::UnknownModel`] when it was retired since, with [`ControlError::Busy`] or
+    /// [`ControlError::Closed`].
     pub async fn status(&self) -> Result<ModelStatus, ControlError> {
-        self.monitoring.order_of(&self.entry, Order::Inspect).await
+        self.monitoring.order_of(&self.entry, Order::Inspect).await?
     }
 
     /// The address of its actor; see [`MonitoringHandle::model_addr`].

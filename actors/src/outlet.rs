@@ -17,13 +17,43 @@ use crate::retrain::RetrainDesk;
 type ActionFn = Arc<dyn Fn(&ActionRecord) + Send + Sync>;
 type LifecycleFn = Arc<dyn Fn(&Lifecycle) + Send + Sync>;
 
+/// Functions of subscribers; `None` once the monitoring has ended.
+///
+/// They are called without the lock, so that they may subscribe others.
+struct Listeners<F: ?Sized>(RwLock<Option<Arc<[Arc<F>]>>>);
+
+impl<F: ?Sized> Default for Listeners<F> {
+    fn default() -> Self {
+        Self(RwLock::new(Some(Arc::default())))
+    }
+}
+
+impl<F: ?Sized> Listeners<F> {
+    fn add(&self, listener: Arc<F>) {
+        let mut all = self.0.write();
+        if let Some(known) = all.take() {
+            *all = Some(known.iter().cloned().chain([listener]).collect());
+        }
+    }
+
+    fn present(&self) -> Arc<[Arc<F>]> {
+        self.0.read().clone().unwrap_or_default()
+    }
+
+    /// Lets all go, with what they hold.
+    fn clear(&self) {
+        let all = self.0.write().take();
+        let _ = guard(|| drop(all));
+    }
+}
+
 /// What all shards hand their results to. Dropped when the last shard and the last handle are gone; what
 /// hangs on it then stops by itself.
 pub(crate) struct Outlet {
     pub(crate) decisions: Subscribers<Decision>,
     pub(crate) lifecycles: Subscribers<Lifecycle>,
-    action_fns: RwLock<Vec<ActionFn>>,
-    lifecycle_fns: RwLock<Vec<LifecycleFn>>,
+    action_fns: Listeners<dyn Fn(&ActionRecord) + Send + Sync>,
+    lifecycle_fns: Listeners<dyn Fn(&Lifecycle) + Send + Sync>,
     pub(crate) dead: DeadLetters,
     pub(crate) alerts: DispatchDesk,
     #[cfg(feature = "automated_retraining")]
@@ -41,8 +71,8 @@ impl Outlet {
         Self {
             decisions: Subscribers::default(),
             lifecycles: Subscribers::default(),
-            action_fns: RwLock::default(),
-            lifecycle_fns: RwLock::default(),
+            action_fns: Listeners::default(),
+            lifecycle_fns: Listeners::default(),
             dead: DeadLetters::new(dead_letters_max),
             alerts,
             #[cfg(feature = "automated_retraining")]
@@ -53,18 +83,19 @@ impl Outlet {
     }
 
     pub(crate) fn on_action(&self, tell: ActionFn) {
-        self.action_fns.write().push(tell);
+        self.action_fns.add(tell);
     }
 
     pub(crate) fn on_lifecycle(&self, tell: LifecycleFn) {
-        self.lifecycle_fns.write().push(tell);
+        self.lifecycle_fns.add(tell);
     }
 
     /// Hands on what observers decided, in order.
     pub(crate) fn deliver(&self, records: &mut Vec<ActionRecord>) {
         self.actions.fetch_add(records.len() as u64, Ordering::Relaxed);
+        let action_fns = self.action_fns.present();
         for record in records.drain(..) {
-            for tell in self.action_fns.read().iter() {
+            for tell in action_fns.iter() {
                 self.count_panic(&guard(|| tell(&record)));
             }
             let record = Arc::new(record);
@@ -82,7 +113,7 @@ impl Outlet {
 
     /// Says what happened to a model.
     pub(crate) fn tell(&self, lifecycle: &Lifecycle) {
-        for tell in self.lifecycle_fns.read().iter() {
+        for tell in self.lifecycle_fns.present().iter() {
             self.count_panic(&guard(|| tell(lifecycle)));
         }
         self.lifecycles.tell(lifecycle.model_id(), lifecycle);
@@ -99,6 +130,8 @@ impl Outlet {
 
     /// Lets all that hangs on it stop, once what was handed over has been handled.
     pub(crate) fn close(&self) {
+        self.action_fns.clear();
+        self.lifecycle_fns.clear();
         self.decisions.clear();
         self.lifecycles.clear();
         self.alerts.close();

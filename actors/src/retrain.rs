@@ -8,25 +8,33 @@ mod queue;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, Supervised};
+use actix::{
+    Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle,
+    Supervised,
+};
 use serde::Serialize;
 use thiserror::Error;
 use visu_tility_core::{ActionRecord, ModelId, RetrainRequest, Timestamp, Version};
 
 use crate::alert::BoxFuture;
+use crate::board::Board;
 use crate::caught::Caught;
 use crate::census::Census;
+use crate::clock::Stopwatch;
 use crate::control::ControlError;
 use crate::handle::MonitoringHandle;
 use crate::hook::guard;
 use crate::supervise::{RestartCause, Restartable};
 
-use queue::RetrainQueue;
+use queue::{Outcome, RetrainQueue};
 pub use queue::{RetrainOrder, RetrainPolicy, Submission};
 
 /// Wishes that may be on their way to the scheduler.
 const WISHES_MAX: usize = 65_536;
+/// In event-time mode: how often it is looked whether events have brought a request's time.
+const EVENT_TIME_LOOK: Duration = Duration::from_secs(1);
 
 /// What a retrain led to, in one line for a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -53,11 +61,13 @@ pub trait RetrainExecutor: Send + Sync {
 /// What the scheduler has done and has before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SchedulerStatus {
-    /// Requests that wait, in the order in which they will run.
+    /// Requests that wait for their turn, in the order in which they will run.
     pub queue: Vec<RetrainOrder>,
-    /// Requests that wait, reruns included.
+    /// Requests that wait for a time, the end of a cooldown or a further try, with that time, by model.
+    pub held: Vec<(Timestamp, RetrainOrder)>,
+    /// Requests that wait for their turn or for a time, reruns included.
     pub waiting: usize,
-    /// How many models may wait.
+    /// How many models may wait; reruns and further tries come on top, at most as many as may run.
     pub waiting_max: usize,
     /// Models that are being retrained.
     pub running: Vec<ModelId>,
@@ -69,12 +79,18 @@ pub struct SchedulerStatus {
     pub reruns: u64,
     /// Answers `Displaced`.
     pub displaced: u64,
+    /// Answers `Deferred`.
+    pub deferred: u64,
     /// Answers `Refused`, and wishes that found the scheduler's mailbox full.
     pub refused: u64,
     /// Retrains that worked.
     pub succeeded: u64,
-    /// Retrains that failed or panicked.
+    /// Retrains that failed or panicked, each try counted.
     pub failed: u64,
+    /// Of those, the ones that are tried again.
+    pub retried: u64,
+    /// Requests that failed as often as the policy allows, and were dropped.
+    pub given_up: u64,
     /// Restarts of the scheduler after a panic.
     pub restarts: u64,
 }
@@ -98,6 +114,7 @@ impl RetrainDesk {
         policy: RetrainPolicy,
         executor: Option<Arc<dyn RetrainExecutor>>,
         census: Census,
+        board: Arc<Board>,
         start: impl FnOnce(Box<dyn FnOnce() -> RetrainScheduler + Send>) -> Addr<RetrainScheduler>,
     ) -> Self {
         let tally = Arc::new(Tally::default());
@@ -106,6 +123,9 @@ impl RetrainDesk {
             queue: RetrainQueue::new(policy),
             executor,
             census,
+            board,
+            passed: Stopwatch::start(),
+            alarm: None,
             tally: shared,
             closing: false,
             status: SchedulerStatus::default(),
@@ -188,24 +208,55 @@ impl MonitoringHandle {
 
 /// Queues retrain requests and hands them to the executor, a bounded number at a time.
 ///
-/// Without an executor requests wait.
+/// Without an executor requests wait. A request that comes too soon after the last one waits until it may
+/// run, and one whose run failed is tried again: an observer asks once per episode. Times are the events';
+/// between events they go on with the clock, but in event-time mode.
 pub struct RetrainScheduler {
     queue: RetrainQueue,
     executor: Option<Arc<dyn RetrainExecutor>>,
     census: Census,
+    board: Arc<Board>,
+    /// Since the queue's time was moved on.
+    passed: Stopwatch,
+    alarm: Option<SpawnHandle>,
     tally: Arc<Tally>,
     closing: bool,
     status: SchedulerStatus,
 }
 
 impl RetrainScheduler {
+    /// Moves the queue's time on: in event-time mode to the newest event's, else by what has passed since.
+    fn pass_time(&mut self) {
+        let passed = u64::try_from(self.passed.micros()).unwrap_or(0);
+        self.passed = Stopwatch::start();
+        let now = self.queue.now().plus(Duration::from_micros(passed));
+        self.queue.pass(if self.board.event_time { self.board.newest() } else { now });
+    }
+
+    /// Comes back when the first request that waits for a time may run.
+    fn set_alarm(&mut self, ctx: &mut Context<Self>) {
+        if let Some(alarm) = self.alarm.take() {
+            ctx.cancel_future(alarm);
+        }
+        let Some(first) = self.queue.first_held().filter(|_| !self.closing) else { return };
+        // What time events will have is not known.
+        let wait = if self.board.event_time { EVENT_TIME_LOOK } else { first.since(self.queue.now()) };
+        self.alarm = Some(ctx.run_later(wait, |actor, ctx| {
+            actor.alarm = None;
+            actor.pass_time();
+            actor.start_more(ctx);
+        }));
+    }
+
     fn submit(&mut self, wish: &Wish, ctx: &mut Context<Self>) -> Submission {
+        self.pass_time();
         let answer = self.queue.submit(&wish.model_id, wish.version.clone(), &wish.request, wish.at);
         let count = match &answer {
             Submission::Created => &mut self.status.created,
             Submission::Coalesced => &mut self.status.coalesced,
             Submission::RerunQueued => &mut self.status.reruns,
             Submission::Displaced { .. } => &mut self.status.displaced,
+            Submission::Deferred { .. } => &mut self.status.deferred,
             Submission::Refused { .. } => &mut self.status.refused,
         };
         *count += 1;
@@ -232,6 +283,7 @@ impl RetrainScheduler {
             });
         }
         self.tally.waiting.store(self.queue.waiting(), Ordering::Release);
+        self.set_alarm(ctx);
     }
 }
 
@@ -244,6 +296,9 @@ impl Supervised for RetrainScheduler {}
 impl Restartable for RetrainScheduler {
     fn restarted(&mut self, cause: &RestartCause, ctx: &mut Context<Self>) {
         self.status.restarts = cause.panics;
+        // It went with the rest of the context.
+        self.alarm = None;
+        self.pass_time();
         self.start_more(ctx);
     }
 
@@ -303,6 +358,8 @@ impl Handler<Finished> for RetrainScheduler {
     type Result = ();
 
     fn handle(&mut self, Finished { model_id, result }: Finished, ctx: &mut Context<Self>) {
+        self.pass_time();
+        let follows = self.queue.finish(&model_id, result.is_ok());
         match result {
             Ok(outcome) => {
                 self.status.succeeded += 1;
@@ -310,10 +367,15 @@ impl Handler<Finished> for RetrainScheduler {
             }
             Err(error) => {
                 self.status.failed += 1;
-                tracing::error!(model = %model_id, %error, "retrain failed");
+                if follows == Outcome::Retry {
+                    self.status.retried += 1;
+                    tracing::warn!(model = %model_id, %error, "retrain failed and is tried again");
+                } else {
+                    self.status.given_up += 1;
+                    tracing::error!(model = %model_id, %error, "retrain failed as often as is allowed");
+                }
             }
         }
-        self.queue.finish(&model_id);
         self.start_more(ctx);
         if self.closing && self.queue.running().is_empty() {
             ctx.stop();
@@ -350,9 +412,12 @@ impl Message for InspectScheduler {
 impl Handler<InspectScheduler> for RetrainScheduler {
     type Result = MessageResult<InspectScheduler>;
 
-    fn handle(&mut self, _: InspectScheduler, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, _: InspectScheduler, ctx: &mut Context<Self>) -> Self::Result {
+        self.pass_time();
+        self.start_more(ctx);
         MessageResult(SchedulerStatus {
             queue: self.queue.waiting_orders(),
+            held: self.queue.held_orders(),
             waiting: self.queue.waiting(),
             waiting_max: self.queue.policy().waiting_max,
             running: self.queue.running(),
@@ -362,7 +427,8 @@ impl Handler<InspectScheduler> for RetrainScheduler {
     }
 }
 
-/// Makes the scheduler panic, for tests of its supervision.
+/// Makes the scheduler panic, for tests of its supervision. Public because tests link the crate as users do,
+/// and no user code runs inside the scheduler that could panic in its stead.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct PanicForTest;

@@ -48,6 +48,8 @@ pub struct ModelSupervisor {
 struct Current {
     batch: Batch,
     cursor: Cell<usize>,
+    /// Whether its events are being handled: a panic before that is none of theirs.
+    begun: bool,
 }
 
 impl ModelSupervisor {
@@ -57,8 +59,21 @@ impl ModelSupervisor {
 
     /// Handles the rest of the present batch.
     fn work(&mut self, ctx: &mut Context<Self>) {
-        if let Some(current) = &self.current {
-            self.shard.deliver(&current.batch, &current.cursor);
+        if let Some(Current { batch, cursor, begun }) = &mut self.current {
+            *begun = true;
+            if self.shard.over.get() || batch.reply.is_some() {
+                let rest = batch.load.as_slice().get(cursor.get()..).unwrap_or_default();
+                for routed in rest {
+                    let offset = batch.offset_of(cursor.get(), routed);
+                    let done = self.shard.deciding(|out| self.shard.deliver_one(routed, offset, out));
+                    cursor.set(cursor.get() + 1);
+                    if let Some(reply) = batch.reply.take() {
+                        let _ = reply.send(done);
+                    }
+                }
+            } else {
+                self.shard.deliver(batch, cursor);
+            }
         }
         self.finish_batch();
         self.after(ctx);
@@ -118,9 +133,12 @@ impl ModelSupervisor {
         self.after(ctx);
     }
 
+    /// Stops the models at once, and the shard once its mailbox is empty: batches that are in it become dead
+    /// letters.
     fn halt(&mut self, ctx: &mut Context<Self>) {
         self.shard.clear();
-        ctx.stop();
+        self.shard.dock.close_control();
+        ctx.address().do_send(Finish);
     }
 
     /// Gives the arbiter's other actors their turn before the next message.
@@ -151,20 +169,29 @@ impl Actor for ModelSupervisor {
     }
 }
 
+impl Drop for ModelSupervisor {
+    /// However it ends, nobody waits for an answer from it.
+    fn drop(&mut self) {
+        self.shard.dock.close_control();
+    }
+}
+
 impl Supervised for ModelSupervisor {}
 
 impl Restartable for ModelSupervisor {
     fn restarted(&mut self, cause: &RestartCause, ctx: &mut Context<Self>) {
         self.panics = cause.panics;
-        if let Some(current) = &self.current {
-            let at = current.cursor.get();
-            if let Some(routed) = current.batch.load.as_slice().get(at)
-                && let Some(cell) = self.shard.cell(routed.address.place())
-            {
-                let event = Some((routed, current.batch.offset_of(at, routed)));
-                self.shard.bury(&cell, event, None, DeadReason::Panicked { reason: cause.reason.clone() });
+        if let Some(Current { batch, cursor, begun: true }) = &self.current {
+            let at = cursor.get();
+            if let Some(routed) = batch.load.as_slice().get(at) {
+                let (offset, reason) = (batch.offset_of(at, routed), cause.reason.clone());
+                let reason = DeadReason::Panicked { reason };
+                match self.shard.cell_of(routed.address, routed.generation) {
+                    Some(cell) => self.shard.bury(&cell, Some((routed, offset)), None, reason),
+                    None => self.shard.bury_stray(routed, offset, reason),
+                }
             }
-            current.cursor.set(at + 1);
+            cursor.set(at + 1);
         }
         self.work(ctx);
     }
@@ -177,24 +204,11 @@ impl Restartable for ModelSupervisor {
 impl Handler<Batch> for ModelSupervisor {
     type Result = ();
 
-    fn handle(&mut self, mut batch: Batch, ctx: &mut Context<Self>) {
-        self.obey(ctx);
-        if let Some(reply) = batch.reply.take() {
-            if let Some(routed) = batch.load.as_slice().first() {
-                let offset = batch.base;
-                let done = self.shard.deciding(|out| self.shard.deliver_one(routed, offset, out));
-                let _ = reply.send(done);
-            }
-            self.shard.dock.handled();
-            self.after(ctx);
-            self.singles += 1;
-            if self.singles >= SINGLES_PER_TURN {
-                self.give_way(ctx);
-            }
-            return;
-        }
+    fn handle(&mut self, batch: Batch, ctx: &mut Context<Self>) {
         let single = batch.load.as_slice().len() == 1;
-        self.current = Some(Current { batch, cursor: Cell::new(0) });
+        // Before anything that may panic, so that nothing of it is lost.
+        self.current = Some(Current { batch, cursor: Cell::new(0), begun: false });
+        self.obey(ctx);
         self.work(ctx);
         self.singles += 1;
         if !single || self.singles >= SINGLES_PER_TURN {
@@ -234,8 +248,26 @@ impl Handler<Settle> for ModelSupervisor {
             let newest = self.shard.board.newest();
             self.shard.deciding(|out| self.shard.catch_up(newest, out));
         }
+        if self.shard.over.get() {
+            return;
+        }
         self.settling.push(settled);
         self.after(ctx);
+    }
+}
+
+/// Comes behind all that was queued when the shard was halted.
+struct Finish;
+
+impl Message for Finish {
+    type Result = ();
+}
+
+impl Handler<Finish> for ModelSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Finish, ctx: &mut Context<Self>) {
+        ctx.stop();
     }
 }
 
@@ -250,8 +282,10 @@ impl Handler<LastHandleGone> for ModelSupervisor {
     type Result = ();
 
     fn handle(&mut self, _: LastHandleGone, ctx: &mut Context<Self>) {
-        self.shard.end_waits(true);
-        self.halt(ctx);
+        if !self.shard.over.get() {
+            self.shard.end_waits(true);
+            self.halt(ctx);
+        }
     }
 }
 

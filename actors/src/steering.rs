@@ -14,9 +14,10 @@ use crate::dead_letter::DeadReason;
 use crate::directory::ModelEntry;
 use crate::hook::guard;
 use crate::lifecycle::{Decision, Lifecycle};
+use crate::routed::Address;
 use crate::shard_state::Shard;
-use crate::tally::bump;
 use crate::status::{ModelStatus, ShardStatus};
+use crate::tally::bump;
 
 impl Shard {
     /// Carries out one request; [`Control::Stop`] is the supervisor's business.
@@ -35,21 +36,28 @@ impl Shard {
 
     fn obey_order(self: &Rc<Self>, entry: &Arc<ModelEntry>, order: Order) {
         match order {
-            Order::Inspect(reply) => drop(reply.send(self.model_status(entry))),
+            Order::Inspect(reply) => {
+                let _ = reply.send(self.present(entry).map(|()| self.model_status(entry)));
+            }
             Order::Address(reply) => {
-                let addr = if entry.is_retired() {
-                    Err(ControlError::UnknownModel(entry.id.to_string()))
-                } else {
-                    let cell = self.wake(entry);
-                    Ok(start_actor(self, &cell))
-                };
-                let _ = reply.send(addr);
+                let _ = reply.send(self.present(entry).map(|()| {
+                    let cell = self.deciding(|out| self.wake(entry, out));
+                    start_actor(self, &cell)
+                }));
             }
-            Order::Turn(turn, reply) => {
-                self.steer(entry, turn);
-                let _ = reply.send(());
-            }
+            Order::Turn(turn, reply) => drop(reply.send(self.steer(entry, turn))),
         }
+    }
+
+    /// Refuses what is asked of a model that was retired: its place may be another one's by now.
+    fn present(&self, entry: &ModelEntry) -> Result<(), ControlError> {
+        if self.over.get() {
+            return Err(ControlError::Closed);
+        }
+        if entry.is_retired() {
+            return Err(ControlError::UnknownModel(entry.id.to_string()));
+        }
+        Ok(())
     }
 
     /// Has a recipient sent one model's decisions.
@@ -59,11 +67,20 @@ impl Shard {
     }
 
     /// Turns a model's life. What does not apply to its phase changes nothing.
-    pub(crate) fn steer(self: &Rc<Self>, entry: &Arc<ModelEntry>, turn: Steering) {
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::UnknownModel`] when the model was retired since, whoever lives at its place.
+    pub(crate) fn steer(
+        self: &Rc<Self>,
+        entry: &Arc<ModelEntry>,
+        turn: Steering,
+    ) -> Result<(), ControlError> {
+        self.present(entry)?;
         let model_id = entry.id.clone();
         match turn {
             Steering::Pause => {
-                let cell = self.wake(entry);
+                let cell = self.deciding(|out| self.wake(entry, out));
                 if matches!(cell.phase(), ModelPhase::Running | ModelPhase::Waiting) {
                     self.end_wait_of(&cell);
                     self.enter(&cell, ModelPhase::Paused);
@@ -71,7 +88,7 @@ impl Shard {
                 }
             }
             Steering::Resume => {
-                let cell = self.cell(entry.address.place());
+                let cell = self.cell_of(entry.address, entry.generation);
                 let paused = cell.filter(|cell| cell.phase() == ModelPhase::Paused);
                 if let Some(cell) = paused {
                     self.enter(&cell, ModelPhase::Running);
@@ -82,38 +99,51 @@ impl Shard {
             }
             Steering::Reset => self.reset(entry),
             Steering::Passivate => {
-                if let Some(cell) = self.cell(entry.address.place()) {
+                if let Some(cell) = self.cell_of(entry.address, entry.generation) {
                     self.passivate(&cell);
                 }
             }
             Steering::Retire => self.retire(entry),
         }
+        Ok(())
+    }
+
+    /// Wakes a model that sleeps with a state, so that what comes next can resolve its alerts.
+    fn wake_kept(self: &Rc<Self>, entry: &Arc<ModelEntry>) {
+        let cell = self.cell_of(entry.address, entry.generation);
+        let asleep = cell.is_none_or(|cell| cell.phase() == ModelPhase::Asleep);
+        if asleep && self.recall(entry).is_some() {
+            let _ = self.deciding(|out| self.wake(entry, out));
+        }
     }
 
     /// Throws a model's state away and lets it start afresh; lifts a quarantine.
     fn reset(self: &Rc<Self>, entry: &Arc<ModelEntry>) {
-        let _ = guard(|| self.keeper.forget(&entry.id));
-        if let Some(cell) = self.cell(entry.address.place()) {
+        self.wake_kept(entry);
+        self.forget(entry);
+        if let Some(cell) = self.cell_of(entry.address, entry.generation) {
             self.drop_wait(&cell);
             let done = self.deciding(|out| {
                 guard(|| cell.with_monitor(|monitor| monitor.map(|monitor| monitor.reset(out))))
             });
             if !matches!(done, Ok(Some(()))) {
-                cell.set_monitor(self.build(&entry.id, None));
+                cell.set_monitor(self.deciding(|out| self.build(entry, None, out)));
             }
             let alive = cell.has_monitor();
             self.enter(&cell, if alive { ModelPhase::Running } else { ModelPhase::Quarantined });
             cell.in_trouble(|trouble| trouble.history.forgive());
             self.deciding(|out| self.show_held(&cell, out));
+            self.arm(&cell);
         }
         self.outlet.tell(&Lifecycle::Reset { model_id: entry.id.clone() });
     }
 
     /// Forgets a model: state, actor, name. Events still held for it are dead letters.
     fn retire(self: &Rc<Self>, entry: &Arc<ModelEntry>) {
+        self.wake_kept(entry);
         self.board.directory.remove(entry);
         let place = entry.address.place();
-        let known = self.cell(place).filter(|cell| cell.generation == entry.generation);
+        let known = self.cell_of(entry.address, entry.generation);
         if let Some(cell) = known {
             self.drop_wait(&cell);
             let held = cell.in_trouble(|trouble| std::mem::take(&mut trouble.held));
@@ -132,19 +162,20 @@ impl Shard {
             self.vacate(&cell);
             self.enter(&cell, ModelPhase::Asleep);
         }
-        let _ = guard(|| self.keeper.forget(&entry.id));
+        self.forget(entry);
         self.outlet.decisions.forget(&entry.id);
         self.outlet.tell(&Lifecycle::Retired { model_id: entry.id.clone() });
     }
 
-    /// Takes a model off its place, and lets its actor go.
-    fn vacate(&self, cell: &Rc<ModelCell>) {
+    /// Takes a model off its place, and stops its actor, whoever holds the address: what was sent to it
+    /// before is answered.
+    pub(crate) fn vacate(&self, cell: &Rc<ModelCell>) {
         if let Some(slot) = self.cells.borrow_mut().get_mut(cell.entry.address.place()) {
             *slot = None;
             self.tally.awake.set(self.tally.awake.get().saturating_sub(1));
         }
         if let Some(addr) = cell.actor.take().and_then(|addr| addr.upgrade()) {
-            addr.do_send(crate::model::LetGo);
+            addr.do_send(crate::model::Halt);
         }
     }
 
@@ -157,7 +188,7 @@ impl Shard {
         let written = guard(|| cell.with_monitor(|monitor| monitor.map(ModelMonitor::snapshot)));
         let Ok(Some(snapshot)) = written else { return };
         let id = &cell.entry.id;
-        if let Err(reason) = guard(|| self.keeper.keep(id, snapshot)) {
+        if let Err(reason) = self.keep(&cell.entry, snapshot) {
             tracing::error!(model = %id, reason, "snapshot was not kept, model stays awake");
             return;
         }
@@ -215,7 +246,7 @@ impl Shard {
         for cell in cells {
             let written = guard(|| cell.with_monitor(|monitor| monitor.map(ModelMonitor::snapshot)));
             if let Ok(Some(snapshot)) = written
-                && guard(|| self.keeper.keep(&cell.entry.id, snapshot)).is_ok()
+                && self.keep(&cell.entry, snapshot).is_ok()
             {
                 kept += 1;
             }
@@ -223,8 +254,9 @@ impl Shard {
         kept
     }
 
-    /// Stops all models.
+    /// Stops all models; what comes later wakes none.
     pub(crate) fn clear(&self) {
+        self.over.set(true);
         let cells: Vec<_> = self.cells.take().into_iter().flatten().collect();
         for cell in cells {
             let held = cell.in_trouble(|trouble| std::mem::take(&mut trouble.held));
@@ -249,7 +281,7 @@ impl Shard {
             let first = self.timers.borrow().idle.front().copied();
             let Some((look, tenant)) = first.filter(|(look, _)| *look <= now) else { return };
             self.timers.borrow_mut().idle.pop_front();
-            let cell = self.cell(tenant.0 as usize).filter(|cell| cell.generation == tenant.1);
+            let cell = self.cell_of(Address::new(self.index as u8, tenant.0), tenant.1);
             let Some(cell) = cell.filter(|cell| cell.phase() != ModelPhase::Asleep) else { continue };
             let until = cell.head(|head| head.touched.get()).saturating_add(span);
             if until <= now {
@@ -283,7 +315,7 @@ impl Shard {
         }
     }
 
-    fn drop_wait(&self, cell: &ModelCell) {
+    pub(crate) fn drop_wait(&self, cell: &ModelCell) {
         if cell.phase() == ModelPhase::Waiting {
             let due = cell.in_trouble(|trouble| trouble.due);
             self.timers.borrow_mut().release(due, cell.entry.address.place() as u32);
@@ -303,8 +335,7 @@ impl Shard {
             unseen: 0,
             monitor: None,
         };
-        let known = self.cell(entry.address.place()).filter(|cell| cell.generation == entry.generation);
-        let Some(cell) = known else { return status };
+        let Some(cell) = self.cell_of(entry.address, entry.generation) else { return status };
         status.phase = cell.phase();
         status.monitor = cell.with_monitor(|monitor| monitor.map(ModelMonitor::status));
         if let Some(trouble) = cell.trouble.borrow().as_ref() {

@@ -280,5 +280,3 @@ impl ModelMonitor {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_of_time;

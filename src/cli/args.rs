@@ -33,6 +33,7 @@ Events:
   NDJSON: one object a line, {\"model_id\":\"fraud\",\"version\":\"2\",\"ts\":\"2025-02-03T00:00:00Z\",
   \"kind\":\"Accuracy\",\"value\":0.93}. CSV: a header with the same names in any order, columns of other names
   are passed over. `version` and `ts` may be left out; a value of null (an empty cell) is a missing one.
+  `ts` is RFC 3339 text, or a number: whole milliseconds since 1970 (not seconds).
   Both may be packed with gzip. The format is told by the name, and by the first bytes where the name does
   not say. Several files are read one after the other, as one run. `-` is the standard input.
   A line that cannot be used is counted and told of, and the rest is still processed. So is a file that is
@@ -41,7 +42,7 @@ Events:
 Labels:
   {\"drifts\":[{\"event\":2500,\"event_end\":2600,\"what\":\"camera moved\"}],\"predictions\":8000} for the one
   model of the events, or {\"MODEL\":{\"changes\":[{\"event\":1640}],\"events\":11993}, ...} by model. `event`
-  counts predictions of the model from 0.
+  counts predictions of the model from 0, and must be one of those that were read.
 
 Exit status:
   0  done
@@ -95,7 +96,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long)]
     pub(crate) custom_kinds: bool,
 
-    /// Refuse events later than this; default: a day after the start of the run
+    /// Refuse events later than this time or date (to its end, UTC); default: a day after the start of the run
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) not_after: Option<Timestamp>,
 
@@ -108,7 +109,7 @@ pub(crate) struct ReplayArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  visu-tility check plan.toml")]
 pub(crate) struct CheckArgs {
-    /// Plan in TOML
+    /// Plan in TOML; `-` for the standard input
     #[arg(value_name = "PLAN")]
     pub(crate) plan: PathBuf,
 }
@@ -125,5 +126,8 @@ pub(crate) enum Format {
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
-    parse_time(text).ok_or_else(|| "must be a time such as 2025-02-03T00:00:00Z".to_owned())
+    let day_end = || parse_time(&format!("{text}T23:59:59.999999Z"));
+    parse_time(text)
+        .or_else(day_end)
+        .ok_or_else(|| "must be a time such as 2025-02-03T00:00:00Z or a date such as 2025-02-03".to_owned())
 }

@@ -43,7 +43,12 @@ impl Progress {
         if self.quiet || bad.unshown() == 0 {
             return;
         }
-        complain(&format!("and {} more lines could not be used; of all {}:", bad.unshown(), bad.total));
+        let plural = if bad.unshown() == 1 { "" } else { "s" };
+        complain(&format!(
+            "and {} more line{plural} could not be used; of all {}:",
+            bad.unshown(),
+            bad.total
+        ));
         for (class, lines) in &bad.classes {
             complain(&format!("  {lines:>9}  {class}"));
         }
@@ -52,7 +57,8 @@ impl Progress {
 
 impl ReplayWatcher for Progress {
     fn bad_line(&mut self, line: &BadLine) {
-        if !self.quiet {
+        // A whole file is told of in any case.
+        if !self.quiet || line.line == 0 {
             self.bar.suspend(|| complain(&line.to_string()));
         }
     }

@@ -16,6 +16,9 @@ use super::check::read_plan;
 use super::progress::Progress;
 use super::{Failure, Outcome, complain, say};
 
+/// The name of the standard input.
+const STDIN: &str = "-";
+
 /// How far ahead of the start of the run the time of an event may be.
 const AHEAD: Duration = Duration::from_hours(24);
 
@@ -29,8 +32,10 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome, Failure> {
             None => return Ok(Outcome::Usage),
         },
     };
+    warn(plan.warnings());
+    refuse_twice(args)?;
     let labels = read_labels(&args.labels)?;
-    let out = args.out.as_deref().map(open_out).transpose()?;
+    let out = args.out.as_deref().map(|path| open_out(path, args)).transpose()?;
     let read = Arc::new(AtomicU64::new(0));
     let (inputs, total) = open(args, &read)?;
 
@@ -51,6 +56,8 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome, Failure> {
     if let Some(labels) = labels.filter(|_| report.events > 0) {
         let score = Score::of(&report, &labels, args.max_delay);
         report.score = Some(score.map_err(|error| Failure::at("labels", error))?);
+        let warnings = labels.warnings(&report);
+        warn(warnings.iter().map(|warning| format!("labels: {warning}")));
     }
     match out {
         None => say(|out| write(&report, args.format, colours(), width(), out))?,
@@ -72,7 +79,7 @@ fn open(args: &ReplayArgs, read: &Arc<AtomicU64>) -> Result<(Vec<Input>, Option<
     let mut total = Some(0);
     for path in &args.events {
         let name = path.display().to_string();
-        let (reader, size) = if name == "-" {
+        let (reader, size) = if name == STDIN {
             (EventReader::from_reader(std::io::stdin(), None, read.clone()), None)
         } else {
             let size = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|data| data.len());
@@ -99,10 +106,63 @@ fn read_labels(paths: &[impl AsRef<Path>]) -> Result<Option<Labels>, Failure> {
     Ok(all)
 }
 
-/// Opens the file of the report without touching what it holds: the run may still fail.
-fn open_out(path: &Path) -> Result<File, Failure> {
+fn warn(warnings: impl IntoIterator<Item = String>) {
+    for warning in warnings {
+        complain(&format!("warning: {warning}"));
+    }
+}
+
+/// The standard input can be read once.
+fn refuse_twice(args: &ReplayArgs) -> Result<(), Failure> {
+    if args.events.iter().filter(|path| path.as_os_str() == STDIN).count() > 1 {
+        return Err(Failure::at(STDIN, "given twice, must be given once: it is the standard input"));
+    }
+    Ok(())
+}
+
+/// Opens the file of the report without touching what it holds: the run may still fail, and it may be one
+/// of those that are read.
+fn open_out(path: &Path, args: &ReplayArgs) -> Result<File, Failure> {
+    let inputs = args.events.iter().chain(&args.plan).chain(&args.labels);
+    // Before it is opened: what it is by its path.
+    if let Some(input) = inputs.clone().find(|input| same_path(path, input)) {
+        return Err(overwrites(path, input));
+    }
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    file.map_err(|error| Failure::at(path.display(), error))
+    let file = file.map_err(|error| Failure::at(path.display(), error))?;
+    // And behind: what it is by its place on the disk, as with a hard link.
+    match inputs.into_iter().find(|input| same_file(&file, input)) {
+        Some(input) => Err(overwrites(path, input)),
+        None => Ok(file),
+    }
+}
+
+fn overwrites(out: &Path, input: &Path) -> Failure {
+    let (out, input) = (out.display(), input.display());
+    Failure::at("--out", format!("{out} is the file that is read as {input}, must be another one"))
+}
+
+fn same_path(out: &Path, input: &Path) -> bool {
+    let known = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    known(out).is_some_and(|out| known(input) == Some(out))
+}
+
+/// Is true when both are one file on the disk; pipes and terminals may be both.
+#[cfg(unix)]
+fn same_file(out: &File, input: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let input = if input.as_os_str() == STDIN { Path::new("/dev/stdin") } else { input };
+    match (out.metadata(), std::fs::metadata(input)) {
+        (Ok(out), Ok(input)) => {
+            out.is_file() && input.is_file() && (out.dev(), out.ino()) == (input.dev(), input.ino())
+        }
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn same_file(_: &File, _: &Path) -> bool {
+    false
 }
 
 fn write_out(report: &Report, format: Format, file: File) -> std::io::Result<()> {

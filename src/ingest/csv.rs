@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use visu_tility_core::nearest;
+use visu_tility_core::{Timestamp, nearest};
 
-use crate::ingest::diagnose::{FIELDS, NUMBER, TIME, unknown_field};
+use crate::ingest::diagnose::{FIELDS, NUMBER, allowed_time, from_millis, unknown_field};
 use crate::ingest::line::{EventLine, LineError};
 use crate::ingest::rfc3339::parse_time;
 
@@ -12,8 +12,8 @@ use crate::ingest::rfc3339::parse_time;
 ///
 /// Fields are found by name, in any order. `version` and `ts` may be absent; columns of other names are
 /// passed over, unless the name looks like a mistyped field that is absent. Cells may be quoted
-/// (RFC 4180); a quoted cell cannot hold a line break. An empty `value` is a missing value, an empty
-/// `version` or `ts` is as if not given.
+/// (RFC 4180); a quoted cell cannot hold a line break. Blanks around a cell are taken off. Numbers are written
+/// as in JSON. An empty `value` is a missing value, an empty `version` or `ts` is as if not given.
 ///
 /// # Examples
 ///
@@ -40,7 +40,7 @@ impl CsvColumns {
     /// mistyped field.
     pub fn from_header(header: &str) -> Result<Self, LineError> {
         let mut names = Vec::new();
-        cells(header, |_, cell| names.push(cell.trim().to_owned()))?;
+        cells(header, |_, cell| names.push(cell.into_owned()))?;
         let mut fields = Vec::with_capacity(names.len());
         for name in &names {
             let field = FIELDS.iter().position(|field| field == name);
@@ -86,15 +86,12 @@ impl CsvColumns {
         Ok(EventLine {
             model_id,
             version: (!version.is_empty()).then_some(version),
-            ts: match ts.trim() {
-                "" => None,
-                text => Some(time(text).ok_or_else(|| LineError::field("ts", text, TIME))?),
-            },
+            ts: if ts.is_empty() { None } else { Some(time(&ts)?) },
             kind,
-            value: match value.trim() {
+            value: match &*value {
                 "" | "null" => None,
                 text => {
-                    Some(text.parse().map_err(|_| LineError::field("value", format!("{text:?}"), NUMBER))?)
+                    Some(number(text).ok_or_else(|| LineError::field("value", format!("{text:?}"), NUMBER))?)
                 }
             },
         })
@@ -102,22 +99,53 @@ impl CsvColumns {
 }
 
 /// A time as text or as whole milliseconds.
-fn time(text: &str) -> Option<visu_tility_core::Timestamp> {
-    parse_time(text).or_else(|| text.parse().ok().map(visu_tility_core::Timestamp::from_millis))
+fn time(text: &str) -> Result<Timestamp, LineError> {
+    if let Some(time) = parse_time(text) {
+        return Ok(time);
+    }
+    let millis = text.parse().ok().filter(|_| is_json_number(text));
+    millis.and_then(from_millis).ok_or_else(|| LineError::field("ts", text, allowed_time(text)))
 }
 
-/// Walks over the cells of a row, unquoted.
+/// A finite number, written as in JSON, so that both forms of a file agree on what can be used.
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|value: &f64| value.is_finite() && is_json_number(text))
+}
+
+/// Is true for the numbers of JSON among those that Rust reads: no `+` or point at the start, no point at the
+/// end of the digits, no `0` before a digit.
+fn is_json_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    let starts = match unsigned {
+        [b'0', next, ..] => !next.is_ascii_digit(),
+        [first, ..] => first.is_ascii_digit(),
+        [] => false,
+    };
+    let mut behind = unsigned.iter().skip_while(|byte| **byte != b'.').skip(1);
+    let point = unsigned.contains(&b'.');
+    starts && (!point || behind.next().is_some_and(u8::is_ascii_digit))
+}
+
+/// Takes the blanks around a cell off.
+fn trimmed(cell: Cow<'_, str>) -> Cow<'_, str> {
+    match cell {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+/// Walks over the cells of a row, unquoted, without the blanks around them.
 fn cells<'a>(row: &'a str, mut take: impl FnMut(usize, Cow<'a, str>)) -> Result<(), LineError> {
     let mut rest = row;
     for at in 0.. {
-        let (cell, after) = match rest.strip_prefix('"') {
+        let (cell, after) = match rest.trim_start().strip_prefix('"') {
             Some(inside) => quoted(inside)?,
             None => match rest.split_once(',') {
                 Some((cell, after)) => (Cow::Borrowed(cell), Some(after)),
                 None => (Cow::Borrowed(rest), None),
             },
         };
-        take(at, cell);
+        take(at, trimmed(cell));
         match after {
             Some(after) => rest = after,
             None => break,
@@ -137,6 +165,7 @@ fn quoted(inside: &str) -> Result<(Cow<'_, str>, Option<&str>), LineError> {
         }
         let cell = inside.get(..quote).unwrap_or_default();
         let cell = if from == 0 { Cow::Borrowed(cell) } else { Cow::Owned(cell.replace("\"\"", "\"")) };
+        let behind = behind.trim_start();
         return match behind.strip_prefix(',') {
             None if behind.is_empty() => Ok((cell, None)),
             None => {
@@ -168,7 +197,8 @@ mod tests {
     fn empty_cells_are_not_given() {
         let line = read("model_id,version,ts,kind,value", "m,,,F1,").unwrap();
         assert_eq!((line.version, line.ts, line.value), (None, None, None));
-        assert_eq!(read("model_id,ts,kind,value", "m,1500,F1,1").unwrap().ts.unwrap().micros(), 1_500_000);
+        let line = read("model_id,ts,kind,value", "m,1738540802250,F1,1").unwrap();
+        assert_eq!(line.ts, parse_time("2025-02-03T00:00:02.250Z"));
     }
 
     #[test]
@@ -177,6 +207,39 @@ mod tests {
         assert_eq!((&*line.model_id, &*line.kind), ("m", "Feature:a\"b,c"));
         assert!(read("model_id,kind,value", "\"m,F1,1").unwrap_err().contains("quote without"));
         assert!(read("model_id,kind,value", "\"m\"x,F1,1").unwrap_err().contains("behind a closing"));
+    }
+
+    #[test]
+    fn numbers_are_those_of_json() {
+        let header = "model_id,kind,value,ts";
+        for text in [
+            "0", "-0", "-0.5", "1e3", "1E-3", "1.25e+2", "8.41e-21", "10", "0.10", "1e308", "+1", "1.", ".5",
+            "01", "-.5", "-01", "00", "1.e3", "inf", "-inf", "NaN", "infinity", "1e999", "1_0", "0x1", "",
+            "null", "-", "e",
+        ] {
+            let csv = read(header, &format!("m,F1,{text},")).map(|line| line.value.map(f64::to_bits));
+            let text = if text.is_empty() { "null" } else { text };
+            let json = format!(r#"{{"model_id":"m","kind":"F1","value":{text}}}"#);
+            let json = crate::ingest::parse_json(json.as_bytes()).map(|line| line.value.map(f64::to_bits));
+            assert_eq!(csv.ok(), json.ok(), "{text}");
+        }
+        for (ts, good) in [("1738540800000", true), ("+1738540800000", false), ("01738540800000", false)] {
+            assert_eq!(read(header, &format!("m,F1,1,{ts}")).is_ok(), good, "{ts}");
+        }
+        assert!(read(header, "m,F1,1,1738540800").unwrap_err().contains("looks like seconds"));
+    }
+
+    #[test]
+    fn blanks_around_every_cell_are_taken_off() {
+        let line = read(
+            " model_id, \"version\" ,ts , kind,value",
+            " m ,\"2\" , 2025-02-03T00:00:00Z ,  \"F1\", 0.5 ",
+        );
+        let line = line.unwrap();
+        assert_eq!((&*line.model_id, line.version.as_deref(), &*line.kind), ("m", Some("2"), "F1"));
+        assert_eq!((line.ts, line.value), (parse_time("2025-02-03T00:00:00Z"), Some(0.5)));
+        let line = read("model_id,version,ts,kind,value", "m, , ,F1, ").unwrap();
+        assert_eq!((line.version, line.ts, line.value), (None, None, None));
     }
 
     #[test]

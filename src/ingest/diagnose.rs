@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use visu_tility_core::nearest;
+use visu_tility_core::{Timestamp, nearest};
 
 use crate::ingest::line::LineError;
 use crate::ingest::rfc3339::parse_time;
@@ -17,10 +17,25 @@ pub(crate) const FIELDS: [&str; 5] = ["model_id", "version", "ts", "kind", "valu
 const ALLOWED: &str = "model_id, version, ts, kind, value";
 
 /// What a `ts` must be.
-pub(crate) const TIME: &str = "a time such as \"2025-02-03T00:00:00.000Z\" or whole milliseconds since 1970";
+const TIME: &str = "a time such as \"2025-02-03T00:00:00.000Z\" or whole milliseconds since 1970";
 
 /// What a `value` must be before its kind is looked at.
 pub(crate) const NUMBER: &str = "a finite number or null";
+
+/// What a `ts` must be that was given in seconds, as it seems.
+const MILLIS: &str = "whole milliseconds since 1970 (looks like seconds; milliseconds are meant)";
+
+/// A time of whole milliseconds since 1970; `None` when it looks like seconds: it would be before March 1973.
+pub(crate) fn from_millis(millis: i64) -> Option<Timestamp> {
+    const SECONDS_BELOW: i64 = 100_000_000_000;
+    (!(0..SECONDS_BELOW).contains(&millis)).then(|| Timestamp::from_millis(millis))
+}
+
+/// What a `ts` must be that is none.
+pub(crate) fn allowed_time(text: &str) -> &'static str {
+    let seconds = text.parse().is_ok_and(|number: f64| (0.0..1e11).contains(&number));
+    if seconds { MILLIS } else { TIME }
+}
 
 /// Finds the mistake of a line that `error` was met on.
 pub(crate) fn diagnose(line: &[u8], error: &serde_json::Error) -> LineError {
@@ -105,9 +120,9 @@ fn mistake(pairs: &[(Cow<'_, str>, &RawValue)]) -> Option<LineError> {
 fn wrong_type(field: &str, raw: &str) -> Option<&'static str> {
     let text = serde_json::from_str::<String>(raw).ok();
     match field {
-        "ts" if raw == "null" || raw.parse::<i64>().is_ok() => None,
-        "ts" => text.and_then(|text| parse_time(&text)).is_none().then_some(TIME),
-        "value" | "version" if raw == "null" => None,
+        "ts" | "value" | "version" if raw == "null" => None,
+        "ts" if raw.parse().is_ok_and(|millis| from_millis(millis).is_some()) => None,
+        "ts" => text.and_then(|text| parse_time(&text)).is_none().then(|| allowed_time(raw)),
         "value" => serde_json::from_str::<f64>(raw).is_err().then_some(NUMBER),
         _ => text.is_none().then_some("a text"),
     }
@@ -170,6 +185,10 @@ mod tests {
         );
         assert!(
             said(r#"{"model_id":"m","ts":1.5,"kind":"F1","value":1}"#).starts_with("field `ts` is 1.5, must")
+        );
+        assert_eq!(
+            said(r#"{"model_id":"m","ts":1738540800,"kind":"F1","value":1}"#),
+            "field `ts` is 1738540800, must be whole milliseconds since 1970 (looks like seconds; milliseconds are meant)"
         );
         assert!(
             said(r#"{"model_id":"m","kind":"F1","value":[1]}"#).starts_with("field `value` is [1], must")

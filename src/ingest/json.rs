@@ -10,14 +10,14 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use visu_tility_core::Timestamp;
 
-use crate::ingest::diagnose::diagnose;
+use crate::ingest::diagnose::{diagnose, from_millis};
 use crate::ingest::line::{EventLine, LineError};
 use crate::ingest::rfc3339::parse_time;
 
 /// Reads one line of NDJSON: an object with `model_id`, `kind`, `value` and, if known, `version` and `ts`.
 ///
 /// `value` may be `null`: it was due but is missing. `ts` is RFC 3339 text or a whole number of milliseconds
-/// since 1970.
+/// since 1970; one below 100,000,000,000 is taken for seconds and refused.
 ///
 /// # Errors
 ///
@@ -150,7 +150,7 @@ impl<'de> Deserialize<'de> for Time {
                 i64::try_from(millis).map_err(E::custom).and_then(|millis| self.visit_i64(millis))
             }
             fn visit_i64<E: Error>(self, millis: i64) -> Result<Time, E> {
-                Ok(Time(Some(Timestamp::from_millis(millis))))
+                from_millis(millis).map(|ts| Time(Some(ts))).ok_or_else(|| E::custom("seconds"))
             }
             fn visit_unit<E: Error>(self) -> Result<Time, E> {
                 Ok(Time(None))

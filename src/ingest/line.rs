@@ -44,9 +44,24 @@ impl EventLine<'_> {
             Some(version) => Version::new(&**version)?,
             None => Version::unversioned(),
         };
-        let kind: MetricKind = self.kind.parse()?;
-        Ok(MetricEvent::from_parts(model_id, version, kind, self.ts, self.value)?)
+        let kind = parse_kind(&self.kind)?;
+        MetricEvent::from_parts(model_id, version, kind, self.ts, self.value)
+            .map_err(|error| LineError::of_event(error, self.value))
     }
+}
+
+/// Reads a kind; when its name is refused, the whole text is shown and not the name alone.
+pub(crate) fn parse_kind(text: &str) -> Result<MetricKind, EventError> {
+    text.parse().map_err(|error: EventError| match text.split_once(':') {
+        Some(("Feature" | "Custom", _)) => {
+            let shown = match text.char_indices().nth(48) {
+                Some((cut, _)) => format!("\"{}…\"", text.get(..cut).unwrap_or_default().escape_debug()),
+                None => format!("{text:?}"),
+            };
+            EventError::new("kind", shown, error.allowed())
+        }
+        _ => error,
+    })
 }
 
 /// Why a line is not an event.
@@ -99,6 +114,17 @@ impl LineError {
     /// Builds the error for a field.
     pub(crate) fn field(field: &'static str, value: impl AsRef<str>, allowed: impl Into<String>) -> Self {
         Self::Field(EventError::new(field, value, allowed))
+    }
+
+    /// Builds the error for what a checked event refused; a value of hundreds of digits is shown in short.
+    pub(crate) fn of_event(error: EventError, value: Option<f64>) -> Self {
+        let long = |value: &f64| *value != 0.0 && !(1e-5..1e16).contains(&value.abs());
+        match value.filter(long) {
+            Some(value) if error.field() == "value" => {
+                Self::field("value", format!("{value:e}"), error.allowed())
+            }
+            _ => error.into(),
+        }
     }
 
     /// Names the kind of mistake, for a summary: lines with the same class are counted together.

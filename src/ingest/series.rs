@@ -1,10 +1,12 @@
 //! Gives every series of a run a small number, so that its name is checked once and not per event.
 
-use hashbrown::HashTable;
+use std::hash::BuildHasher;
+
 use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use visu_tility_core::{EventError, MetricKind, ModelId, Timestamp, ValueRange, Version};
 
-use crate::ingest::line::{EventLine, LineError};
+use crate::ingest::line::{EventLine, LineError, parse_kind};
 
 /// One series: what is measured of one version of one model.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +34,9 @@ pub struct SeriesTable {
     /// The texts of all keys, one behind the other.
     keys: Vec<u8>,
     models: std::collections::HashMap<ModelId, u32>,
+    /// Series that two texts can name, by their checked names.
+    twins: HashTable<u32>,
+    hasher: DefaultHashBuilder,
     custom_kinds: bool,
     limit: usize,
 }
@@ -55,6 +60,8 @@ impl SeriesTable {
             index: HashTable::new(),
             keys,
             models: std::collections::HashMap::new(),
+            twins: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
             custom_kinds,
             limit,
         }
@@ -92,7 +99,7 @@ impl SeriesTable {
             visu_tility_core::MetricEvent::from_parts(model_id, version, kind, line.ts, line.value)
         });
         match refused {
-            Some(Err(error)) => Err(error.into()),
+            Some(Err(error)) => Err(LineError::of_event(error, line.value)),
             _ => Ok(()),
         }
     }
@@ -124,15 +131,7 @@ impl SeriesTable {
         let next = self.models.len() as u32;
         let model = *self.models.entry(model_id.clone()).or_insert(next);
         let range = kind.range();
-        // Two texts can name one series: a version left out and `-`, a custom kind with and without prefix.
-        let known = |s: &Series| s.model == model && s.version == version && s.kind == kind;
-        let twin = (line.version.is_none() || version == Version::unversioned() || self.custom_kinds)
-            .then(|| self.series.iter().position(known))
-            .flatten();
-        let series = twin.unwrap_or(self.series.len()) as u32;
-        if twin.is_none() {
-            self.series.push(Series { model_id, version, kind, model, range });
-        }
+        let series = self.place(Series { model_id, version, kind, model, range });
         let slot =
             Slot { hash, start: self.keys.len(), lengths: parts.map(|part| part.len() as u32), series };
         for part in parts {
@@ -144,8 +143,30 @@ impl SeriesTable {
         Ok(series)
     }
 
+    /// The number of a series whose key is new. Two texts can name one series: a version left out and `-`, a
+    /// custom kind with and without prefix.
+    fn place(&mut self, fresh: Series) -> u32 {
+        let next = self.series.len() as u32;
+        if fresh.version == Version::unversioned() || self.custom_kinds {
+            let (series, hasher) = (&self.series, &self.hasher);
+            let names = |of: &Series| hasher.hash_one((of.model, &of.version, &of.kind));
+            let at = |number: &u32| series.get(*number as usize);
+            let same = |number: &u32| {
+                at(number).is_some_and(|known| {
+                    known.model == fresh.model && known.version == fresh.version && known.kind == fresh.kind
+                })
+            };
+            match self.twins.entry(names(&fresh), same, |number| at(number).map_or(0, names)) {
+                Entry::Occupied(twin) => return *twin.get(),
+                Entry::Vacant(place) => _ = place.insert(next),
+            }
+        }
+        self.series.push(fresh);
+        next
+    }
+
     fn kind(&self, text: &str) -> Result<MetricKind, EventError> {
-        text.parse().or_else(|error| match (self.custom_kinds, text.contains(':')) {
+        parse_kind(text).or_else(|error| match (self.custom_kinds, text.contains(':')) {
             (true, false) => MetricKind::custom(text),
             _ => Err(error),
         })
@@ -222,6 +243,23 @@ mod tests {
         assert_eq!(table.intern(&bare), Ok(0));
         assert_eq!(table.intern(&full), Ok(0));
         assert_eq!(table.all().len(), 1);
+    }
+
+    #[test]
+    fn many_series_without_a_version_are_interned_in_time_that_grows_with_them() {
+        let count = 200_000_u32;
+        for custom_kinds in [false, true] {
+            let mut table = SeriesTable::new(1 << 20, custom_kinds);
+            let start = std::time::Instant::now();
+            for i in 0..count {
+                let text = format!(r#"{{"model_id":"m{i}","kind":"F1","value":0.5}}"#);
+                assert_eq!(table.intern(&parse_json(text.as_bytes()).unwrap()), Ok(i));
+            }
+            // A search through all of them took minutes.
+            assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+            let twin = format!("m{}", count / 2);
+            assert_eq!(table.intern(&parse_json(line(&twin, "-", "F1").as_bytes()).unwrap()), Ok(count / 2));
+        }
     }
 
     #[test]

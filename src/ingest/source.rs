@@ -67,6 +67,7 @@ pub struct EventReader {
     format: Option<EventFormat>,
     columns: Option<CsvColumns>,
     gzip: bool,
+    begun: bool,
     done: bool,
 }
 
@@ -108,7 +109,7 @@ impl EventReader {
         let source: Box<dyn Read + Send> =
             if gzip { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) };
         let lines = LineReader::new(source, LINE_BYTES_MAX);
-        Ok(Self { lines, format, columns: None, gzip, done: false })
+        Ok(Self { lines, format, columns: None, gzip, begun: false, done: false })
     }
 
     /// The number of the line that was read last, from 1.
@@ -121,7 +122,8 @@ impl EventReader {
         if self.done {
             return NextLine::End;
         }
-        if self.format.is_none() || (self.format == Some(EventFormat::Csv) && self.columns.is_none()) {
+        if !self.begun {
+            self.begun = true;
             match self.begin() {
                 Ok(true) => {}
                 Ok(false) => return NextLine::End,
@@ -158,10 +160,12 @@ impl EventReader {
 
     /// Finds the format and reads the header of CSV; false when there is nothing to read.
     fn begin(&mut self) -> Result<bool, String> {
-        if self.format.is_none() {
-            let first = self.lines.peek().map_err(|error| told(&error, self.gzip))?;
-            self.format = Some(EventFormat::from_content(first));
+        let first = self.lines.peek().map_err(|error| told(&error, self.gzip))?;
+        let format = self.format.unwrap_or_else(|| EventFormat::from_content(first));
+        if let Some(hint) = foreign(first, format) {
+            return Err(hint.to_owned());
         }
+        self.format = Some(format);
         if self.format == Some(EventFormat::Csv) {
             match self.lines.next_line().map_err(|error| told(&error, self.gzip))? {
                 None => {
@@ -176,6 +180,18 @@ impl EventReader {
             }
         }
         Ok(true)
+    }
+}
+
+/// Says what a file is that cannot hold events, by its first bytes: one hint for all of its lines.
+fn foreign(first: &[u8], format: EventFormat) -> Option<&'static str> {
+    match first {
+        [0x1f, 0x8b, ..] => Some("is gzip within gzip, must be packed once"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16 text, must be UTF-8"),
+        _ if format == EventFormat::Ndjson && first.trim_ascii_start().starts_with(b"[") => {
+            Some("begins with `[`, must be NDJSON: one object a line, without a list around them")
+        }
+        _ => None,
     }
 }
 
@@ -270,6 +286,23 @@ mod tests {
     fn a_useless_header_stops_the_file() {
         let (_, _, why) = read("model,kind,value\nm,F1,1\n".into(), None);
         assert!(why.unwrap().starts_with("header: "));
+    }
+
+    #[test]
+    fn what_cannot_hold_events_gets_one_hint() {
+        let hint = |bytes: Vec<u8>, format| {
+            let (good, bad, why) = read(bytes, format);
+            assert_eq!((good, bad), (0, 0));
+            why.unwrap()
+        };
+        let list = b"  [\n{\"model_id\":\"m\"},\n{}]\n".to_vec();
+        assert!(hint(list.clone(), None).contains("must be NDJSON: one object a line"));
+        assert!(hint(list, Some(EventFormat::Ndjson)).contains("one object a line"));
+        for format in [None, Some(EventFormat::Ndjson), Some(EventFormat::Csv)] {
+            assert!(hint(b"\xff\xfem\0o\0".to_vec(), format).contains("must be UTF-8"));
+            assert!(hint(b"\xfe\xff\0m\0o".to_vec(), format).contains("must be UTF-8"));
+            assert!(hint(gz(&gz(TEXT.as_bytes())), format).contains("packed once"));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Makes the report out of what a run has counted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use visu_tility_core::{Check, MetricKind, ModelId, MonitorPlan, Version};
@@ -10,6 +10,7 @@ use crate::replay::bad_lines::BadLines;
 use crate::replay::collect::{Collector, SeriesCount};
 use crate::replay::records::Records;
 use crate::replay::report::{KindReport, ModelReport, ObserverReport, Report};
+use crate::replay::unseen::Unseen;
 
 impl Report {
     pub(crate) fn assemble(
@@ -32,6 +33,8 @@ impl Report {
                 versions: Vec::new(),
                 kinds: Vec::new(),
                 observers: Vec::new(),
+                missing: 0,
+                unseen: Unseen::default(),
                 length: 0,
             });
             if !model.versions.contains(&series.version) {
@@ -41,7 +44,7 @@ impl Report {
         }
         for (model, count) in models.iter_mut().zip(&collector.models) {
             if let Some(model) = model {
-                (model.events, model.length) = (count.events, count.depth);
+                (model.events, model.missing, model.length) = (count.events, count.missing, count.depth);
                 model.observers = observers(model, &mut records, plan);
             }
         }
@@ -50,7 +53,8 @@ impl Report {
         Self {
             events: collector.events(),
             rejected: bad.total,
-            missing: collector.missing,
+            missing: collector.models.iter().map(|model| model.missing).sum(),
+            unseen: Unseen::default(),
             bad_lines: bad.first.clone(),
             models,
             alarms: records.alarms,
@@ -61,6 +65,22 @@ impl Report {
             unlisted: records.unlisted,
             files: Vec::new(),
             plan: plan.to_string(),
+            policy: *plan.events(),
+        }
+    }
+
+    /// Takes over what models say of events that rules did not see; `unseen` is by the table's numbers.
+    pub(crate) fn note_unseen(&mut self, table: &SeriesTable, unseen: &[Unseen]) {
+        let told = table.all().iter().filter_map(|series| {
+            let told = unseen.get(series.model as usize).filter(|told| **told != Unseen::default())?;
+            Some((&series.model_id, told))
+        });
+        let told: BTreeMap<&ModelId, &Unseen> = told.collect();
+        for model in &mut self.models {
+            if let Some(told) = told.get(&model.model_id) {
+                model.unseen = (*told).clone();
+                self.unseen.add(told);
+            }
         }
     }
 }
@@ -76,7 +96,7 @@ fn kind_report(series: &Series, count: SeriesCount, plan: &MonitorPlan) -> KindR
         last: some(count.last),
         min: some(count.min),
         max: some(count.max),
-        mean: some(count.sum / count.values.max(1) as f64),
+        mean: some(count.mean()),
         thresholds: thresholds(plan, &series.model_id, &series.version, &series.kind),
         watched_by: watchers(plan, &series.model_id, &series.version, &series.kind),
         plot: count.plot.map(|plot| Box::new(plot.finished())),

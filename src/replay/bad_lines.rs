@@ -1,8 +1,10 @@
-//! What could not be used, counted in full and kept in part.
+//! What could not be used, lines and whole files, counted in full and kept in part.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+
+use crate::replay::figures::counted;
 
 /// One line that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,9 +29,11 @@ impl std::fmt::Display for BadLine {
 /// All of them: every one counted, the first [`BadLines::SHOWN_MAX`] kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BadLines {
-    /// How many there are.
+    /// How many lines there are.
     pub total: u64,
-    /// The first ones.
+    /// How many files could not be used at all; they are not among the lines.
+    pub files: u64,
+    /// The first ones of both.
     pub first: Vec<BadLine>,
     /// How many there are of each class.
     pub classes: BTreeMap<String, u64>,
@@ -39,7 +43,7 @@ impl BadLines {
     /// How many are kept with their text.
     pub const SHOWN_MAX: usize = 20;
 
-    /// Counts one, and keeps it if it is among the first; then it is given back.
+    /// Counts one, and keeps it if it is among the first; then it is given back. Line 0 stands for a file.
     pub(crate) fn add(
         &mut self,
         class: String,
@@ -47,7 +51,7 @@ impl BadLines {
         line: u64,
         reason: impl FnOnce() -> String,
     ) -> Option<&BadLine> {
-        self.total += 1;
+        *(if line == 0 { &mut self.files } else { &mut self.total }) += 1;
         *self.classes.entry(class).or_default() += 1;
         if self.first.len() >= Self::SHOWN_MAX {
             return None;
@@ -56,9 +60,16 @@ impl BadLines {
         self.first.last()
     }
 
-    /// How many are not among the first.
+    /// How many lines are not among the first.
     pub fn unshown(&self) -> u64 {
-        self.total - self.first.len() as u64
+        self.total - self.first.iter().filter(|bad| bad.line > 0).count() as u64
+    }
+
+    /// Says how many of both there are: `3 lines and 1 file`; `None` when there are none.
+    pub(crate) fn counted(&self) -> Option<String> {
+        let told = [(self.total, "line"), (self.files, "file")].into_iter().filter(|(n, _)| *n > 0);
+        let told: Vec<String> = told.map(|(n, noun)| counted(n, noun)).collect();
+        (!told.is_empty()).then(|| told.join(" and "))
     }
 }
 
@@ -76,5 +87,19 @@ mod tests {
         }
         assert_eq!((bad.total, bad.unshown(), bad.classes["odd"]), (50, 30, 25));
         assert_eq!(bad.first[1].to_string(), "f:2: reason 2");
+    }
+
+    #[test]
+    fn a_file_is_not_a_line() {
+        let mut bad = BadLines::default();
+        assert_eq!(bad.counted(), None);
+        bad.add("file is empty".to_owned(), "f", 0, || "file is empty".to_owned());
+        assert_eq!((bad.total, bad.files, bad.unshown()), (0, 1, 0));
+        assert_eq!(bad.counted().unwrap(), "1 file");
+        for line in 1..=30 {
+            bad.add("odd".to_owned(), "f", line, || "odd".to_owned());
+        }
+        assert_eq!((bad.total, bad.first.len(), bad.unshown()), (30, 20, 11));
+        assert_eq!(bad.counted().unwrap(), "30 lines and 1 file");
     }
 }

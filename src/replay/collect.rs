@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use visu_tility_core::{ActionRecord, MetricKind, ModelId, Timestamp};
 
 use crate::ingest::Series;
-use crate::replay::plot::Plot;
+use crate::replay::plot::{Plot, SUM_SCALE, scaled_mean};
 
 /// How much is kept for drawing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,8 +58,15 @@ pub(crate) struct SeriesCount {
     pub(crate) last: f64,
     pub(crate) min: f64,
     pub(crate) max: f64,
-    pub(crate) sum: f64,
+    scaled_sum: f64,
     pub(crate) plot: Option<Box<Plot>>,
+}
+
+impl SeriesCount {
+    /// Mean of the values.
+    pub(crate) fn mean(&self) -> f64 {
+        scaled_mean(self.scaled_sum, self.values, self.min, self.max)
+    }
 }
 
 /// One kind of one model, all versions together.
@@ -77,6 +84,10 @@ pub(crate) struct ModelCount {
     pub(crate) events: u64,
     /// The largest number of accepted events of any one kind.
     pub(crate) depth: u64,
+    /// Of them, missing values.
+    pub(crate) missing: u64,
+    /// Whether any event was not newer than all before it in its series: only then some can be late or repeats.
+    pub(crate) disordered: bool,
     /// Position at its newest event that has left the ring.
     settled: Option<u64>,
 }
@@ -111,7 +122,6 @@ pub(crate) struct Collector {
     ring: Vec<Spot>,
     /// Index of the next event.
     next: u64,
-    pub(crate) missing: u64,
     detail: PlotDetail,
 }
 
@@ -126,7 +136,6 @@ impl Collector {
             by_name: HashMap::new(),
             ring: vec![Spot::default(); in_flight.max(2).next_power_of_two()],
             next: 0,
-            missing: 0,
             detail,
         }
     }
@@ -159,7 +168,7 @@ impl Collector {
             last: f64::NAN,
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
-            sum: 0.0,
+            scaled_sum: 0.0,
             plot,
         });
     }
@@ -176,18 +185,20 @@ impl Collector {
         let spot = Spot { group: count.group, ordinal, position: model.depth - 1 };
         if count.events == 0 {
             (count.first, count.latest) = (at, at);
+        } else if at <= count.latest {
+            model.disordered = true;
         }
         count.events += 1;
         count.first = count.first.min(at);
         count.latest = count.latest.max(at);
         if value.is_nan() {
-            self.missing += 1;
+            model.missing += 1;
         } else {
             count.values += 1;
             count.last = value;
             count.min = count.min.min(value);
             count.max = count.max.max(value);
-            count.sum += value;
+            count.scaled_sum += value * SUM_SCALE;
             if let Some(plot) = &mut count.plot {
                 plot.add(spot.position, value);
             }

@@ -23,7 +23,7 @@ pub struct DriftScore {
     pub false_per_10k: Option<f64>,
     /// Predictions outside the windows.
     #[serde(skip)]
-    pub clean: i64,
+    pub clean: u64,
 }
 
 impl DriftScore {
@@ -46,8 +46,9 @@ impl DriftScore {
                 Some(((start, _), delay)) => *delay = Some(alarm - start),
             }
         }
-        let covered: i64 = windows.iter().map(|(a, e)| *e as i64 - *a as i64).sum();
-        let clean = length as i64 - covered;
+        // Windows do not overlap, so that what they cover is at most the whole.
+        let covered: u64 = windows.iter().map(|(a, e)| (*e).min(length) - (*a).min(length)).sum();
+        let clean = length.saturating_sub(covered);
         Self::from_parts(delays, false_alarms, repeats, clean)
     }
 
@@ -63,11 +64,11 @@ impl DriftScore {
         Self::from_parts(sum.delays, sum.false_alarms, sum.repeats, sum.clean)
     }
 
-    fn from_parts(delays: Vec<Option<u64>>, false_alarms: u64, repeats: u64, clean: i64) -> Self {
+    fn from_parts(delays: Vec<Option<u64>>, false_alarms: u64, repeats: u64, clean: u64) -> Self {
         let found: Vec<u64> = delays.iter().copied().flatten().collect();
         let mean_delay =
             (!found.is_empty()).then(|| rounded(found.iter().sum::<u64>() as f64 / found.len() as f64, 1));
-        let false_per_10k = (clean != 0).then(|| rounded(1e4 * false_alarms as f64 / clean as f64, 2));
+        let false_per_10k = (clean > 0).then(|| rounded(1e4 * false_alarms as f64 / clean as f64, 2));
         let (detected, total) = (found.len() as u64, delays.len() as u64);
         Self { detected, total, mean_delay, delays, false_alarms, repeats, false_per_10k, clean }
     }
@@ -81,7 +82,7 @@ pub(crate) fn windows(drifts: &[(u64, u64)], length: u64, max_delay: u64) -> Vec
     drifts
         .iter()
         .zip(next)
-        .map(|((start, end), next)| (*start, end.saturating_add(max_delay).min(next)))
+        .map(|((start, end), next)| (*start, end.saturating_add(max_delay).min(next).max(*start)))
         .collect()
 }
 
@@ -163,6 +164,21 @@ pub(crate) mod tests {
         assert_eq!((score.detected, score.total, score.mean_delay), (30, 40, Some(286.4)));
         assert_eq!((score.false_alarms, score.repeats, score.false_per_10k), (172, 98, Some(28.98)));
         assert_eq!(score.delays.iter().flatten().sum::<u64>(), 8592);
+    }
+
+    #[test]
+    fn a_rate_is_never_negative() {
+        // Drifts behind the end, an end before its start, windows far beyond the predictions.
+        for (drifts, length) in [
+            (&[(9_000, 9_500)][..], 8_000),
+            (&[(5, 3), (70, 80)], 50),
+            (&[(0, u64::MAX)], 10),
+            (&[(3, 3)], 0),
+        ] {
+            let score = DriftScore::of(drifts, &[1, 2, 9_999], length, u64::MAX);
+            assert!(score.false_per_10k.is_none_or(|rate| rate >= 0.0), "{drifts:?}: {score:?}");
+            assert!(score.clean <= length);
+        }
     }
 
     #[test]

@@ -65,6 +65,27 @@ pub(crate) fn time(ts: Timestamp) -> String {
     text.get(..19).map_or_else(|| text.clone(), |text| text.replacen('T', " ", 1))
 }
 
+/// A text with its longest figures cut to a few digits: `1e300` printed in full has three hundred.
+pub(crate) fn short_figures(text: &str) -> String {
+    const DIGITS_MAX: usize = 17;
+    let mut short = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, figure) = rest.split_at(at);
+        let end = figure.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(figure.len());
+        let (figure, behind) = figure.split_at(end);
+        short.push_str(before);
+        let whole = figure.split('.').next().unwrap_or_default().len();
+        match figure.parse() {
+            Ok(value) if whole > DIGITS_MAX => short.push_str(&number(value)),
+            _ => short.push_str(figure),
+        }
+        rest = behind;
+    }
+    short.push_str(rest);
+    short
+}
+
 /// A text of somebody else's on one line: control characters become blanks.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
@@ -109,6 +130,15 @@ mod tests {
         ] {
             assert_eq!(number(value), text);
         }
+    }
+
+    #[test]
+    fn the_longest_figures_of_a_text_are_cut() {
+        let long = format!("change -{}, of 12.5 m2 in 2025.", 1.7e308);
+        assert_eq!(short_figures(&long), "change -1.70e308, of 12.5 m2 in 2025.");
+        assert_eq!(short_figures(&format!("{}", 5e99)), "5.00e99");
+        assert_eq!(short_figures("größer 1 2 3"), "größer 1 2 3");
+        assert_eq!(short_figures(""), "");
     }
 
     #[test]

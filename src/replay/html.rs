@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::replay::figures::{count, counted, span, time};
 use crate::replay::report::{AlarmReport, AlertReport, ModelReport, Report};
 use crate::replay::score::Score;
+use crate::replay::unseen::Unseen;
 use escape::Safe;
 
 /// Models that are drawn: those with the most alarms.
@@ -112,14 +113,28 @@ impl<'a> HtmlReport<'a> {
             }
             None => {}
         }
-        if report.rejected > 0 {
-            tiles.push((count(report.rejected), "lines not used".to_owned(), "bad"));
+        let not_seen = report.unseen.not_seen();
+        if not_seen > 0 {
+            tiles.push((count(not_seen), "events not seen by rules".to_owned(), "bad"));
+        }
+        for (bad, noun) in [(report.rejected, "line"), (report.bad.files, "file")] {
+            if bad > 0 {
+                let plural = if bad == 1 { "" } else { "s" };
+                tiles.push((count(bad), format!("{noun}{plural} not used"), "bad"));
+            }
         }
         f.write_str("<ul class=\"tiles\">")?;
         for (figure, what, class) in tiles {
             write!(f, "<li class=\"{class}\"><b>{figure}</b> {what}</li>")?;
         }
-        f.write_str("</ul>\n")
+        f.write_str("</ul>\n")?;
+        self.unseen(f, &report.unseen)
+    }
+
+    /// What rules saw late or not at all.
+    fn unseen(&self, f: &mut Formatter<'_>, unseen: &Unseen) -> fmt::Result {
+        let told = unseen.told(&self.report.policy);
+        told.iter().try_for_each(|told| writeln!(f, "<p class=\"note\">{}</p>", Safe(told)))
     }
 
     fn models(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -138,6 +153,9 @@ impl<'a> HtmlReport<'a> {
         for model in models.iter().take(drawn) {
             let facts = [counted(model.events, "event"), counted(model.drifts(), "drift alarm")].join(" · ");
             writeln!(f, "<section><h2>{} <small>{facts}</small></h2>", Safe(model.model_id.as_str()))?;
+            if models.len() > 1 {
+                self.unseen(f, &model.unseen)?;
+            }
             self.figures(f, model)?;
             table::alert_table(f, self.alerts_of(model))?;
             self.alarm_table(f, self.alarms_of(model))?;

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use thiserror::Error;
+use visu_tility_core::nearest;
+
+use crate::replay::figures::{count, counted};
+use crate::replay::report::{ModelReport, Report};
 
 /// One true drift of a model. Positions count predictions from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +25,7 @@ pub struct Drift {
 pub struct Truth {
     /// Its drifts, by position.
     pub drifts: Vec<Drift>,
-    /// How many predictions there are; `None` when the labels do not say.
+    /// How many predictions there are by the labels; `None` when they do not say.
     pub length: Option<u64>,
 }
 
@@ -54,6 +58,29 @@ impl LabelError {
         let hint = "say which by `model_id`, or give labels by model";
         Self(format!("labels of a single model, but the events are of {models}; {hint}"))
     }
+
+    /// The error for a model that is not in the events.
+    pub(crate) fn absent(model: &str, models: &[ModelReport]) -> Self {
+        const SHOWN: usize = 5;
+        let names = || models.iter().map(|model| model.model_id.as_str());
+        let hint = nearest(model, names()).map_or(String::new(), |near| format!(" (nearest: {near})"));
+        let mut known: Vec<&str> = names().take(SHOWN).collect();
+        if models.len() > SHOWN {
+            known.push("…");
+        }
+        let model: String = model.chars().take(64).collect();
+        let known = known.join(", ");
+        Self(format!("model {model:?} is not in the events, must be one of {known}{hint}"))
+    }
+
+    /// The error for a position that lies behind the events.
+    fn beyond(model: &ModelReport, form: LabelForm, field: &str, value: u64, last: u64) -> Self {
+        let form = if form == LabelForm::Drifts { "drifts" } else { "changes" };
+        let (model, length) = (&model.model_id, counted(model.length, "prediction"));
+        Self(format!(
+            "field `{form}[].{field}` of model `{model}` is {value}, must be at most {last}: {length} of it were read"
+        ))
+    }
 }
 
 impl Labels {
@@ -66,7 +93,7 @@ impl Labels {
     ///
     /// # Errors
     ///
-    /// Fails when the text is not JSON or not of such a form; the error names the field.
+    /// Fails when the text is not JSON or not of such a form; the error names the field and what is allowed.
     ///
     /// # Examples
     ///
@@ -103,6 +130,24 @@ impl Labels {
         if labels.models.is_empty() { Err(fault("holds no model".to_owned())) } else { Ok(labels) }
     }
 
+    /// Says for which models the labels promise another number of predictions than were read; it is those
+    /// that were read that count.
+    pub fn warnings(&self, report: &Report) -> Vec<String> {
+        let model = |name: &str| match report.models.as_slice() {
+            [model] if name.is_empty() => Some(model),
+            models => models.iter().find(|model| model.model_id.as_str() == name),
+        };
+        let differ = self.models.iter().filter_map(|(name, truth)| {
+            let model = model(name)?;
+            let promised = truth.length.filter(|promised| *promised != model.length)?;
+            let (name, promised, read) = (&model.model_id, count(promised), count(model.length));
+            Some(format!(
+                "model `{name}` has {promised} predictions by the labels, {read} were read and count"
+            ))
+        });
+        differ.collect()
+    }
+
     /// Adds the labels of a further file.
     ///
     /// # Errors
@@ -131,10 +176,34 @@ fn form(object: &Map<String, Value>) -> LabelForm {
     if object.contains_key("changes") { LabelForm::Changes } else { LabelForm::Drifts }
 }
 
+impl Truth {
+    /// Holds the positions against what was read of the model.
+    pub(crate) fn check(&self, form: LabelForm, model: &ModelReport) -> Result<(), LabelError> {
+        let last = model.length.saturating_sub(1);
+        for drift in &self.drifts {
+            if drift.event > last {
+                return Err(LabelError::beyond(model, form, "event", drift.event, last));
+            }
+            // A change may be complete with the last prediction, counted either way.
+            if drift.event_end > model.length {
+                return Err(LabelError::beyond(model, form, "event_end", drift.event_end, model.length));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Reads what is true of one model.
 fn truth(object: &Map<String, Value>, model: &str) -> Result<Truth, LabelError> {
     let path = |rest: &str| if model.is_empty() { rest.to_owned() } else { format!("{model}.{rest}") };
-    let key = if object.contains_key("changes") { "changes" } else { "drifts" };
+    let key = match (object.contains_key("drifts"), object.contains_key("changes")) {
+        (true, true) => {
+            let text = "cannot stand beside `drifts`, there must be one of the two";
+            return Err(fault(format!("field `{}` {text}", path("changes"))));
+        }
+        (_, true) => "changes",
+        _ => "drifts",
+    };
     let Some(list) = object.get(key).and_then(Value::as_array) else {
         return Err(fault(format!("field `{}` must be a list of objects with `event`", path(key))));
     };
@@ -170,9 +239,15 @@ fn truth(object: &Map<String, Value>, model: &str) -> Result<Truth, LabelError> 
         drifts.push(Drift { event, event_end, what: what.to_owned() });
     }
     drifts.sort_by_key(|drift| (drift.event, drift.event_end));
-    let length =
-        ["predictions", "events"].iter().find_map(|field| object.get(*field)).and_then(Value::as_u64);
-    Ok(Truth { drifts, length })
+    let length = ["predictions", "events"].into_iter().find_map(|field| Some((field, object.get(field)?)));
+    let length = length.map(|(field, value)| {
+        let wrong = || {
+            let shown: String = value.to_string().chars().take(64).collect();
+            fault(format!("field `{}` is {shown}, must be a whole number from 0", path(field)))
+        };
+        value.as_u64().ok_or_else(wrong)
+    });
+    Ok(Truth { drifts, length: length.transpose()? })
 }
 
 #[cfg(test)]
@@ -213,6 +288,14 @@ mod tests {
         assert!(said(r#"{"m":{"changes":7}}"#).starts_with("field `m.changes` must be a list"));
         assert!(said(r#"{"drift":[]}"#).contains("field `drift`"));
         assert!(said(r#"{"a":{"changes":[]},"b":{"drifts":[]}}"#).contains("cannot be mixed"));
+        let text = "cannot stand beside `drifts`, there must be one of the two";
+        assert_eq!(said(r#"{"drifts":[],"changes":[]}"#), format!("field `changes` {text}"));
+        assert_eq!(said(r#"{"m":{"drifts":[],"changes":[]}}"#), format!("field `m.changes` {text}"));
+        assert_eq!(
+            said(r#"{"drifts":[],"predictions":-8}"#),
+            "field `predictions` is -8, must be a whole number from 0"
+        );
+        assert!(said(r#"{"m":{"changes":[],"events":"9"}}"#).starts_with("field `m.events` is \"9\""));
     }
 
     #[test]

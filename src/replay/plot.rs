@@ -1,5 +1,22 @@
 //! A series drawn in a fixed number of buckets, whatever its length: filled while it streams by.
 
+/// What values are multiplied by before they are summed up: the sum of 2^64 of the largest ones is still a
+/// number, and as a power of two it changes no digit of others.
+pub(crate) const SUM_SCALE: f64 = 1.0 / 18_446_744_073_709_551_616.0;
+
+/// The mean of values from their scaled sum.
+pub(crate) fn scaled_mean(scaled_sum: f64, count: u64, min: f64, max: f64) -> f64 {
+    // Rounding must not lead out of the range, least of all beyond the largest number.
+    (scaled_sum / count.max(1) as f64 / SUM_SCALE).max(min).min(max)
+}
+
+/// A moving average, moved towards a value.
+fn moved(ema: f64, value: f64, smoothing: f64) -> f64 {
+    let step = value - ema;
+    // The difference of two numbers need not be one.
+    if step.is_finite() { ema + smoothing * step } else { ema * (1.0 - smoothing) + value * smoothing }
+}
+
 /// Values of neighbouring positions, summed up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
@@ -9,18 +26,19 @@ pub struct Bucket {
     pub min: f64,
     /// Largest value.
     pub max: f64,
-    /// Sum of the values.
-    pub sum: f64,
+    /// Sum of the values, each times [`SUM_SCALE`].
+    scaled_sum: f64,
     /// The moving average after the last value.
     pub ema: f64,
 }
 
 impl Bucket {
-    const EMPTY: Self = Self { count: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, sum: 0.0, ema: 0.0 };
+    const EMPTY: Self =
+        Self { count: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, scaled_sum: 0.0, ema: 0.0 };
 
     /// Mean of the values, `None` when there are none.
     pub fn mean(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum / self.count as f64)
+        (self.count > 0).then(|| scaled_mean(self.scaled_sum, self.count, self.min, self.max))
     }
 
     /// Adds the bucket that comes behind this one.
@@ -29,7 +47,7 @@ impl Bucket {
             self.count += next.count;
             self.min = self.min.min(next.min);
             self.max = self.max.max(next.max);
-            self.sum += next.sum;
+            self.scaled_sum += next.scaled_sum;
             self.ema = next.ema;
         }
     }
@@ -81,11 +99,11 @@ impl Plot {
             self.turn(position);
         }
         let open = &mut self.open;
-        open.ema = if open.ema.is_nan() { value } else { open.ema + self.smoothing * (value - open.ema) };
+        open.ema = if open.ema.is_nan() { value } else { moved(open.ema, value, self.smoothing) };
         open.count += 1;
         open.min = open.min.min(value);
         open.max = open.max.max(value);
-        open.sum += value;
+        open.scaled_sum += value * SUM_SCALE;
     }
 
     /// Puts the open bucket to the others and opens that of a position.
@@ -152,20 +170,29 @@ impl Plot {
         self.smoothing
     }
 
-    /// The means of the buckets joined into `columns` of equal width over the positions up to `end`; a column
-    /// without values is `None`.
+    /// The means of `columns` of equal width over the positions up to `end`; a bucket counts for every column
+    /// that it reaches into, as far as it does. A column without values is `None`.
     pub fn columns(&self, columns: usize, end: u64) -> Vec<Option<f64>> {
-        let mut sums = vec![Bucket::EMPTY; columns.max(1)];
-        let end = end.max(1) as f64;
-        for (at, bucket) in self.buckets.iter().enumerate() {
-            let middle = (at as f64 + 0.5) * self.width() as f64;
-            let column = (middle / end * sums.len() as f64) as usize;
-            let last = sums.len() - 1;
-            if let Some(sum) = sums.get_mut(column.min(last)) {
-                sum.absorb(bucket);
+        let columns = columns.max(1);
+        let (end, width) = (end.max(1) as f64, self.width() as f64);
+        let column = |at: usize| {
+            // In buckets; a column may cut its first and last one, and be narrower than one.
+            let (from, to) =
+                (at as f64 * end / columns as f64 / width, (at + 1) as f64 * end / columns as f64 / width);
+            let (mut mean, mut weight) = (0.0, 0.0);
+            let first = from as usize;
+            for (place, bucket) in
+                self.buckets.iter().enumerate().skip(first).take(to.ceil() as usize - first)
+            {
+                let share = (place as f64 + 1.0).min(to) - (place as f64).max(from);
+                let Some(middle) = bucket.mean().filter(|_| share > 0.0) else { continue };
+                let values = bucket.count as f64 * share;
+                weight += values;
+                mean = moved(mean, middle, values / weight);
             }
-        }
-        sums.iter().map(Bucket::mean).collect()
+            (weight > 0.0).then_some(mean)
+        };
+        (0..columns).map(column).collect()
     }
 }
 
@@ -196,6 +223,34 @@ mod tests {
         let plot = plot.finished();
         assert_eq!(plot.buckets()[3].mean(), None);
         assert_eq!(plot.columns(3, 6), [Some(1.0), None, Some(2.0)]);
+    }
+
+    #[test]
+    fn a_column_is_blank_only_where_there_is_nothing() {
+        for (positions, columns) in [(20_000, 64), (20_000, 63), (8_000, 52), (100, 64), (65, 64), (3, 64)] {
+            let mut plot = Plot::new(64, 0.2);
+            (0..positions).for_each(|position| plot.add(position, 1.0));
+            let drawn = plot.finished().columns(columns, positions);
+            assert_eq!(drawn, vec![Some(1.0); columns], "{positions} in {columns}");
+        }
+        let mut plot = Plot::new(64, 0.2);
+        (0..20_000).filter(|at| !(5_000..15_000).contains(at)).for_each(|at| plot.add(at, 1.0));
+        let drawn = plot.finished().columns(64, 20_000);
+        assert_eq!(drawn.iter().filter(|column| column.is_none()).count(), 30, "{drawn:?}");
+    }
+
+    #[test]
+    fn the_largest_numbers_stay_numbers() {
+        let mut plot = Plot::new(4, 0.2);
+        for position in 0..1_000 {
+            plot.add(position, if position % 2 == 0 { f64::MAX } else { -f64::MAX });
+            plot.add(position, f64::MAX);
+        }
+        let plot = plot.finished();
+        for bucket in plot.buckets() {
+            assert!(bucket.mean().unwrap().is_finite() && bucket.ema.is_finite(), "{bucket:?}");
+        }
+        assert!(plot.columns(3, 1_000).iter().all(|column| column.unwrap().is_finite()));
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use visu_tility_core::{MetricKind, ModelId, Severity, Timestamp, Version};
+use visu_tility_core::{EventPolicy, MetricKind, ModelId, Severity, Timestamp, Version};
 use visu_tility_drift::{Direction, Level};
 
 use crate::replay::bad_lines::{BadLine, BadLines};
 use crate::replay::plot::Plot;
 use crate::replay::score::Score;
+use crate::replay::unseen::Unseen;
 
 /// What a run found.
 ///
@@ -17,12 +18,14 @@ use crate::replay::score::Score;
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// Accepted events.
+    /// Accepted events, those that rules did not see included.
     pub events: u64,
-    /// Lines that could not be used; a file that is empty or ends early counts as one.
+    /// Lines that could not be used; a file that breaks off counts as one, an empty one does not.
     pub rejected: u64,
     /// Accepted events whose value was due but missing.
     pub missing: u64,
+    /// Accepted events that rules saw late or not at all, all models together.
+    pub unseen: Unseen,
     /// The first lines that could not be used.
     pub bad_lines: Vec<BadLine>,
     /// What arrived, in the order of the models' names.
@@ -47,6 +50,9 @@ pub struct Report {
     /// The plan, one line for each observer.
     #[serde(skip)]
     pub plan: String,
+    /// The plan's `[events]`.
+    #[serde(skip)]
+    pub policy: EventPolicy,
 }
 
 /// What arrived of one model, and what was made of it.
@@ -55,8 +61,12 @@ pub struct Report {
 pub struct ModelReport {
     /// The model.
     pub model_id: ModelId,
-    /// Accepted events.
+    /// Accepted events, those that rules did not see included.
     pub events: u64,
+    /// Of them, values that were due but missing.
+    pub missing: u64,
+    /// Of them, those that rules saw late or not at all.
+    pub unseen: Unseen,
     /// Its versions, in the order of arrival.
     pub versions: Vec<Version>,
     /// Its kinds, each version by itself.

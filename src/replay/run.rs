@@ -11,9 +11,10 @@ use visu_tility_core::{ActionRecord, IngestError, MonitorPlan, Timestamp};
 
 use crate::ingest::{EventLine, EventReader, LineError, NextLine, SeriesTable};
 use crate::replay::bad_lines::{BadLine, BadLines};
-use crate::replay::collect::{Collector, PlotDetail};
+use crate::replay::collect::{Collector, ModelCount, PlotDetail};
 use crate::replay::records::Records;
 use crate::replay::report::Report;
+use crate::replay::unseen::{Asked, Unseen};
 
 /// Events handed over at a time.
 const BATCH: usize = 2_048;
@@ -118,9 +119,10 @@ impl Replay {
         run.send()?;
         block_on(run.handle.flush())?;
         run.take_records();
+        let unseen = block_on(Unseen::ask(&run.handle, self.plan.events(), &run.asked()))?;
         drop(block_on(run.handle.shutdown(STOP_WITHIN)));
         run.take_records();
-        Ok(run.report(&self.plan))
+        Ok(run.report(&self.plan, &unseen))
     }
 }
 
@@ -221,7 +223,11 @@ impl<'a> Run<'a> {
             && ts > limit
             && ts.in_bounds()
         {
-            return Err(LineError::field("ts", ts.to_string(), format!("at most {limit}")));
+            return Err(LineError::field(
+                "ts",
+                ts.to_string(),
+                format!("at most {limit} (--not-after sets it)"),
+            ));
         }
         while self.series.len() <= series as usize {
             self.open()?;
@@ -229,7 +235,9 @@ impl<'a> Run<'a> {
         let at = self.times.of(line.ts);
         let routed = match (self.series.get(series as usize), line.value) {
             // The handle checks value and time; it knows the kind's range.
-            (Some(handle), Some(value)) => handle.reading(at, value)?,
+            (Some(handle), Some(value)) => {
+                handle.reading(at, value).map_err(|error| LineError::of_event(error, line.value))?
+            }
             (Some(handle), None) => {
                 self.table.check(series, line)?;
                 handle.missing(at)
@@ -325,9 +333,25 @@ impl<'a> Run<'a> {
         self.watcher.bad_line(&BadLine { file, line, reason });
     }
 
-    fn report(mut self, plan: &MonitorPlan) -> Report {
+    /// The models, by number.
+    fn asked(&self) -> Vec<Asked> {
+        let mut models: Vec<Asked> = Vec::with_capacity(self.table.models());
+        for series in self.table.all() {
+            if let Some(known) = models.get_mut(series.model as usize) {
+                known.series += 1;
+            } else {
+                let count = self.collector.models.get(series.model as usize).copied().unwrap_or_default();
+                let (model, ModelCount { events, disordered, .. }) = (series.model_id.clone(), count);
+                models.push(Asked { model, events, series: 1, disordered });
+            }
+        }
+        models
+    }
+
+    fn report(mut self, plan: &MonitorPlan, unseen: &[Unseen]) -> Report {
         self.records.sort();
         let mut report = Report::assemble(&self.table, self.collector, self.records, self.bad, plan);
+        report.note_unseen(&self.table, unseen);
         report.files = self.files;
         report
     }

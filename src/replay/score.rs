@@ -35,8 +35,6 @@ pub struct DriftsScore {
     pub drifts: Vec<DriftFate>,
     /// Each observer by itself, all models together.
     pub observers: Vec<Of<DriftScore>>,
-    /// Labelled models that did not occur.
-    pub absent: Vec<String>,
 }
 
 /// How alarms did against changes.
@@ -50,8 +48,6 @@ pub struct ChangesScore {
     pub observers: Vec<Of<ChangeScore>>,
     /// Each model, all observers together.
     pub models: Vec<ModelChanges>,
-    /// Labelled models that did not occur.
-    pub absent: Vec<String>,
 }
 
 /// The score of one observer.
@@ -102,7 +98,6 @@ pub struct DriftFate {
 struct Case<'a> {
     model: &'a ModelReport,
     truth: &'a Truth,
-    length: u64,
     alarms: Vec<&'a AlarmReport>,
 }
 
@@ -117,17 +112,17 @@ impl Case<'_> {
     }
 
     fn drift_score(&self, observer: Option<&str>, max_delay: u64) -> DriftScore {
-        DriftScore::of(&self.drifts(), &self.positions(observer), self.length, max_delay)
+        DriftScore::of(&self.drifts(), &self.positions(observer), self.model.length, max_delay)
     }
 
     fn matches(&self, observer: Option<&str>) -> Matches {
         let changes: Vec<u64> = self.truth.drifts.iter().map(|drift| drift.event).collect();
-        Matches::of(&changes, &self.positions(observer), self.length)
+        Matches::of(&changes, &self.positions(observer), self.model.length)
     }
 
     /// What became of each drift, and who found it.
     fn fates(&self, max_delay: u64) -> Vec<DriftFate> {
-        let windows = windows(&self.drifts(), self.length, max_delay);
+        let windows = windows(&self.drifts(), self.model.length, max_delay);
         let score = self.drift_score(None, max_delay);
         self.truth
             .drifts
@@ -155,9 +150,10 @@ impl Score {
     ///
     /// # Errors
     ///
-    /// Fails when the labels name no model and the run has not exactly one.
+    /// Fails when the labels name no model and the run has not exactly one, name one that is not in the events,
+    /// or a position behind them.
     pub fn of(report: &Report, labels: &Labels, max_delay: u64) -> Result<Self, LabelError> {
-        let (cases, absent) = cases(report, labels)?;
+        let cases = cases(report, labels)?;
         let mut names: Vec<&Arc<str>> =
             cases.iter().flat_map(|case| &case.model.observers).map(|o| &o.observer).collect();
         names.sort();
@@ -170,7 +166,7 @@ impl Score {
                 };
                 let drifts = cases.iter().flat_map(|case| case.fates(max_delay)).collect();
                 let observers = each(&names, |name| pooled(Some(name)));
-                Self::Drifts(DriftsScore { max_delay, all: pooled(None), drifts, observers, absent })
+                Self::Drifts(DriftsScore { max_delay, all: pooled(None), drifts, observers })
             }
             LabelForm::Changes => {
                 let pooled = |observer: Option<&str>| {
@@ -179,7 +175,7 @@ impl Score {
                 };
                 let models = cases.iter().map(model_changes).collect();
                 let observers = each(&names, |name| pooled(Some(name)));
-                Self::Changes(ChangesScore { all: pooled(None), observers, models, absent })
+                Self::Changes(ChangesScore { all: pooled(None), observers, models })
             }
         })
     }
@@ -199,26 +195,24 @@ fn model_changes(case: &Case<'_>) -> ModelChanges {
     }
 }
 
-/// Brings labels and models together; the second list names labelled models that did not occur.
-fn cases<'a>(report: &'a Report, labels: &'a Labels) -> Result<(Vec<Case<'a>>, Vec<String>), LabelError> {
+/// Brings labels and models together.
+fn cases<'a>(report: &'a Report, labels: &'a Labels) -> Result<Vec<Case<'a>>, LabelError> {
     let mut alarms: BTreeMap<&str, Vec<&AlarmReport>> = BTreeMap::new();
     for alarm in report.alarms.iter().filter(|alarm| alarm.level == Level::Drift) {
         alarms.entry(alarm.model_id.as_str()).or_default().push(alarm);
     }
-    let (mut cases, mut absent) = (Vec::new(), Vec::new());
+    let mut cases = Vec::new();
     for (name, truth) in &labels.models {
         let model = match (name.as_str(), report.models.as_slice()) {
             ("", [model]) => Some(model),
             ("", models) => return Err(LabelError::ambiguous(models.len())),
             (name, models) => models.iter().find(|model| model.model_id.as_str() == name),
         };
-        let Some(model) = model else {
-            absent.push(name.clone());
-            continue;
-        };
+        let model = model.ok_or_else(|| LabelError::absent(name, &report.models))?;
+        truth.check(labels.form, model)?;
         let mut alarms = alarms.get(model.model_id.as_str()).cloned().unwrap_or_default();
         alarms.sort_by_key(|alarm| alarm.position);
-        cases.push(Case { model, truth, length: truth.length.unwrap_or(model.length), alarms });
+        cases.push(Case { model, truth, alarms });
     }
-    Ok((cases, absent))
+    Ok(cases)
 }

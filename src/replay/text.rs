@@ -55,7 +55,7 @@ impl<'a> TextReport<'a> {
     }
 
     fn header(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Report { events, rejected, missing, models, .. } = self.report;
+        let Report { events, missing, models, .. } = self.report;
         let files: Vec<&str> = self.report.files.iter().map(|f| f.rsplit('/').next().unwrap_or(f)).collect();
         let title = cut(&format!("Replay of {}", files.join(", ")), self.width);
         writeln!(f, "{}", self.paint.bold(&title))?;
@@ -70,12 +70,11 @@ impl<'a> TextReport<'a> {
             facts.push(format!("{} missing", counted(*missing, "value")));
         }
         writeln!(f, "{}", facts.join(" · "))?;
-        if *rejected > 0 {
-            writeln!(
-                f,
-                "{}",
-                self.paint.yellow(&format!("{} could not be used", counted(*rejected, "line")))
-            )?;
+        if let Some(bad) = self.report.bad.counted() {
+            writeln!(f, "{}", self.paint.yellow(&format!("{bad} could not be used")))?;
+        }
+        for told in self.report.unseen.told(&self.report.policy) {
+            writeln!(f, "{}", self.paint.yellow(&cut(&one_line(&told), self.width * 2)))?;
         }
         let alarms: u64 = models.iter().map(super::report::ModelReport::drifts).sum();
         let open = self.report.alerts.iter().filter(|alert| alert.resolved.is_none()).count() as u64;
@@ -141,10 +140,8 @@ impl<'a> TextReport<'a> {
 
     fn bad_lines(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let bad = &self.report.bad;
-        if bad.total == 0 {
-            return Ok(());
-        }
-        self.heading(f, &format!("{} not used", counted(bad.total, "line")))?;
+        let Some(counted) = bad.counted() else { return Ok(()) };
+        self.heading(f, &format!("{counted} not used"))?;
         for (class, lines) in &bad.classes {
             writeln!(f, "  {:>9}  {}", count(*lines), one_line(class))?;
         }

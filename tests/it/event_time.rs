@@ -22,7 +22,11 @@ fn model(name: &str, minutes: i64) -> Input {
     let mut text = String::new();
     for step in 0..minutes * 6 {
         let ts = Timestamp::from_millis(1_738_540_800_000 + step * 10_000);
-        text += &format!("{{\"model_id\":\"{name}\",\"ts\":\"{ts}\",\"kind\":\"Accuracy\",\"value\":0.9}}\n");
+        text.push_str(r#"{"model_id":""#);
+        text.push_str(name);
+        text.push_str(r#"","ts":""#);
+        text.push_str(&ts.to_string());
+        text.push_str("\",\"kind\":\"Accuracy\",\"value\":0.9}\n");
     }
     let read = Arc::new(AtomicU64::new(0));
     let reader = EventReader::from_reader(Cursor::new(text), Some(EventFormat::Ndjson), read).unwrap();

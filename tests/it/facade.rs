@@ -1,8 +1,5 @@
 //! What an embedder sees: the easy front, under both feature sets, and names that do not get in the way.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use visu_tility::monitoring::{
     AlertPhase, DriftDetector, MetricEvent, MetricKind, MetricObserver, ObserverAction, ObserverError,
     ObserverManager, PerformanceDegrader,
@@ -92,6 +89,9 @@ fn it_works_without_an_actix_system() {
 #[cfg(feature = "automated_retraining")]
 #[actix_rt::test]
 async fn a_retrain_reaches_the_attached_retrainer_once() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use visu_tility::monitoring::{BoxFuture, RetrainExecutor, RetrainFailure, RetrainOrder, RetrainOutcome};
 
     struct Counting(Arc<AtomicU64>, tokio::sync::mpsc::UnboundedSender<String>);

@@ -12,3 +12,7 @@ mod replay_command;
 #[cfg(feature = "cli")]
 mod replay_plan;
 mod replay_report;
+#[cfg(feature = "cli")]
+mod replay_unseen;
+#[cfg(feature = "cli")]
+mod replay_usage;

@@ -41,7 +41,7 @@ fn cases() -> Vec<(String, String)> {
         (&id(""), "field `model_id` is empty, must be 1 to 256 letters, digits and _ - : / @ + = ~ #".into()),
         (
             &ts("\"2031-01-01T00:00:00Z\""),
-            "field `ts` is 2031-01-01T00:00:00.000Z, must be at most 2030-01-01T00:00:00.000Z".into(),
+            "field `ts` is 2031-01-01T00:00:00.000Z, must be at most 2030-01-01T00:00:00.000Z (--not-after sets it)".into(),
         ),
         (
             &ts("\"1969-12-31T23:59:59Z\""),
@@ -85,6 +85,31 @@ fn every_bad_line_is_told_with_its_place_and_the_rest_is_used() {
     assert_eq!(first["line"], 8);
     assert!(first["file"].as_str().unwrap().ends_with("/bad.ndjson"));
     assert!(first["reason"].as_str().unwrap().ends_with("(nearest: Accuracy)"));
+}
+
+#[test]
+fn seconds_long_values_and_names_of_kinds_are_told_as_they_were_meant() {
+    let folder = Folder::new("meant");
+    let text = "{\"model_id\":\"m\",\"ts\":1738540800,\"kind\":\"F1\",\"value\":1}\n\
+                {\"model_id\":\"m\",\"ts\":1738540800.5,\"kind\":\"F1\",\"value\":1}\n\
+                {\"model_id\":\"m\",\"kind\":\"Feature:a b\",\"value\":1}\n\
+                {\"model_id\":\"m\",\"kind\":\"F1\",\"value\":1e308}\n\
+                {\"model_id\":\"m\",\"kind\":\"LatencyMs\",\"value\":-1e-300}\n";
+    let path = folder.write("meant.ndjson", text);
+    let name = "`Feature:` or `Custom:` and 1 to 128 printable ASCII characters without blanks";
+    let seconds = "must be whole milliseconds since 1970 (looks like seconds; milliseconds are meant)";
+    let expected = [
+        format!("field `ts` is 1738540800, {seconds}"),
+        format!("field `ts` is 1738540800.5, {seconds}"),
+        format!("field `kind` is \"Feature:a b\", must be {name}"),
+        "field `value` is 1e308, must be a number from 0 to 1 for F1".to_owned(),
+        "field `value` is -1e-300, must be a finite number, 0 or more for LatencyMs".to_owned(),
+    ];
+    let said = folder.strip(&run(["replay", &path]).stderr);
+    for (at, (said, expected)) in said.lines().zip(&expected).enumerate() {
+        assert_eq!(said, format!("meant.ndjson:{}: {expected}", at + 1));
+    }
+    assert_eq!(said.lines().count(), 6, "{said}");
 }
 
 #[test]
@@ -168,10 +193,41 @@ fn without_a_usable_event_the_status_is_three() {
     }
     let packed = folder.write("empty.ndjson.gz", gzip(b""));
     assert_eq!(run(["replay", &packed]).status, 3);
-    // One empty file among others is told of and no more.
+}
+
+#[test]
+fn an_empty_file_is_told_of_and_is_no_line() {
+    let folder = Folder::new("empty");
+    let empty = folder.write("empty.ndjson", "");
     let ran = run(["replay", &empty, DIGITS[0], "--format", "json"]);
     assert_eq!((ran.status, &*folder.strip(&ran.stderr)), (0, "empty.ndjson: file is empty\n"));
-    assert_eq!(ran.json()["events"], 40_320);
+    let report = ran.json();
+    assert_eq!((&report["events"], &report["rejected"]), (&40_320.into(), &0.into()));
+    assert_eq!(report["bad_lines"][0]["line"], 0);
+    let ran = run(["replay", &empty, DIGITS[0], "--quiet"]);
+    assert_eq!(folder.strip(&ran.stderr), "empty.ndjson: file is empty\n");
+    assert!(ran.stdout.contains("\n1 file could not be used\n"), "{}", ran.stdout);
+    let page = run(["replay", &empty, DIGITS[0], "--format", "html"]).stdout;
+    assert!(page.contains("<b>1</b> file not used") && page.contains("1 file not used</h2>"));
+}
+
+#[test]
+fn a_file_that_cannot_hold_events_gets_one_hint() {
+    let folder = Folder::new("hints");
+    let good = "{\"model_id\":\"m\",\"kind\":\"F1\",\"value\":1}";
+    let list = folder.write("list.json", format!("[\n{}\n]\n", vec![good; 50].join(",\n")));
+    let wide: Vec<u8> = format!("\u{feff}{good}\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let wide = folder.write("wide.ndjson", wide);
+    let twice = folder.write("twice.ndjson.gz", gzip(&gzip(good.as_bytes())));
+    for (path, said) in [
+        (list, "list.json: begins with `[`, must be NDJSON: one object a line, without a list around them"),
+        (wide, "wide.ndjson: is UTF-16 text, must be UTF-8"),
+        (twice, "twice.ndjson.gz: is gzip within gzip, must be packed once"),
+    ] {
+        let ran = run(["replay", &path]);
+        assert_eq!(ran.status, 3);
+        assert_eq!(folder.strip(&ran.stderr), format!("{said}\nerror: no event could be used\n"));
+    }
 }
 
 #[test]
@@ -231,7 +287,21 @@ fn the_far_future_is_a_day_after_the_start_unless_said() {
         "{}",
         ran.stderr
     );
+    assert!(ran.stderr.contains("(--not-after sets it)"), "{}", ran.stderr);
     assert_eq!(run(["replay", &path, "--not-after", "2191-01-01T00:00:00Z"]).status, 0);
+}
+
+#[test]
+fn a_date_stands_for_its_end() {
+    let folder = Folder::new("date");
+    let event = "{\"model_id\":\"m\",\"ts\":\"2190-01-01T23:59:59Z\",\"kind\":\"F1\",\"value\":1}\n";
+    let path = folder.write("future.ndjson", event);
+    assert_eq!(run(["replay", &path, "--not-after", "2190-01-01"]).status, 0);
+    assert_eq!(run(["replay", &path, "--not-after", "2189-12-31"]).status, 3);
+    for wrong in ["2190-02-30", "2190-01", "soon", ""] {
+        let ran = run(["replay", &path, "--not-after", wrong]);
+        assert_eq!((ran.status, ran.stderr.contains("or a date such as 2025-02-03")), (2, true), "{wrong}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Alerts on their way to the sinks: in order, bounded, whatever a sink does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use visu_tility_actors::{AlertSink, BoxFuture, SinkFailure};
@@ -67,6 +68,64 @@ fn alerts_beyond_the_bound_are_counted() {
         handle.flush().await.unwrap();
         let alerts = handle.status().await.unwrap().alerts;
         assert_eq!((alerts.refused, alerts.delivered + alerts.failed), (20, 10));
+        end(handle).await;
+    });
+}
+
+/// Never answers.
+struct Hung;
+
+impl AlertSink for Hung {
+    fn name(&self) -> &'static str {
+        "hung"
+    }
+
+    fn deliver(&self, _: Arc<ActionRecord>) -> BoxFuture<Result<(), SinkFailure>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[test]
+fn a_hung_sink_holds_up_no_other_and_its_deliveries_fail_after_a_while() {
+    world(|| async {
+        let fickle = Arc::new(Fickle::default());
+        let handle = monitoring()
+            .plan(visu_tility_core::MonitorPlan::empty().with_observer(Box::new(Low)).unwrap())
+            .alert_sink(Arc::new(Hung))
+            .alert_sink(Arc::clone(&fickle) as _)
+            .delivery_timeout(Duration::from_secs(3))
+            .start()
+            .unwrap();
+        let _ = handle.publish_batch((0..4).map(|i| accuracy(&format!("m{i}"), 0.1, i)).collect()).await;
+        crate::world::pass(Duration::from_millis(500)).await;
+        assert_eq!(*fickle.0.lock(), [0, 1, 2, 3]);
+        let alerts = handle.status().await.unwrap().alerts;
+        assert_eq!((alerts.delivered + alerts.failed, alerts.waiting), (4, 4));
+        let flushed = tokio::time::timeout(Duration::from_secs(13), handle.flush()).await;
+        assert!(flushed.is_ok(), "the sink that hangs stops the flush");
+        let alerts = handle.status().await.unwrap().alerts;
+        assert_eq!((alerts.delivered + alerts.failed, alerts.waiting), (8, 0));
+        end(handle).await;
+    });
+}
+
+#[test]
+fn a_hung_sink_refuses_for_itself_only() {
+    world(|| async {
+        let fickle = Arc::new(Fickle::default());
+        let handle = monitoring()
+            .plan(visu_tility_core::MonitorPlan::empty().with_observer(Box::new(Low)).unwrap())
+            .alert_sink(Arc::new(Hung))
+            .alert_sink(Arc::clone(&fickle) as _)
+            .alerts_max(4)
+            .start()
+            .unwrap();
+        for i in 0..12 {
+            handle.publish(accuracy(&format!("m{i}"), 0.1, i)).await.unwrap();
+            crate::world::pass(Duration::from_millis(10)).await;
+        }
+        assert_eq!(*fickle.0.lock(), (0..12).collect::<Vec<_>>());
+        assert_eq!(handle.status().await.unwrap().alerts.refused, 8);
         end(handle).await;
     });
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use visu_tility_actors::{
-    AlertSink, BoxFuture, ControlError, MemorySnapshots, Monitoring, SinkFailure, SnapshotKeeper, block_on,
+    AlertSink, BoxFuture, ControlError, DeadReason, MemorySnapshots, Monitoring, SinkFailure, SnapshotKeeper,
+    block_on,
 };
 use visu_tility_core::{ActionRecord, IngestError, ModelId};
 
@@ -146,4 +147,88 @@ fn states_kept_at_the_end_are_there_at_the_next_start() {
 fn a_monitoring_without_an_arbiter_of_its_own_needs_a_system() {
     let refused = Monitoring::builder().arbiters(0).start().map(drop).unwrap_err();
     assert!(refused.to_string().contains("`arbiters` is 0"));
+}
+
+#[test]
+fn what_a_deadline_cuts_is_a_dead_letter_and_wakes_nobody() {
+    world(|| async {
+        let handle = monitoring().dead_letters_max(2_000).start().unwrap();
+        let ears = Ears::on(&handle);
+        for batch in 0..500 {
+            let events =
+                [accuracy(&format!("m{batch}"), 0.1, batch), accuracy(&format!("n{batch}"), 0.1, batch)];
+            assert_eq!(handle.try_publish_batch(&events).accepted, 2);
+        }
+        let report = handle.shutdown(Duration::ZERO).await;
+        assert!(!report.complete && report.events_cut > 0, "{report:?}");
+        let census = handle.census();
+        let gone = tokio::time::timeout(Duration::from_mins(1), census.empty()).await;
+        assert!(gone.is_ok(), "{} actors outlive the shutdown", census.live());
+        let letters = handle.dead_letters();
+        assert!(!letters.is_empty() && letters.iter().all(|letter| letter.reason == DeadReason::ShutDown));
+        // Each event was either seen by its model, whose first it was, or is a dead letter.
+        let started = ears
+            .turns()
+            .iter()
+            .filter(|turn| matches!(turn, visu_tility_actors::Lifecycle::Started { .. }))
+            .count();
+        assert_eq!(started + letters.len(), 1_000);
+        end(handle).await;
+    });
+}
+
+#[test]
+fn who_asks_while_the_end_comes_is_answered() {
+    world(|| async {
+        let handle = monitoring().start().unwrap();
+        for i in 0..200 {
+            handle.publish(accuracy(&format!("m{i}"), 0.9, i)).await.unwrap();
+        }
+        let ask = |i: usize| {
+            let handle = handle.clone();
+            actix::spawn(async move {
+                for _ in 0..i {
+                    tokio::task::yield_now().await;
+                }
+                loop {
+                    let answer = if i.is_multiple_of(2) {
+                        handle.status().await.map(drop)
+                    } else {
+                        handle.model_status("m7").await.map(drop)
+                    };
+                    if let Err(error) = answer {
+                        return error;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            })
+        };
+        let asked: Vec<_> = (0..100).map(ask).collect();
+        let _ = handle.shutdown(Duration::from_secs(5)).await;
+        for answer in asked {
+            let answer = tokio::time::timeout(Duration::from_mins(1), answer).await;
+            assert_eq!(answer.expect("nobody answers").unwrap(), ControlError::Closed);
+        }
+        end(handle).await;
+    });
+}
+
+#[test]
+fn who_asks_from_other_threads_while_the_end_comes_is_answered() {
+    for _ in 0..30 {
+        let handle = Monitoring::builder().start().unwrap();
+        let (done, answers) = std::sync::mpsc::channel();
+        for _ in 0..4 {
+            let (handle, done) = (handle.clone(), done.clone());
+            std::thread::spawn(move || {
+                while block_on(handle.status()).is_ok() {}
+                let _ = done.send(());
+            });
+        }
+        let _ = block_on(handle.shutdown(Duration::from_secs(5)));
+        for _ in 0..4 {
+            let answer = answers.recv_timeout(Duration::from_secs(20));
+            assert!(answer.is_ok(), "a request was left in the lane of a shard that is gone");
+        }
+    }
 }

@@ -7,8 +7,13 @@ mod drain;
 mod lifecycle;
 mod overload;
 mod poison;
+mod reload;
+mod retired;
 #[cfg(feature = "automated_retraining")]
 mod scheduler;
+mod shard_panic;
+mod sleep;
+mod subscriber;
 mod supervision;
 mod timer;
 mod world;

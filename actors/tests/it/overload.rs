@@ -117,3 +117,20 @@ fn models_are_bounded_and_refusals_are_told_and_counted() {
         end(handle).await;
     });
 }
+
+#[test]
+fn behind_a_piece_of_a_batch_that_found_no_room_nothing_is_taken() {
+    world(|| async {
+        let handle = monitoring().credits(4).start().unwrap();
+        for second in 0..2 {
+            handle.try_publish(&accuracy("z", 0.9, second)).unwrap();
+        }
+        // Pieces of four and two: the second one would find room.
+        let events: Vec<_> = (0..6).map(|second| accuracy("a", 0.9, second)).collect();
+        let receipt = handle.try_publish_batch(&events);
+        assert_eq!(receipt.accepted, 0);
+        let full = receipt.rejected.iter().filter(|r| matches!(r.error, IngestError::Full { .. }));
+        assert_eq!(full.map(|rejected| rejected.index).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+        end(handle).await;
+    });
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use visu_tility_actors::{DeadReason, Lifecycle, ModelPhase, RestartPolicy};
-use visu_tility_core::IngestError;
+use visu_tility_core::{IngestError, MetricEvent, MetricObserver, ObserverAction, ObserverError, Timestamp};
 
 use crate::world::{Bomb, Ears, Low, POISON, accuracy, end, monitoring, pass, world};
 
@@ -163,4 +163,40 @@ fn in_event_time_restarts_are_timed_by_events_alone() {
     assert_eq!(one.0.len(), 5);
     assert_eq!(one.0, all.0);
     assert_eq!(one.1, all.1);
+}
+
+/// Panics when time passes.
+#[derive(Clone)]
+struct TickBomb;
+
+impl MetricObserver for TickBomb {
+    fn name(&self) -> &'static str {
+        "tick-bomb"
+    }
+
+    fn on_metric(&mut self, _: &MetricEvent) -> Result<ObserverAction, ObserverError> {
+        Ok(ObserverAction::NoOp)
+    }
+
+    fn on_tick(&mut self, _: Timestamp) -> Result<ObserverAction, ObserverError> {
+        panic!("tick")
+    }
+}
+
+#[test]
+fn an_event_before_which_an_observer_panics_on_a_tick_is_seen_by_all() {
+    world(|| async {
+        let handle = monitoring().observer(Box::new(TickBomb)).observer(Box::new(Low)).start().unwrap();
+        let ears = Ears::on(&handle);
+        handle.publish(accuracy("m", 0.9, 0)).await.unwrap();
+        handle.publish(accuracy("m", 0.6, 61)).await.unwrap();
+        handle.flush().await.unwrap();
+        let status = handle.model_status("m").await.unwrap();
+        assert_eq!((status.phase, status.monitor.unwrap().taken), (ModelPhase::Running, 2));
+        assert!(ears.records().iter().any(|record| &*record.id.observer == "low"));
+        let letters = handle.dead_letters();
+        assert_eq!(letters.len(), 1);
+        assert_eq!(letters[0].observer.as_deref(), Some("tick-bomb"));
+        end(handle).await;
+    });
 }

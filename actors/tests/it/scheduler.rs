@@ -1,15 +1,17 @@
 //! The retrain scheduler: one open request per model, a bounded number at a time, a queue that survives.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use visu_tility_actors::{
-    BoxFuture, RetrainExecutor, RetrainFailure, RetrainOrder, RetrainOutcome, RetrainPolicy, Submission,
+    BoxFuture, MonitoringHandle, RetrainExecutor, RetrainFailure, RetrainOrder, RetrainOutcome,
+    RetrainPolicy, Submission,
 };
 use visu_tility_core::{ModelId, RetrainRequest};
 
-use crate::world::{accuracy, end, monitoring, world};
+use crate::world::{accuracy, end, monitoring, pass, world};
 
 /// Retrains when it is given leave; panics for models called so.
 struct Trainer {
@@ -40,6 +42,19 @@ impl RetrainExecutor for Trainer {
             }
             Ok(RetrainOutcome { summary: "done".into() })
         })
+    }
+}
+
+/// Below the floor, well, and below again within the hour; the monitor asks once per episode.
+async fn two_episodes(handle: &MonitoringHandle) {
+    let mut second = 0;
+    for (value, events) in [(0.5, 3), (1.0, 40), (0.5, 3)] {
+        for _ in 0..events {
+            handle.publish(accuracy("m", value, second)).await.unwrap();
+            second += 1;
+        }
+        handle.flush().await.unwrap();
+        turns().await;
     }
 }
 
@@ -98,7 +113,8 @@ fn it_survives_a_panic_with_its_queue_and_what_runs() {
         turns().await;
         assert_eq!(trainer.seen(), ["running", "panic-at-once", "panic-later", "fail", "last", "running"]);
         let done = handle.status().await.unwrap().retrains;
-        assert_eq!((done.succeeded, done.failed, done.waiting, done.running.len()), (3, 3, 0, 0));
+        assert_eq!((done.succeeded, done.failed, done.retried, done.running.len()), (3, 3, 3, 0));
+        assert_eq!((done.waiting, done.held.len()), (3, 3));
         end(handle).await;
     });
 }
@@ -124,7 +140,7 @@ fn no_more_run_at_a_time_than_allowed_and_without_an_executor_they_wait() {
         assert_eq!(trainer.seen(), ["a", "b", "f", "c", "d"]);
         assert!(matches!(
             handle.request_retrain(id("a"), wish(0)).await.unwrap(),
-            Submission::Refused { rule: "cooldown", until: Some(_) }
+            Submission::Deferred { .. }
         ));
         end(handle).await;
 
@@ -132,6 +148,68 @@ fn no_more_run_at_a_time_than_allowed_and_without_an_executor_they_wait() {
         handle.request_retrain(id("a"), wish(0)).await.unwrap();
         turns().await;
         assert_eq!(handle.status().await.unwrap().retrains.waiting, 1);
+        end(handle).await;
+    });
+}
+
+#[test]
+fn an_episode_that_begins_in_the_cooldown_is_retrained_at_its_end() {
+    world(|| async {
+        let trainer = Trainer::new();
+        trainer.leave.add_permits(100);
+        let handle = monitoring().retrain_executor(Arc::clone(&trainer) as _).start().unwrap();
+        two_episodes(&handle).await;
+        turns().await;
+        let status = handle.status().await.unwrap().retrains;
+        assert_eq!((status.created, status.deferred, status.refused), (1, 1, 0));
+        assert_eq!((status.held.len(), trainer.seen().len()), (1, 1));
+        pass(Duration::from_mins(50)).await;
+        assert_eq!(trainer.seen().len(), 1);
+        pass(Duration::from_mins(15)).await;
+        assert_eq!(trainer.seen(), ["m", "m"]);
+        let status = handle.status().await.unwrap().retrains;
+        assert_eq!((status.succeeded, status.waiting), (2, 0));
+        end(handle).await;
+    });
+}
+
+#[test]
+fn in_event_time_a_cooldown_ends_by_the_events_alone() {
+    world(|| async {
+        let trainer = Trainer::new();
+        trainer.leave.add_permits(100);
+        let handle =
+            monitoring().retrain_executor(Arc::clone(&trainer) as _).event_time(true).start().unwrap();
+        two_episodes(&handle).await;
+        pass(Duration::from_hours(5)).await;
+        assert_eq!(trainer.seen(), ["m"]);
+        handle.publish(accuracy("other", 0.99, 3_700)).await.unwrap();
+        handle.flush().await.unwrap();
+        pass(Duration::from_secs(2)).await;
+        assert_eq!(trainer.seen(), ["m", "m"]);
+        end(handle).await;
+    });
+}
+
+#[test]
+fn a_retrain_that_fails_is_tried_again_and_given_up_in_the_end() {
+    world(|| async {
+        let trainer = Trainer::new();
+        trainer.leave.add_permits(100);
+        let handle = monitoring().retrain_executor(Arc::clone(&trainer) as _).start().unwrap();
+        handle.request_retrain(id("fail"), wish(0)).await.unwrap();
+        turns().await;
+        let status = handle.status().await.unwrap().retrains;
+        assert_eq!((trainer.seen().len(), status.failed, status.retried, status.given_up), (1, 1, 1, 0));
+        assert_eq!(status.held.first().map(|(_, order)| order.attempt), Some(2));
+        pass(Duration::from_mins(7)).await;
+        assert_eq!(trainer.seen().len(), 2);
+        // In its wait it is open: nobody's wish is lost.
+        assert_eq!(handle.request_retrain(id("fail"), wish(0)).await.unwrap(), Submission::Coalesced);
+        pass(Duration::from_hours(5)).await;
+        assert_eq!(trainer.seen().len(), 3);
+        let status = handle.status().await.unwrap().retrains;
+        assert_eq!((status.failed, status.retried, status.given_up, status.waiting), (3, 2, 1, 0));
         end(handle).await;
     });
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use visu_tility_actors::ManualClock;
+use visu_tility_actors::{ManualClock, ModelPhase, RestartPolicy};
 use visu_tility_core::{MonitorPlan, StalenessObserver};
 
-use crate::world::{Ears, accuracy, end, monitoring, pass, world};
+use crate::world::{Bomb, Ears, POISON, accuracy, end, monitoring, pass, world};
 
 fn silence(span: Duration) -> MonitorPlan {
     MonitorPlan::empty().with_observer(Box::new(StalenessObserver::after(span).unwrap())).unwrap()
@@ -66,4 +66,33 @@ fn in_event_time_silence_is_told_in_order_of_time_however_events_are_batched() {
     assert!(records.is_sorted_by_key(|record| record.at));
     assert_eq!(records, run(1));
     assert_eq!(records, run(13));
+}
+
+#[test]
+fn a_timer_that_goes_off_while_its_model_waits_for_its_restart_is_made_up_for() {
+    world(|| async {
+        let start = accuracy("m", 0.9, 0).ts().unwrap();
+        let clock = Arc::new(ManualClock::new(start));
+        let policy =
+            RestartPolicy { backoff_min: Duration::from_secs(20), jitter: 0.0, ..RestartPolicy::default() };
+        let handle = monitoring()
+            .plan(silence(Duration::from_mins(1)).with_observer(Box::new(Bomb::default())).unwrap())
+            .clock(Arc::clone(&clock) as _)
+            .restart_policy(policy)
+            .start()
+            .unwrap();
+        let ears = Ears::on(&handle);
+        for second in 0..2 {
+            handle.publish(accuracy("m", POISON, second)).await.unwrap();
+        }
+        pass(Duration::from_secs(2)).await;
+        assert_eq!(handle.model_status("m").await.unwrap().phase, ModelPhase::Waiting);
+        clock.set(start.plus(Duration::from_secs(70)));
+        pass(Duration::from_secs(3)).await;
+        assert_eq!(ears.records(), []);
+        pass(Duration::from_secs(30)).await;
+        assert_eq!(handle.model_status("m").await.unwrap().phase, ModelPhase::Running);
+        assert_eq!(ears.records().len(), 1, "the silence is told of after the wait");
+        end(handle).await;
+    });
 }

@@ -69,6 +69,9 @@ pub(crate) fn figure(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return format!("{value}");
     }
+    if value.abs() >= 1e7 {
+        return format!("{value:.3e}");
+    }
     let digits = 3 - value.abs().log10().floor() as i32;
     if !(0..=12).contains(&digits) && digits > 0 {
         return format!("{value:.3e}");
@@ -83,9 +86,14 @@ mod tests {
 
     #[test]
     fn figures_have_four_digits() {
-        for (value, text) in
-            [(0.845_67, "0.8457"), (0.85, "0.85"), (1234.5, "1234"), (0.0, "0"), (17.356, "17.36")]
-        {
+        for (value, text) in [
+            (0.845_67, "0.8457"),
+            (0.85, "0.85"),
+            (1234.5, "1234"),
+            (0.0, "0"),
+            (17.356, "17.36"),
+            (5e99, "5.000e99"),
+        ] {
             assert_eq!(figure(value), text);
         }
     }

@@ -1,5 +1,7 @@
 //! Behaviour of a whole monitor.
 
+mod time;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,24 +16,24 @@ use crate::{
     PerformanceDegrader, Reaction, Rule, Severity, StalenessObserver,
 };
 
-pub(super) fn id() -> ModelId {
+fn id() -> ModelId {
     ModelId::new("digits").unwrap()
 }
 
-pub(super) fn second(s: i64) -> Timestamp {
+fn second(s: i64) -> Timestamp {
     Timestamp::from_micros(1_000_000_000_000_000 + s * 1_000_000)
 }
 
-pub(super) fn event(kind: &MetricKind, version: &str, s: i64, value: f64) -> MetricEvent {
+fn event(kind: &MetricKind, version: &str, s: i64, value: f64) -> MetricEvent {
     let event = MetricEvent::new("digits", kind.clone(), value).unwrap();
     event.with_version(version).unwrap().at(second(s)).unwrap()
 }
 
-pub(super) fn monitor(plan: MonitorPlan) -> ModelMonitor {
+fn monitor(plan: MonitorPlan) -> ModelMonitor {
     ModelMonitor::new(id(), Arc::new(plan))
 }
 
-pub(super) fn floor() -> MonitorPlan {
+fn floor() -> MonitorPlan {
     MonitorPlan::empty().with_observer(Box::new(PerformanceDegrader::new(0.85).unwrap())).unwrap()
 }
 

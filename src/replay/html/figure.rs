@@ -8,7 +8,7 @@ use visu_tility_drift::Level;
 use super::HtmlReport;
 use super::escape::Safe;
 use super::scale::{LEFT, RIGHT, Scale, WIDTH};
-use crate::replay::figures::{count, cut, number, time};
+use crate::replay::figures::{count, cut, number, short_figures, time};
 use crate::replay::plot::Plot;
 use crate::replay::report::{AlarmReport, KindReport, ModelReport};
 use crate::replay::score::Score;
@@ -116,7 +116,7 @@ impl HtmlReport<'_> {
                 f,
                 "<rect class=\"alert\" x=\"{from:.1}\" y=\"{top}\" width=\"{width:.1}\" height=\"{height}\">"
             )?;
-            writeln!(f, "<title>{}</title></rect>", Safe(&alert.summary))?;
+            writeln!(f, "<title>{}</title></rect>", Safe(&short_figures(&alert.summary)))?;
         }
         for (start, end, what) in self.truth(model) {
             let (from, to, bottom) = (drawing.x.at(start as f64), drawing.x.at(end as f64), drawing.bottom());
@@ -212,8 +212,8 @@ fn value_range(versions: &[&KindReport]) -> (f64, f64) {
     if low > high {
         return (0.0, 1.0);
     }
-    let air = if high > low { (high - low) * 0.08 } else { high.abs().max(1.0) * 0.1 };
-    (low - air, high + air)
+    let air = if high > low { high * 0.08 - low * 0.08 } else { high.abs().max(1.0) * 0.1 };
+    ((low - air).max(f64::MIN), (high + air).min(f64::MAX))
 }
 
 fn axes(f: &mut Formatter<'_>, drawing: &Drawing<'_>) -> fmt::Result {

@@ -22,15 +22,18 @@ impl Scale {
 
     /// The place of a value, not outside the range.
     pub(super) fn at(self, value: f64) -> f64 {
-        let width = self.from.1 - self.from.0;
-        let share = if width > 0.0 { ((value - self.from.0) / width).clamp(0.0, 1.0) } else { 0.5 };
+        // Halves, as the difference of two numbers need not be one.
+        let width = self.from.1 / 2.0 - self.from.0 / 2.0;
+        let share =
+            if width > 0.0 { ((value / 2.0 - self.from.0 / 2.0) / width).clamp(0.0, 1.0) } else { 0.5 };
         self.to.0 + share * (self.to.1 - self.to.0)
     }
 
     /// About `count` round values within the range, in order.
     pub(super) fn ticks(self, count: usize) -> Vec<f64> {
         let (low, high) = self.from;
-        let rough = (high - low) / count.max(1) as f64;
+        let count = count.max(1) as f64;
+        let rough = high / count - low / count;
         if rough.is_nan() || rough <= 0.0 || !rough.is_finite() {
             return vec![low];
         }
@@ -52,6 +55,14 @@ mod tests {
         let scale = Scale::new((0.0, 10.0), (100.0, 0.0));
         assert_eq!([scale.at(0.0), scale.at(5.0), scale.at(10.0), scale.at(99.0)], [100.0, 50.0, 0.0, 0.0]);
         assert_eq!(Scale::new((3.0, 3.0), (0.0, 10.0)).at(3.0), 5.0);
+    }
+
+    #[test]
+    fn the_whole_range_of_numbers_can_be_drawn() {
+        let scale = Scale::new((-f64::MAX, f64::MAX), (100.0, 0.0));
+        assert_eq!([scale.at(-f64::MAX), scale.at(0.0), scale.at(f64::MAX)], [100.0, 50.0, 0.0]);
+        let ticks = scale.ticks(4);
+        assert!(ticks.len() > 2 && ticks.iter().all(|tick| tick.is_finite()), "{ticks:?}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::HtmlReport;
 use super::escape::Safe;
 use crate::replay::change_score::ChangeScore;
 use crate::replay::drift_score::DriftScore;
-use crate::replay::figures::{count, number, span, time};
+use crate::replay::figures::{count, number, short_figures, span, time};
 use crate::replay::report::{AlarmReport, AlertReport};
 use crate::replay::score::{ChangesScore, DriftsScore, Score};
 
@@ -57,7 +57,7 @@ impl HtmlReport<'_> {
             let (ts, index, priority) = (time(retrain.ts), count(retrain.index), retrain.priority);
             let (model, observer) = (Safe(retrain.model_id.as_str()), Safe(&retrain.observer));
             write!(f, "<tr><td class=\"t\">{ts}<td class=\"n\">{index}<td>{model}<td>{observer}")?;
-            writeln!(f, "<td class=\"n\">{priority}<td>{}", Safe(&retrain.reason))?;
+            writeln!(f, "<td class=\"n\">{priority}<td>{}", Safe(&short_figures(&retrain.reason)))?;
         }
         f.write_str("</table>")?;
         left(f, retrains.len())?;
@@ -67,10 +67,8 @@ impl HtmlReport<'_> {
     /// The lines that could not be used.
     pub(super) fn bad_lines(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let bad = &self.report.bad;
-        if bad.total == 0 {
-            return Ok(());
-        }
-        f.write_str("<section><h2>Lines not used</h2><table>\n")?;
+        let Some(counted) = bad.counted() else { return Ok(()) };
+        writeln!(f, "<section><h2>{counted} not used</h2><table>")?;
         for (class, lines) in &bad.classes {
             writeln!(f, "<tr><td class=\"n\">{}<td>{}", count(*lines), Safe(class))?;
         }
@@ -108,8 +106,8 @@ pub(super) fn alert_table(f: &mut Formatter<'_>, alerts: &[&AlertReport]) -> fmt
             }
             None => f.write_str("<td class=\"firing\">still firing<td>")?,
         }
-        let (severity, summary) = (alert.severity, Safe(&alert.summary));
-        writeln!(f, "<td>{severity}<td>{}<td>{summary}", Safe(&alert.observer))?;
+        let (severity, summary) = (alert.severity, short_figures(&alert.summary));
+        writeln!(f, "<td>{severity}<td>{}<td>{}", Safe(&alert.observer), Safe(&summary))?;
     }
     f.write_str("</table>\n")?;
     left(f, alerts.len())

@@ -7,7 +7,7 @@ use visu_tility_drift::{Direction, Level};
 
 use super::paint::{fit, sparkline};
 use super::{Paint, TextReport};
-use crate::replay::figures::{count, counted, cut, more, number, one_line, span, time};
+use crate::replay::figures::{count, counted, cut, more, number, one_line, short_figures, span, time};
 use crate::replay::report::{
     AlarmReport, AlertReport, KindReport, ModelReport, ObserverReport, RetrainReport,
 };
@@ -31,6 +31,11 @@ impl TextReport<'_> {
         let word = if model.versions.len() == 1 { "version" } else { "versions" };
         let (events, versions) = (counted(model.events, "event"), versions.join(", "));
         self.heading(f, &format!("{id} · {word} {versions}{more} · {events}"))?;
+        if self.report.models.len() > 1 {
+            for told in model.unseen.told(&self.report.policy) {
+                writeln!(f, "  {}", self.paint.yellow(&cut(&one_line(&told), self.width * 2)))?;
+            }
+        }
         self.kinds(f, model)?;
         let alerts: Vec<_> = self.report.alerts.iter().filter(|alert| alert.model_id == *id).collect();
         self.alerts(f, &alerts)?;
@@ -120,7 +125,7 @@ impl TextReport<'_> {
             };
             let severity = severity(self.paint, alert.severity);
             writeln!(f, "    {severity} {}  {life}", alert.observer)?;
-            writeln!(f, "             {}", cut(&one_line(&alert.summary), self.width - 13))?;
+            writeln!(f, "             {}", cut(&short_figures(&one_line(&alert.summary)), self.width - 13))?;
         }
         self.left(f, alerts.len(), ALERTS_SHOWN, "alert")
     }
@@ -191,7 +196,7 @@ impl TextReport<'_> {
         for retrain in retrains.iter().take(ALERTS_SHOWN) {
             let (ts, index) = (time(retrain.ts), count(retrain.index));
             writeln!(f, "    ↻ {ts}  event {index}  {}, priority {}", retrain.observer, retrain.priority)?;
-            writeln!(f, "      {}", cut(&one_line(&retrain.reason), self.width - 6))?;
+            writeln!(f, "      {}", cut(&short_figures(&one_line(&retrain.reason)), self.width - 6))?;
         }
         self.left(f, retrains.len(), ALERTS_SHOWN, "request")
     }

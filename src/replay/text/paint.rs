@@ -43,7 +43,9 @@ pub(crate) fn sparkline(columns: &[Option<f64>]) -> String {
     let low = known().fold(f64::INFINITY, f64::min);
     let high = known().fold(f64::NEG_INFINITY, f64::max);
     let block = |value: f64| {
-        let height = if high > low { (value - low) / (high - low) } else { 0.5 };
+        // Halves, as the difference of two numbers need not be one.
+        let range = high / 2.0 - low / 2.0;
+        let height = if range > 0.0 { (value / 2.0 - low / 2.0) / range } else { 0.5 };
         BLOCKS.get(((height * 8.0) as usize).min(7)).copied().unwrap_or('█')
     };
     columns.iter().map(|column| column.map_or(' ', block)).collect()
@@ -63,6 +65,7 @@ mod tests {
         assert_eq!(sparkline(&[Some(0.0), None, Some(0.5), Some(1.0)]), "▁ ▅█");
         assert_eq!(sparkline(&[Some(3.0), Some(3.0)]), "▅▅");
         assert_eq!(sparkline(&[None]), " ");
+        assert_eq!(sparkline(&[Some(-f64::MAX), Some(0.0), Some(f64::MAX)]), "▁▅█");
     }
 
     #[test]

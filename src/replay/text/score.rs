@@ -6,7 +6,7 @@ use super::TextReport;
 use super::paint::fit;
 use crate::replay::change_score::ChangeScore;
 use crate::replay::drift_score::DriftScore;
-use crate::replay::figures::{count, counted, cut, more, number, one_line};
+use crate::replay::figures::{count, counted, more, number, one_line};
 use crate::replay::score::{ChangesScore, DriftFate, DriftsScore, Score};
 
 /// Drifts that are shown.
@@ -48,8 +48,7 @@ impl TextReport<'_> {
         let text = format!(
             "a drift counts as found up to {delay} predictions behind its end; only drift alarms count"
         );
-        writeln!(f, "  {}", self.paint.dim(&text))?;
-        self.absent(f, &score.absent)
+        writeln!(f, "  {}", self.paint.dim(&text))
     }
 
     /// Shows drifts below one another, each column as wide as its widest cell.
@@ -116,16 +115,7 @@ impl TextReport<'_> {
             writeln!(f, "{}", change_row(&of.observer, &of.score))?;
         }
         let text = "an alarm counts from 2 samples before a change to 30 behind it, one to one";
-        writeln!(f, "  {}", self.paint.dim(text))?;
-        self.absent(f, &score.absent)
-    }
-
-    fn absent(&self, f: &mut Formatter<'_>, absent: &[String]) -> fmt::Result {
-        if absent.is_empty() {
-            return Ok(());
-        }
-        let text = format!("labelled, but without events: {}", absent.join(", "));
-        writeln!(f, "  {}", self.paint.yellow(&cut(&one_line(&text), self.width - 2)))
+        writeln!(f, "  {}", self.paint.dim(text))
     }
 }
 

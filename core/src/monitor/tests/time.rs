@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::tests::{event, floor, id, monitor, second};
-use super::*;
+use super::super::*;
+use super::{event, floor, id, monitor, second};
 use crate::{
     AlertPhase, DriftDetector, EventOrder, EventPolicy, Glob, LatencyObserver, MetricObserver,
     ObserverAction, ObserverError, Reaction, Rule, Severity, StalenessObserver,
