@@ -11,10 +11,11 @@ pub use observer_manager::ObserverManager;
 pub use visu_tility_actors::{
     AlertDispatcher, AlertSink, BatchReceipt, BoxFuture, Clock, ControlError, DeadLetter, DeadReason,
     Decision, DispatcherStatus, DrainReport, EventBatch, FleetStatus, FollowModel, InspectDispatcher,
-    InspectModel, InspectShard, Lifecycle, LifecycleSink, LogSink, ManualClock, MemorySnapshots, ModelActor, ModelHandle,
-    ModelPhase, ModelStatus, ModelSupervisor, Monitoring, MonitoringBuilder, MonitoringHandle,
+    InspectModel, InspectShard, Lifecycle, LifecycleSink, LogSink, ManualClock, MemorySnapshots, ModelActor,
+    ModelHandle, ModelPhase, ModelStatus, ModelSupervisor, Monitoring, MonitoringBuilder, MonitoringHandle,
     PassivateModel, PauseModel, PublishError, Rejected, ResetModel, RestartPolicy, ResumeModel, RetireModel,
-    Routed, SeriesHandle, ShardStatus, SinkFailure, SnapshotKeeper, StartError, SupervisionEvent, SystemClock, block_on,
+    Routed, SeriesHandle, ShardStatus, SinkFailure, SnapshotKeeper, StartError, SupervisionEvent,
+    SystemClock, WeakMonitoringHandle, block_on,
 };
 #[cfg(feature = "automated_retraining")]
 pub use visu_tility_actors::{

@@ -240,7 +240,6 @@ impl Board {
                 key: entry.learn(event.version(), event.kind(), max)?,
                 at,
                 value: event.raw_value(),
-                offset: 0,
             })
         })?
     }
@@ -259,12 +258,9 @@ impl Board {
         }
         let base = *next;
         *next += events;
-        let mut loads = loads.into_iter().peekable();
-        let mut whole = true;
-        while let Some((shard, load, permit)) = loads.next() {
-            whole &= loads.peek().is_none();
+        for (shard, load, permit) in loads {
             if let Some(dock) = self.docks.get(shard) {
-                send(shard, Batch { base, load, permit, whole, reply: None });
+                send(shard, Batch { base, load, permit, reply: None });
                 dock.enqueued.fetch_add(1, Ordering::AcqRel);
             }
         }
@@ -292,7 +288,7 @@ impl Board {
         }
         let permit = Some(dock.try_room(1)?);
         let peer = self.peer(shard).ok_or(IngestError::Closed)?;
-        peer.do_send(Batch { base, load: Load::One(routed), permit, whole: true, reply });
+        peer.do_send(Batch { base, load: Load::One(routed), permit, reply });
         dock.enqueued.fetch_add(1, Ordering::AcqRel);
         *next += 1;
         Ok(Turn::Queued(base))

@@ -68,7 +68,7 @@ pub(crate) struct ModelCell {
 pub(crate) struct Trouble {
     pub(crate) history: RestartHistory,
     /// Events that wait for the restart, with their own offsets.
-    pub(crate) held: VecDeque<Routed>,
+    pub(crate) held: VecDeque<(Routed, u64)>,
     /// When the wait is over.
     pub(crate) due: i64,
     /// Events that went to the dead letters.

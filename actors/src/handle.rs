@@ -360,14 +360,10 @@ impl MonitoringHandle {
     /// Ends the monitoring in stages: takes nothing more, handles what is queued and delivers its
     /// decisions, hands the state of all awake models to the snapshot keeper, stops all actors, lets go of
     /// the subscribers. What is not done after `deadline` is cut, and the report says what; events that were
-    /// cut become dead letters.
+    /// cut become dead letters. The deadline holds also when an observer or a subscriber blocks its thread;
+    /// that thread then goes on until it comes back.
     pub async fn shutdown(&self, deadline: Duration) -> DrainReport {
-        let (report, answer) = oneshot::channel();
-        let house = Arc::clone(&self.house);
-        self.house.arbiter.spawn(async move {
-            let _ = report.send(shutdown::drain(&house, deadline).await);
-        });
-        answer.await.unwrap_or_default()
+        shutdown::end(&self.house, deadline).await
     }
 
     async fn steer(&self, model_id: &str, turn: Steering) -> Result<(), ControlError> {

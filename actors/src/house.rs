@@ -75,21 +75,20 @@ impl House {
         });
     }
 
-    /// Numbers a piece's events and sorts them by shard, without credits.
-    pub(crate) fn sort(&self, mut routed: Vec<Routed>) -> Vec<(usize, Vec<Routed>)> {
+    /// Sorts a piece's events by shard, without credits.
+    pub(crate) fn sort(&self, routed: Vec<Routed>) -> Vec<(usize, Load)> {
         if self.shards.len() <= 1 {
-            return vec![(0, routed)];
+            return vec![(0, Load::Many(routed))];
         }
-        for (offset, event) in routed.iter_mut().enumerate() {
-            event.offset = offset as u64;
-        }
-        let mut sorted: Vec<Vec<Routed>> = vec![Vec::new(); self.shards.len()];
-        for event in routed {
-            if let Some(shard) = sorted.get_mut(event.address.shard()) {
+        let mut sorted: Vec<(Vec<Routed>, Vec<u32>)> = vec![Default::default(); self.shards.len()];
+        for (place, event) in routed.into_iter().enumerate() {
+            if let Some((shard, places)) = sorted.get_mut(event.address.shard()) {
                 shard.push(event);
+                places.push(place as u32);
             }
         }
-        sorted.into_iter().enumerate().filter(|(_, load)| !load.is_empty()).collect()
+        let parts = sorted.into_iter().enumerate().filter(|(_, (load, _))| !load.is_empty());
+        parts.map(|(shard, (load, places))| (shard, Load::Part(load, places))).collect()
     }
 
     /// Waits for room in every shard that a piece goes to, then hands it over.
@@ -99,8 +98,8 @@ impl House {
         // In the order of the shards, so that two publishers never wait for each other.
         for (shard, load) in self.sort(routed) {
             let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-            let permit = dock.room(load.len()).await?;
-            loads.push((shard, Load::Many(load), Some(permit)));
+            let permit = dock.room(load.as_slice().len()).await?;
+            loads.push((shard, load, Some(permit)));
         }
         self.enqueue(events, loads)
     }
@@ -111,8 +110,8 @@ impl House {
         let mut loads: Loads = Vec::with_capacity(self.shards.len());
         for (shard, load) in self.sort(routed) {
             let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-            let permit = dock.try_room(load.len())?;
-            loads.push((shard, Load::Many(load), Some(permit)));
+            let permit = dock.try_room(load.as_slice().len())?;
+            loads.push((shard, load, Some(permit)));
         }
         self.enqueue(events, loads)
     }

@@ -98,7 +98,7 @@ impl ModelHandle {
         let event = MetricEvent::from_parts(self.entry.id.clone(), version, kind, Some(at), Some(value))?;
         let key = self.learn(event.version(), event.kind())?;
         let ModelEntry { address, generation, .. } = *self.entry;
-        Ok(Routed { address, generation, key, at, value, offset: 0 })
+        Ok(Routed { address, generation, key, at, value })
     }
 
     /// Publishes an event of this model, waiting for room; the event's own name is not looked at.
@@ -115,7 +115,7 @@ impl ModelHandle {
         let at = board.stamp(event.ts(), board.limit())?;
         let key = self.learn(event.version(), event.kind())?;
         let ModelEntry { address, generation, .. } = *self.entry;
-        let routed = Routed { address, generation, key, at, value: event.raw_value(), offset: 0 };
+        let routed = Routed { address, generation, key, at, value: event.raw_value() };
         let first_offset = self.monitoring.house.put_one(routed).await?;
         Ok(Accepted { events: 1, first_offset })
     }
@@ -224,7 +224,7 @@ impl SeriesHandle {
     }
 
     fn routed(&self, key: SeriesKey, at: Timestamp, value: f64) -> Routed {
-        Routed { address: self.address, generation: self.generation, key, at, value, offset: 0 }
+        Routed { address: self.address, generation: self.generation, key, at, value }
     }
 
     /// The kind.

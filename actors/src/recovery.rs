@@ -138,7 +138,7 @@ impl Shard {
         let held = cell.in_trouble(|trouble| {
             let room = trouble.held.len() < self.settings.held_max && self.tally.held.get() < HELD_ALL_MAX;
             if room {
-                trouble.held.push_back(Routed { offset, ..*routed });
+                trouble.held.push_back((*routed, offset));
             }
             room
         });
@@ -166,10 +166,10 @@ impl Shard {
     pub(crate) fn show_held(self: &Rc<Self>, cell: &Rc<ModelCell>, out: &mut Vec<ActionRecord>) {
         let held = cell.in_trouble(|trouble| std::mem::take(&mut trouble.held));
         self.tally.held.set(self.tally.held.get().saturating_sub(held.len()));
-        for routed in held {
+        for (routed, offset) in held {
             // They were counted when they came.
             self.tally.events.set(self.tally.events.get().saturating_sub(1));
-            let _ = self.deliver_one(&routed, routed.offset, out);
+            let _ = self.deliver_one(&routed, offset, out);
         }
     }
 

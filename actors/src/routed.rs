@@ -28,7 +28,7 @@ impl Address {
     }
 }
 
-/// One event on its way to its model, in 40 bytes: names replaced by where the model lives and a key.
+/// One event on its way to its model, in 32 bytes: names replaced by where the model lives and a key.
 ///
 /// Built by [`SeriesHandle::reading`](crate::SeriesHandle::reading); its value was checked there.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +39,6 @@ pub struct Routed {
     pub(crate) at: Timestamp,
     /// `NaN` for a missing value.
     pub(crate) value: f64,
-    /// In a batch that is sorted by shard: relative to the batch's first offset. While held: its own.
-    pub(crate) offset: u64,
 }
 
 impl Routed {
@@ -68,8 +66,6 @@ pub(crate) struct Batch {
     /// The events' credits.
     #[expect(dead_code, reason = "held until the batch is dropped")]
     pub(crate) permit: Option<OwnedSemaphorePermit>,
-    /// Whether it went to one shard as a whole: the events' offsets then follow one another.
-    pub(crate) whole: bool,
     /// Wants to know what became of a single event.
     pub(crate) reply: Option<tokio::sync::oneshot::Sender<Result<(), IngestError>>>,
 }
@@ -81,8 +77,12 @@ impl Message for Batch {
 impl Batch {
     /// The offset of the event at a place of the batch.
     #[inline]
-    pub(crate) const fn offset_of(&self, place: usize, routed: &Routed) -> u64 {
-        self.base + if self.whole { place as u64 } else { routed.offset }
+    pub(crate) fn offset_of(&self, place: usize) -> u64 {
+        self.base
+            + match &self.load {
+                Load::One(_) | Load::Many(_) => place as u64,
+                Load::Part(_, offsets) => offsets.get(place).copied().map_or(0, u64::from),
+            }
     }
 }
 
@@ -90,13 +90,15 @@ impl Batch {
 pub(crate) enum Load {
     One(Routed),
     Many(Vec<Routed>),
+    /// What one shard gets of a batch, with each event's place in the whole.
+    Part(Vec<Routed>, Vec<u32>),
 }
 
 impl Load {
     pub(crate) fn as_slice(&self) -> &[Routed] {
         match self {
             Self::One(routed) => std::slice::from_ref(routed),
-            Self::Many(routed) => routed,
+            Self::Many(routed) | Self::Part(routed, _) => routed,
         }
     }
 }

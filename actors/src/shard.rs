@@ -64,7 +64,7 @@ impl ModelSupervisor {
             if self.shard.over.get() || batch.reply.is_some() {
                 let rest = batch.load.as_slice().get(cursor.get()..).unwrap_or_default();
                 for routed in rest {
-                    let offset = batch.offset_of(cursor.get(), routed);
+                    let offset = batch.offset_of(cursor.get());
                     let done = self.shard.deciding(|out| self.shard.deliver_one(routed, offset, out));
                     cursor.set(cursor.get() + 1);
                     if let Some(reply) = batch.reply.take() {
@@ -184,7 +184,7 @@ impl Restartable for ModelSupervisor {
         if let Some(Current { batch, cursor, begun: true }) = &self.current {
             let at = cursor.get();
             if let Some(routed) = batch.load.as_slice().get(at) {
-                let (offset, reason) = (batch.offset_of(at, routed), cause.reason.clone());
+                let (offset, reason) = (batch.offset_of(at), cause.reason.clone());
                 let reason = DeadReason::Panicked { reason };
                 match self.shard.cell_of(routed.address, routed.generation) {
                     Some(cell) => self.shard.bury(&cell, Some((routed, offset)), None, reason),

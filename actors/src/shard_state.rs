@@ -146,7 +146,7 @@ impl Shard {
                 continue;
             }
             let Some(routed) = events.get(cursor.get()) else { break };
-            let offset = batch.offset_of(cursor.get(), routed);
+            let offset = batch.offset_of(cursor.get());
             match left {
                 Ok(Left::Done | Left::TooLate) => {}
                 Ok(Left::Due) => self.run_due(routed.at.micros(), out),
@@ -213,7 +213,7 @@ impl Shard {
                     newest = at;
                 }
                 self.dock.pulse.at(place as u32);
-                let offset = batch.offset_of(at_cursor, routed);
+                let offset = batch.offset_of(at_cursor);
                 let reading = Reading { at: routed.at, value: routed.value, offset };
                 match monitor.observe_reading(routed.key, &reading, out) {
                     Admission::Taken => {}
@@ -251,7 +251,7 @@ impl Shard {
     fn bury_late(&self, batch: &Batch, place: usize) {
         let Some(routed) = batch.load.as_slice().get(place) else { return };
         if let Some(cell) = self.cell_of(routed.address, routed.generation) {
-            let offset = batch.offset_of(place, routed);
+            let offset = batch.offset_of(place);
             self.bury(&cell, Some((routed, offset)), None, DeadReason::TooLate);
         }
     }

@@ -148,8 +148,8 @@ impl Shard {
             self.drop_wait(&cell);
             let held = cell.in_trouble(|trouble| std::mem::take(&mut trouble.held));
             self.tally.held.set(self.tally.held.get().saturating_sub(held.len()));
-            for routed in &held {
-                self.bury(&cell, Some((routed, routed.offset)), None, DeadReason::Retired);
+            for (routed, offset) in &held {
+                self.bury(&cell, Some((routed, *offset)), None, DeadReason::Retired);
             }
             self.deciding(|out| {
                 let _ = guard(|| cell.with_monitor(|monitor| monitor.map(|monitor| monitor.reset(out))));
@@ -260,8 +260,8 @@ impl Shard {
         let cells: Vec<_> = self.cells.take().into_iter().flatten().collect();
         for cell in cells {
             let held = cell.in_trouble(|trouble| std::mem::take(&mut trouble.held));
-            for routed in &held {
-                self.bury(&cell, Some((routed, routed.offset)), None, DeadReason::ShutDown);
+            for (routed, offset) in &held {
+                self.bury(&cell, Some((routed, *offset)), None, DeadReason::ShutDown);
             }
             if let Some(addr) = cell.actor.take().and_then(|addr| addr.upgrade()) {
                 addr.do_send(crate::model::Halt);

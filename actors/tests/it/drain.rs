@@ -232,3 +232,32 @@ fn who_asks_from_other_threads_while_the_end_comes_is_answered() {
         }
     }
 }
+
+/// Keeps its thread until it is told to let go.
+#[derive(Clone)]
+struct Blocking(Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>);
+
+impl visu_tility_core::MetricObserver for Blocking {
+    fn name(&self) -> &'static str {
+        "blocking"
+    }
+    fn on_metric(
+        &mut self,
+        _: &visu_tility_core::MetricEvent,
+    ) -> Result<visu_tility_core::ObserverAction, visu_tility_core::ObserverError> {
+        let _ = self.0.lock().unwrap().recv();
+        Ok(visu_tility_core::ObserverAction::NoOp)
+    }
+}
+
+#[test]
+fn the_deadline_holds_while_an_observer_keeps_its_thread() {
+    let (let_go, wait) = std::sync::mpsc::channel();
+    let blocking = Blocking(Arc::new(std::sync::Mutex::new(wait)));
+    let handle = Monitoring::builder().observer(Box::new(blocking)).start().unwrap();
+    block_on(handle.publish(accuracy("m", 0.9, 0))).unwrap();
+    let report = block_on(handle.shutdown(Duration::from_millis(1)));
+    assert!(!report.complete && report.events_cut == 1 && report.actors_left > 0, "{report:?}");
+    drop(let_go);
+    block_on(handle.census().empty());
+}

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may stop
 
 mod alert;
+mod asleep;
 mod delivery;
 mod drain;
 mod lifecycle;
@@ -12,7 +13,6 @@ mod retired;
 #[cfg(feature = "automated_retraining")]
 mod scheduler;
 mod shard_panic;
-mod sleep;
 mod subscriber;
 mod supervision;
 mod timer;
