@@ -18,6 +18,7 @@ use visu_tility_drift::Signal;
 use visu_tility_drift::codec::{DecodeError, Reader};
 
 use crate::alert::AlertCondition;
+use crate::error::ObserverError;
 use crate::kind::MetricKind;
 
 pub use change::{AlertOn, ChangeDetector, ChangeObserver};
@@ -52,6 +53,19 @@ pub enum Check {
     DataQuality(DataQualityObserver),
     /// A model from which nothing has come for too long.
     Staleness(StalenessObserver),
+}
+
+/// Checks the length of a window and how many of its values must have been seen.
+fn check_window(window: u32, count_min: u32) -> Result<(), ObserverError> {
+    if !(10..=1_000_000).contains(&window) {
+        return Err(ObserverError::Config(format!("`window` is {window}, must be from 10 to 1000000")));
+    }
+    if !(1..=window).contains(&count_min) {
+        return Err(ObserverError::Config(format!(
+            "`count_min` is {count_min}, must be from 1 to `window` {window}"
+        )));
+    }
+    Ok(())
 }
 
 /// What a check says on one value.

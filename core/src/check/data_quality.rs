@@ -4,7 +4,7 @@ use visu_tility_drift::codec::{DecodeError, Reader, put_u32};
 use visu_tility_drift::{Direction, Level, Signal};
 
 use super::standalone::Standalone;
-use super::{Check, Verdict};
+use super::{Check, Verdict, check_window};
 use crate::action::ObserverAction;
 use crate::alert::AlertCondition;
 use crate::error::ObserverError;
@@ -80,14 +80,7 @@ impl DataQualityObserver {
     ///
     /// Fails when `window` is not from 10 to 1,000,000 or `count_min` not from 1 to `window`.
     pub fn with_window(mut self, window: u32, count_min: u32) -> Result<Self, ObserverError> {
-        if !(10..=1_000_000).contains(&window) {
-            return Err(ObserverError::Config(format!("`window` is {window}, must be from 10 to 1000000")));
-        }
-        if !(1..=window).contains(&count_min) {
-            return Err(ObserverError::Config(format!(
-                "`count_min` is {count_min}, must be from 1 to `window` {window}"
-            )));
-        }
+        check_window(window, count_min)?;
         (self.window, self.count_min) = (window, count_min);
         Ok(self)
     }
