@@ -198,14 +198,10 @@ impl Board {
     pub(crate) fn stamp(&self, ts: Option<Timestamp>, limit: Timestamp) -> Result<Timestamp, IngestError> {
         let Some(ts) = ts else {
             if !self.event_time {
-                return Ok(limit.minus(self.ahead_max));
+                return Ok(self.clock.now());
             }
             let newest = self.newest.load(Ordering::Relaxed);
-            return Ok(if newest == i64::MIN {
-                limit.minus(self.ahead_max)
-            } else {
-                Timestamp::from_micros(newest)
-            });
+            return Ok(if newest == i64::MIN { self.clock.now() } else { Timestamp::from_micros(newest) });
         };
         if ts > limit {
             self.refused_future.fetch_add(1, Ordering::Relaxed);

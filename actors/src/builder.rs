@@ -129,9 +129,10 @@ impl MonitoringBuilder {
         Self { arbiters, ..self }
     }
 
-    /// Events that may be queued or being handled per arbiter, at least 1. Default 65,536.
+    /// Events that may be queued or being handled per arbiter, from 1 to 2^28; what is outside is brought
+    /// inside. Default 65,536.
     pub fn credits(self, credits: usize) -> Self {
-        Self { credits: credits.max(1), ..self }
+        Self { credits: credits.clamp(1, 1 << 28), ..self }
     }
 
     /// Models that may be known. Default 1,000,000.

@@ -2,8 +2,9 @@
 
 use std::future::{Future, poll_fn};
 use std::task::Poll;
+use std::time::Duration;
 
-use visu_tility_core::IngestError;
+use visu_tility_core::{IngestError, MetricEvent, MetricKind};
 
 use crate::world::{accuracy, end, monitoring, world};
 
@@ -131,6 +132,20 @@ fn behind_a_piece_of_a_batch_that_found_no_room_nothing_is_taken() {
         assert_eq!(receipt.accepted, 0);
         let full = receipt.rejected.iter().filter(|r| matches!(r.error, IngestError::Full { .. }));
         assert_eq!(full.map(|rejected| rejected.index).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+        end(handle).await;
+    });
+}
+
+#[test]
+fn bounds_at_the_ends_of_their_types_are_taken() {
+    world(|| async {
+        let handle = monitoring().credits(usize::MAX).ahead_max(Duration::MAX).start().unwrap();
+        let event = MetricEvent::new("m", MetricKind::Accuracy, 0.9).unwrap();
+        handle.publish(event).await.unwrap();
+        handle.flush().await.unwrap();
+        let status = handle.model_status("m").await.unwrap();
+        let now = status.monitor.unwrap().now;
+        assert!(now.to_string().as_str() > "2020", "an event without a time takes the clock's: {now}");
         end(handle).await;
     });
 }
