@@ -182,18 +182,8 @@ impl FromStr for MetricKind {
     type Err = EventError;
 
     fn from_str(text: &str) -> Result<Self, EventError> {
-        match text {
-            "Accuracy" => return Ok(Self::Accuracy),
-            "Precision" => return Ok(Self::Precision),
-            "Recall" => return Ok(Self::Recall),
-            "F1" => return Ok(Self::F1),
-            "LatencyMs" => return Ok(Self::LatencyMs),
-            "DriftScore" => return Ok(Self::DriftScore),
-            "Correct" => return Ok(Self::Correct),
-            "Confidence" => return Ok(Self::Confidence),
-            "ErrorRate" => return Ok(Self::ErrorRate),
-            "Throughput" => return Ok(Self::Throughput),
-            _ => {}
+        if let Some(plain) = Self::PLAIN.into_iter().find(|kind| kind.family() == text) {
+            return Ok(plain);
         }
         match text.split_once(':') {
             Some(("Feature", name)) => Self::feature(name),

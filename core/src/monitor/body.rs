@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::emit::Cause;
 use super::order;
 use super::own::Own;
-use super::series::{HAS_MORE, Series, SeriesIndex, SeriesKey};
+use super::series::{Series, SeriesIndex, SeriesKey};
 use super::{Admission, Reading};
 use crate::action::ActionRecord;
 use crate::alert::{AlertCondition, AlertLife, Persistence, Transition};
@@ -51,10 +51,8 @@ pub(super) struct Body {
     /// No timer is due before this time; it may be early, never late.
     pub next_deadline: Timestamp,
     pub last_offset: u64,
-    /// The series that was seen first.
-    pub first: Option<Series>,
-    /// All others.
-    pub more: Vec<Series>,
+    /// In the order in which they were first seen.
+    pub series: Vec<Series>,
     pub switches: Vec<Switch>,
     pub own: Option<Box<Own>>,
     /// The reading before which time is passing.
@@ -78,8 +76,7 @@ impl Body {
         Self {
             next_deadline: NEVER,
             last_offset: 0,
-            first: None,
-            more: Vec::new(),
+            series: Vec::new(),
             switches: Self::switches(&model, &plan),
             own: Own::start(&plan),
             pending: None,
@@ -114,12 +111,12 @@ impl Body {
 
     /// The largest time seen, in events and ticks.
     pub(super) fn now(&self) -> Timestamp {
-        self.all().map(|series| series.newest).fold(self.ticked, Timestamp::max)
+        self.series.iter().map(|series| series.newest).fold(self.ticked, Timestamp::max)
     }
 
     /// Values taken, missing ones included.
     pub fn taken(&self) -> u64 {
-        self.all().map(|series| series.taken).sum::<u64>() + self.counts.evicted_taken
+        self.series.iter().map(|series| series.taken).sum::<u64>() + self.counts.evicted_taken
     }
 
     /// Makes a version and kind known, so that its readings are taken.
@@ -143,7 +140,7 @@ impl Body {
         }
         self.make_room_for(version, out);
         let max = self.plan.events.series_max;
-        if self.series_count() >= max as usize {
+        if self.series.len() >= max as usize {
             return Err(IngestError::Limit { limit: "series_max".to_owned(), max: u64::from(max) });
         }
         let wanted = self.wanted(kind);
@@ -154,7 +151,7 @@ impl Body {
     /// Drops the longest silent version when `version` is new and there is no room for one more.
     fn make_room_for(&mut self, version: &Version, out: &mut Vec<ActionRecord>) {
         let mut versions: Vec<(Version, Timestamp)> = Vec::new();
-        for series in self.all() {
+        for series in &self.series {
             let newest = series.newest;
             match versions.iter_mut().find(|(name, _)| *name == series.info.version) {
                 Some((_, last)) => *last = newest.max(*last),
@@ -167,14 +164,14 @@ impl Body {
             return;
         }
         let Some((oldest, _)) = versions.iter().min_by_key(|(_, last)| *last) else { return };
-        for index in 0..self.series_count() {
-            if self.series(index).is_some_and(|series| series.info.version == *oldest) {
+        for index in 0..self.series.len() {
+            if self.series.get(index).is_some_and(|series| series.info.version == *oldest) {
                 self.resolve_series(index, out);
             }
         }
         let (gone, kept): (Vec<Series>, Vec<Series>) =
-            self.take_series().into_iter().partition(|series| series.info.version == *oldest);
-        self.put_series(kept);
+            std::mem::take(&mut self.series).into_iter().partition(|series| series.info.version == *oldest);
+        self.series = kept;
         self.counts.evicted_taken += gone.iter().map(|series| series.taken).sum::<u64>();
         self.counts.versions_evicted += 1;
     }
@@ -203,7 +200,7 @@ impl Body {
         self.pending = None;
         let policy = self.plan.events;
         let mut counts = self.counts;
-        let Some(series) = self.series_mut(index) else {
+        let Some(series) = self.series.get_mut(index) else {
             return Admission::UnknownSeries;
         };
         let admission = if reading.at > series.newest {
@@ -228,10 +225,10 @@ impl Body {
 
     /// Shows a reading that was taken to all observers.
     fn show_to_rules(&mut self, index: SeriesIndex, reading: &Reading, out: &mut Vec<ActionRecord>) {
-        let Some(series) = self.series_mut(index) else { return };
+        let Some(series) = self.series.get_mut(index) else { return };
         let ordinal = series.taken;
         series.taken += 1;
-        let wanted = series.wanted & !HAS_MORE;
+        let wanted = series.wanted;
         let mut slot = 0;
         while let Some(instance) = self.instance(index, slot) {
             let verdict = instance.state.observe(reading.value);
@@ -255,7 +252,7 @@ impl Body {
         if now < self.next_deadline {
             return;
         }
-        for index in 0..self.series_count() {
+        for index in 0..self.series.len() {
             let mut slot = 0;
             while self.instance(index, slot).is_some() {
                 self.tick_instance(index, slot, now, out);
@@ -273,7 +270,7 @@ impl Body {
 
     /// The earliest time at which anything is due.
     pub(super) fn earliest(&self) -> Timestamp {
-        let instances = self.all().flat_map(Series::instances);
+        let instances = self.series.iter().flat_map(Series::instances);
         let waits = instances.filter_map(|i| i.life.as_ref()?.deadline(&self.rule(i.rule)?.persistence));
         let silences = self.switches.iter().filter_map(|switch| {
             let wait = self.rule(switch.rule).and_then(|rule| switch.life.deadline(&rule.persistence));
@@ -373,7 +370,7 @@ impl Body {
     /// Forgets what was seen and starts afresh with the same plan; alerts that are out are resolved.
     pub fn reset(&mut self, out: &mut Vec<ActionRecord>) {
         self.resolve_all(out);
-        self.take_series();
+        self.series.clear();
         self.switches = Self::switches(&self.model, &self.plan);
         self.own = Own::start(&self.plan);
         self.next_deadline = NEVER;

@@ -129,7 +129,7 @@ impl Body {
         if transition == Transition::None && !detected {
             return;
         }
-        let Some(series) = self.series(index) else { return };
+        let Some(series) = self.series.get(index) else { return };
         let Some(instance) = series.instances().nth(slot) else { return };
         let Some(rule) = self.rule(instance.rule) else { return };
         let about = (series.info.version.clone(), series.info.kind.clone());
@@ -250,7 +250,7 @@ impl Body {
             self.resolve_instance(index, slot, out);
             slot += 1;
         }
-        if let Some(key) = self.series(index).map(|series| series.key) {
+        if let Some(key) = self.series.get(index).map(|series| series.key) {
             self.resolve_own(Some(key), out);
         }
     }
@@ -267,7 +267,7 @@ impl Body {
 
     /// Resolves every alert of the model that is out.
     pub(super) fn resolve_all(&mut self, out: &mut Vec<ActionRecord>) {
-        for index in 0..self.series_count() {
+        for index in 0..self.series.len() {
             self.resolve_series(index, out);
         }
         let now = self.now();

@@ -37,10 +37,11 @@ impl Lane {
     /// Takes what the body's first series needs for the common reading, if it is in that case.
     pub fn open(body: &Body) -> Self {
         let fits = |body: &Body| {
-            let series = body.first.as_ref()?;
+            let series = body.series.first()?;
             let instance = series.first.as_ref()?;
             let plain = series.wanted == 0 && series.back_run == 0 && instance.life.is_none();
-            let check = instance.state.small().filter(|_| plain && body.next_deadline == NEVER)?;
+            let alone = plain && body.switches.is_empty() && series.info.rest.is_empty();
+            let check = instance.state.small().filter(|_| alone && body.next_deadline == NEVER)?;
             let (key, newest) = (series.key.get(), series.newest);
             Some(Self { key, newest, taken: 0, last_offset: body.last_offset, check })
         };
@@ -88,7 +89,7 @@ impl Lane {
         if !self.is_open() {
             return;
         }
-        if let Some(series) = &mut body.first {
+        if let Some(series) = body.series.first_mut() {
             series.newest = self.newest;
             series.taken += self.taken;
             if let Some(instance) = &mut series.first {

@@ -205,7 +205,7 @@ impl Body {
         from: usize,
         out: &mut Vec<ActionRecord>,
     ) {
-        let Some(series) = self.series(index) else { return };
+        let Some(series) = self.series.get(index) else { return };
         let (key, wanted) = (series.key, series.wanted);
         let (version, kind) = (series.info.version.clone(), series.info.kind.clone());
         let value = (!reading.value.is_nan()).then_some(reading.value);
@@ -323,20 +323,11 @@ impl Body {
     }
 
     fn names_of(&self, key: Option<SeriesKey>) -> Option<(crate::id::Version, MetricKind)> {
-        let series = self.series(self.find(key?)?)?;
+        let series = self.series.get(self.find(key?)?)?;
         Some((series.info.version.clone(), series.info.kind.clone()))
     }
 
-    /// After a panic was caught out of [`super::ModelMonitor::observe_reading`], [`super::ModelMonitor::tick`] or
-    /// [`super::ModelMonitor::resume`]: names the user's observer that was running and puts it back to where it
-    /// was before the event. Call [`super::ModelMonitor::resume`] afterwards, so that the remaining observers see
-    /// the event too.
-    ///
-    /// It runs the user's code and may itself panic (call it under `catch_unwind` too, and again after a
-    /// panic): the observer then starts afresh from its prototype.
-    ///
-    /// `None` means that no user's observer was running: the state may be torn, and the monitor is to be
-    /// restored from a snapshot or reset.
+    /// As [`super::ModelMonitor::recover`].
     pub fn recover(&mut self) -> Option<Casualty> {
         let plan = self.plan.clone();
         let own = self.own.as_mut()?;

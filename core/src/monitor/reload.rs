@@ -8,7 +8,7 @@ use crate::plan::{MonitorPlan, Rule};
 
 use super::body::{Body, Switch};
 use super::own::Own;
-use super::series::{HAS_MORE, Instance};
+use super::series::Instance;
 
 impl Body {
     /// Follows a new plan from now on.
@@ -31,8 +31,7 @@ impl Body {
         let place = |rule: u16| kept.get(usize::from(rule)).copied().flatten();
         self.resolve_dropped(&plan, &place, out);
         let model = self.model.clone();
-        let mut all = self.take_series();
-        for series in &mut all {
+        for series in &mut self.series {
             let mut old = series.take_instances();
             let mut instances = Vec::new();
             for (index, rule) in plan.rules.iter().enumerate() {
@@ -49,7 +48,6 @@ impl Body {
             }
             series.put_instances(instances);
         }
-        self.put_series(all);
         let mut old = std::mem::take(&mut self.switches);
         self.switches = Self::switches(&model, &plan);
         for switch in &mut self.switches {
@@ -59,12 +57,6 @@ impl Body {
         }
         self.reload_own(&plan, out);
         self.plan = plan;
-        let mut all = self.take_series();
-        for series in &mut all {
-            let more = if series.info.rest.is_empty() { 0 } else { HAS_MORE };
-            series.wanted = self.wanted(&series.info.kind) | more;
-        }
-        self.put_series(all);
         self.next_deadline = self.earliest();
     }
 
@@ -76,12 +68,12 @@ impl Body {
         out: &mut Vec<ActionRecord>,
     ) {
         let now = self.now();
-        for index in 0..self.series_count() {
+        for index in 0..self.series.len() {
             let mut slot = 0;
             while let Some(rule) = self.instance(index, slot).map(|instance| instance.rule) {
                 let new = place(rule).and_then(|place| plan.rules.get(usize::from(place)));
                 let silenced = self.silences(rule, new);
-                let stays = self.series(index).zip(new).is_some_and(|(series, new)| {
+                let stays = self.series.get(index).zip(new).is_some_and(|(series, new)| {
                     new.is_for_model(&self.model)
                         && new.is_for_series(&series.info.version, &series.info.kind)
                 });
@@ -134,6 +126,9 @@ impl Body {
                 }
             }
             (own.next_tick, own.ticks) = (old.next_tick, old.ticks);
+        }
+        for series in &mut self.series {
+            series.wanted = self.own.as_ref().map_or(0, |own| own.wanting(&series.info.kind));
         }
     }
 }

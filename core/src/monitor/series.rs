@@ -95,7 +95,7 @@ pub(super) struct Series {
     pub newest: Timestamp,
     /// Values taken, missing ones included.
     pub taken: u64,
-    /// Who else wants its readings: one bit for each of the user's observers that does, and [`HAS_MORE`].
+    /// Which of the user's observers want its readings: one bit for each.
     pub wanted: u32,
     /// Too-late readings in a row, in order among themselves.
     pub back_run: u32,
@@ -103,9 +103,6 @@ pub(super) struct Series {
     pub first: Option<Instance>,
     pub info: Box<SeriesInfo>,
 }
-
-/// The bit of `wanted` that says: there are further rules, or switches of the model as a whole.
-pub(super) const HAS_MORE: u32 = 1 << 31;
 
 /// Before all times that an event may carry.
 pub(super) const BEFORE: Timestamp = Timestamp::from_micros(i64::MIN);
@@ -127,7 +124,6 @@ impl Series {
         let first = instances.next();
         let mut rest: Vec<Instance> = instances.collect();
         rest.shrink_to_fit();
-        let wanted = if rest.is_empty() { wanted } else { wanted | HAS_MORE };
         let info = SeriesInfo { version: version.clone(), kind: kind.clone(), back_at: BEFORE, rest };
         Self { key, newest: BEFORE, taken: 0, wanted, back_run: 0, first, info: Box::new(info) }
     }
@@ -160,72 +156,25 @@ impl Series {
 }
 
 impl Body {
-    /// Finds a series. Models have a handful; the first look is at the first one.
-    #[inline]
+    /// Finds a series. Models have a handful.
     pub(super) fn find(&self, key: SeriesKey) -> Option<SeriesIndex> {
-        match &self.first {
-            Some(first) if first.key == key => Some(0),
-            _ => self.more.iter().position(|series| series.key == key).map(|place| place + 1),
-        }
+        self.series.iter().position(|series| series.key == key)
     }
 
-    /// Who wants the readings of a kind besides its rules.
+    /// Which of the user's observers want the readings of a kind: one bit for each.
     pub(super) fn wanted(&self, kind: &MetricKind) -> u32 {
-        let own = self.own.as_ref().map_or(0, |own| own.wanting(kind));
-        if self.switches.is_empty() { own } else { own | HAS_MORE }
-    }
-
-    /// All series, in the order in which they were first seen.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Series> {
-        self.first.iter().chain(&self.more)
-    }
-
-    /// How many series there are.
-    pub(super) fn series_count(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
-    }
-
-    #[inline]
-    pub(super) fn series(&self, index: SeriesIndex) -> Option<&Series> {
-        match index.checked_sub(1) {
-            None => self.first.as_ref(),
-            Some(place) => self.more.get(place),
-        }
-    }
-
-    #[inline]
-    pub(super) fn series_mut(&mut self, index: SeriesIndex) -> Option<&mut Series> {
-        match index.checked_sub(1) {
-            None => self.first.as_mut(),
-            Some(place) => self.more.get_mut(place),
-        }
+        self.own.as_ref().map_or(0, |own| own.wanting(kind))
     }
 
     /// Adds a series behind the others.
     pub(super) fn push_series(&mut self, series: Series) {
-        if self.first.is_none() {
-            self.first = Some(series);
-        } else {
-            // Models have few series, and there are many models: no room is kept for more.
-            self.more.reserve_exact(1);
-            self.more.push(series);
-        }
-    }
-
-    /// Takes all series out.
-    pub(super) fn take_series(&mut self) -> Vec<Series> {
-        self.first.take().into_iter().chain(std::mem::take(&mut self.more)).collect()
-    }
-
-    /// Puts series in the place of those that were taken out.
-    pub(super) fn put_series(&mut self, series: Vec<Series>) {
-        let mut series = series.into_iter();
-        self.first = series.next();
-        self.more = series.collect();
+        // Models have few series, and there are many models: no room is kept for more.
+        self.series.reserve_exact(1);
+        self.series.push(series);
     }
 
     pub(super) fn instance(&mut self, index: SeriesIndex, slot: usize) -> Option<&mut Instance> {
-        self.series_mut(index)?.instance(slot)
+        self.series.get_mut(index)?.instance(slot)
     }
 
     pub(super) fn rule(&self, rule: u16) -> Option<&Rule> {

@@ -49,8 +49,8 @@ impl Body {
         for count in counts(&self.counts) {
             put_u64(&mut out, count);
         }
-        put_u32(&mut out, self.series_count() as u32);
-        for series in self.all() {
+        put_u32(&mut out, self.series.len() as u32);
+        for series in &self.series {
             self.write_series(series, &mut out);
         }
         put_u16(&mut out, self.switches.len() as u16);
@@ -185,7 +185,7 @@ impl Body {
                 Err(error) => return Err(error),
             }
         }
-        if self.find(key).is_some() || self.series_count() >= self.plan.events.series_max as usize {
+        if self.find(key).is_some() || self.series.len() >= self.plan.events.series_max as usize {
             return Err(DecodeError::Range { field: "series" });
         }
         self.push_series(series);

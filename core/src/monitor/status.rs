@@ -128,14 +128,14 @@ impl Body {
             back_steps,
             versions_evicted,
             observer_failures,
-            series: self.all().map(|series| self.series_status(series)).collect(),
+            series: self.series.iter().map(|series| self.series_status(series)).collect(),
             observers,
         }
     }
 
     /// Counts the alerts that are out.
     pub fn alerts_out(&self) -> usize {
-        let instances = self.all().flat_map(Series::instances);
+        let instances = self.series.iter().flat_map(Series::instances);
         instances.filter(|instance| instance.life().is_out()).count()
             + self.switches.iter().filter(|switch| switch.life.is_out()).count()
             + self.own.as_ref().map_or(0, |own| own.observers.iter().map(|o| o.lives.len()).sum())

@@ -344,6 +344,18 @@ fn a_reload_keeps_what_stays_and_resolves_what_goes() {
 }
 
 #[test]
+fn an_observer_that_a_reload_adds_sees_the_series_that_exist() {
+    let mut monitor = monitor(floor());
+    let kind = MetricKind::custom("x").unwrap();
+    monitor.observe(&event(&kind, "1", 0, 1.0), 0);
+    let plan = floor().with_observer(Box::new(Touchy::default())).unwrap();
+    monitor.reload(Arc::new(plan), &mut Vec::new());
+    assert_eq!(monitor.observe(&event(&kind, "1", 1, 11.0), 1).len(), 1);
+    monitor.reload(Arc::new(floor()), &mut Vec::new());
+    assert_eq!(monitor.observe(&event(&kind, "1", 2, 11.0), 2).len(), 0);
+}
+
+#[test]
 fn a_reset_forgets_and_resolves() {
     let mut monitor = monitor(MonitorPlan::default());
     monitor.observe(&event(&MetricKind::DriftScore, "1", 0, 0.9), 0);
