@@ -5,41 +5,28 @@ use alloc::vec::Vec;
 use crate::bucket::Rows;
 use crate::codec::{DecodeError, Reader, put_f64, put_u32, put_u64};
 use crate::math::{ln, sqrt};
-use crate::state::{self, Fingerprint, Tally, VALUE_LIMIT, bounded, ensure};
+use crate::parameters::parameters;
+use crate::state::{self, Tally, VALUE_LIMIT, bounded, ensure};
 use crate::{Compat, Detector, Direction, Level, ParamError, Signal};
 
 const VERSION: u8 = 1;
 
-/// Parameters of [`Adwin`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
-pub struct AdwinParams {
-    /// Confidence of one check, in (0, 1]: smaller is stricter. Default 0.002.
-    pub delta: f64,
-    /// Values between two checks, at least 1. Default 32; 1 sees a change up to 31 values earlier and
-    /// costs about ten times as much.
-    pub clock: u32,
-    /// Buckets per row of the histogram, in 1..=16. Default 5. More cut points, more memory.
-    pub max_buckets: u8,
-    /// Shortest part of a split, in values, at least 1. Default 5.
-    pub min_window_length: u32,
-    /// No check before the window is longer than this. Default 10.
-    pub grace_period: u32,
-    /// Whose algorithm to follow. Default [`Compat::Paper`].
-    pub compat: Compat,
-}
-
-impl Default for AdwinParams {
-    fn default() -> Self {
-        Self {
-            delta: 0.002,
-            clock: 32,
-            max_buckets: 5,
-            min_window_length: 5,
-            grace_period: 10,
-            compat: Compat::Paper,
-        }
+parameters! {
+    /// Parameters of [`Adwin`].
+    pub struct AdwinParams {
+        /// Confidence of one check, in (0, 1]: smaller is stricter.
+        pub delta: f64 = 0.002,
+        /// Values between two checks, at least 1. With 1 a change is seen up to 31 values earlier, and a
+        /// value costs about ten times as much.
+        pub clock: u32 = 32,
+        /// Buckets per row of the histogram, in 1..=16. More cut points, more memory.
+        pub max_buckets: u8 = 5,
+        /// Shortest part of a split, in values, at least 1.
+        pub min_window_length: u32 = 5,
+        /// No check before the window is longer than this.
+        pub grace_period: u32 = 10,
+        /// Whose algorithm to follow.
+        pub compat: Compat = Compat::Paper,
     }
 }
 
@@ -61,17 +48,6 @@ impl AdwinParams {
             min_window_length >= 1,
             "at least 1",
         )
-    }
-
-    fn fingerprint(&self) -> u64 {
-        Fingerprint::new()
-            .f64(self.delta)
-            .u64(u64::from(self.clock))
-            .u64(u64::from(self.max_buckets))
-            .u64(u64::from(self.min_window_length))
-            .u64(u64::from(self.grace_period))
-            .u64(self.compat.code())
-            .finish()
     }
 }
 
@@ -216,11 +192,6 @@ impl Adwin {
     /// Returns the variance of the values in the window (divided by their number), or 0 without values.
     pub fn variance(&self) -> f64 {
         if self.width > 0.0 { (self.squares / self.width).max(0.0) } else { 0.0 }
-    }
-
-    /// Returns the mean of the window, or nothing without values.
-    pub fn estimation(&self) -> Option<f64> {
-        if self.width > 0.0 { Some(self.total / self.width) } else { None }
     }
 
     /// Counts the drifts signalled since it was built or reset.
@@ -390,6 +361,10 @@ impl Detector for Adwin {
 
     fn ignored(&self) -> u64 {
         self.tally.ignored
+    }
+
+    fn estimation(&self) -> Option<f64> {
+        if self.width > 0.0 { Some(self.total / self.width) } else { None }
     }
 
     fn write_state(&self, out: &mut Vec<u8>) {

@@ -1,5 +1,7 @@
 //! Whose reading of an algorithm a detector follows.
 
+use crate::parameters::words;
+
 /// Which implementation a detector agrees with, to the last alarm index.
 ///
 /// Published detectors and the libraries that made them known differ. Each detector's page says in what.
@@ -22,12 +24,4 @@ pub enum Compat {
     Moa,
 }
 
-impl Compat {
-    pub(crate) const fn code(self) -> u64 {
-        match self {
-            Self::Paper => 0,
-            Self::River => 1,
-            Self::Moa => 2,
-        }
-    }
-}
+words!(Compat { Paper = "paper", River = "river", Moa = "moa" });

@@ -24,7 +24,7 @@ pub trait Detector {
     /// Forgets the stream and starts afresh with the same parameters.
     fn reset(&mut self);
 
-    /// Names the detector as a plan would, for example `adwin`.
+    /// Names the detector as a plan would, for example `page-hinkley`.
     fn name(&self) -> &'static str;
 
     /// Counts the finite values seen since it was built or last reset by the caller.
@@ -32,6 +32,16 @@ pub trait Detector {
 
     /// Counts the values that were not finite and were left out.
     fn ignored(&self) -> u64;
+
+    /// Returns the stream's present level as the detector sees it, or nothing when it keeps none.
+    fn estimation(&self) -> Option<f64> {
+        None
+    }
+
+    /// Returns the level that the present one is held against, or nothing when it keeps none.
+    fn baseline(&self) -> Option<f64> {
+        None
+    }
 
     /// Appends the state (not the parameters) in the crate's versioned little-endian form.
     fn write_state(&self, out: &mut Vec<u8>);

@@ -3,8 +3,9 @@
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, put_f64, put_u64};
+use crate::parameters::parameters;
 use crate::sorted;
-use crate::state::{self, Fingerprint, Tally, VALUE_LIMIT, bounded, ensure};
+use crate::state::{self, Tally, VALUE_LIMIT, bounded, ensure};
 use crate::{Detector, Direction, Level, ParamError, Signal};
 
 const VERSION: u8 = 1;
@@ -13,29 +14,22 @@ const MAD_TO_DEVIATION: f64 = 1.4826;
 /// Values that both windows may hold together, so that the state stays within 4 KiB.
 const MOST: u16 = 240;
 
-/// Parameters of [`MedianShift`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
-pub struct MedianShiftParams {
-    /// Newest values, whose median is held against the reference. At least 1. Default 10.
-    pub recent: u16,
-    /// Values before them, whose median and spread are the reference. At least 4, and with `recent` at
-    /// most 240. Default 30.
-    pub reference: u16,
-    /// Alarm threshold in units of the scale, above 0. Default 4.
-    pub threshold: f64,
-    /// Floor of the scale in the stream's units, not negative. Default 0.
-    pub floor_absolute: f64,
-    /// Floor of the scale as a share of the reference median's size, not negative. Default 0.001, which
-    /// with the default threshold lets no shift of less than 0.4 % alarm. Set it to what matters to you:
-    /// 0.05 asks for a shift of 20 %.
-    pub floor_relative: f64,
-}
-
-impl Default for MedianShiftParams {
-    fn default() -> Self {
-        Self { recent: 10, reference: 30, threshold: 4.0, floor_absolute: 0.0, floor_relative: 0.001 }
+parameters! {
+    /// Parameters of [`MedianShift`].
+    pub struct MedianShiftParams {
+        /// Newest values, whose median is held against the reference. At least 1.
+        pub recent: u16 = 10,
+        /// Values before them, whose median and spread are the reference. At least 4, and with `recent` at most
+        /// 240.
+        pub reference: u16 = 30,
+        /// Alarm threshold in units of the scale, above 0.
+        pub threshold: f64 = 4.0,
+        /// Floor of the scale in the stream's units, not negative.
+        pub floor_absolute: f64 = 0.0,
+        /// Floor of the scale as a share of the reference median's size, not negative. The default, with the
+        /// default threshold, lets no shift of less than 0.4 % alarm. Set it to what matters to you: 0.05 asks
+        /// for a shift of 20 %.
+        pub floor_relative: f64 = 0.001,
     }
 }
 
@@ -57,16 +51,6 @@ impl MedianShiftParams {
         ParamError::check("floor_absolute", floor_absolute, ok, "not negative")?;
         let ok = (0.0..=1e6).contains(&floor_relative);
         ParamError::check("floor_relative", floor_relative, ok, "not negative")
-    }
-
-    fn fingerprint(&self) -> u64 {
-        Fingerprint::new()
-            .u64(u64::from(self.recent))
-            .u64(u64::from(self.reference))
-            .f64(self.threshold)
-            .f64(self.floor_absolute)
-            .f64(self.floor_relative)
-            .finish()
     }
 
     fn room(&self) -> usize {
@@ -170,16 +154,6 @@ impl MedianShift {
         &self.params
     }
 
-    /// Returns the median of the newest values, or nothing before the first.
-    pub fn estimation(&self) -> Option<f64> {
-        sorted::median(&self.newer)
-    }
-
-    /// Returns the median of the reference, or nothing while it is empty.
-    pub fn reference(&self) -> Option<f64> {
-        sorted::median(&self.older)
-    }
-
     /// Counts the bytes that the monitor holds now, on the heap included.
     pub fn bytes(&self) -> usize {
         let room = self.ring.capacity() + self.older.capacity() + self.newer.capacity();
@@ -274,7 +248,7 @@ impl Detector for MedianShift {
     }
 
     fn name(&self) -> &'static str {
-        "median_shift"
+        "median-shift"
     }
 
     fn count(&self) -> u64 {
@@ -283,6 +257,14 @@ impl Detector for MedianShift {
 
     fn ignored(&self) -> u64 {
         self.tally.ignored
+    }
+
+    fn estimation(&self) -> Option<f64> {
+        sorted::median(&self.newer)
+    }
+
+    fn baseline(&self) -> Option<f64> {
+        sorted::median(&self.older)
     }
 
     fn write_state(&self, out: &mut Vec<u8>) {
@@ -297,7 +279,7 @@ impl Detector for MedianShift {
     }
 
     fn read_state(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
-        state::check(bytes, "median_shift", VERSION, self.params.fingerprint())?;
+        state::check(bytes, "median-shift", VERSION, self.params.fingerprint())?;
         let tally = Tally::read(bytes)?;
         let statistic = bytes.finite("statistic")?;
         ensure(statistic >= 0.0, "statistic")?;

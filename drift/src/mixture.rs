@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::math::{exp, ln};
 use crate::mixture_grid::{Side, grid};
+use crate::parameters::{parameters, words};
 use crate::state::Fingerprint;
 use crate::{Mode, ParamError};
 
@@ -33,6 +34,8 @@ pub enum Family {
     Bounded,
 }
 
+words!(Family { Bernoulli = "bernoulli", Bounded = "bounded" });
+
 /// How a component grows.
 ///
 /// | | recurrence | threshold `arl` gives |
@@ -41,7 +44,7 @@ pub enum Family {
 /// | `Cusum` | `M = L max(M, 1)` | the same, and a longer delay: never above the former |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Recursion {
     /// Sums the evidence over all starting times.
     #[default]
@@ -50,46 +53,31 @@ pub enum Recursion {
     Cusum,
 }
 
-/// Parameters of [`crate::MixtureESr`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
-pub struct MixtureParams {
-    /// Kind of the values. Default [`Family::Bernoulli`].
-    pub family: Family,
-    /// Which way a change is bad. Default [`Mode::Up`]. With `Both` the guarantee needs a mean of exactly
-    /// `m_pre`, else a mean on the good side of it.
-    pub mode: Mode,
-    /// Bound of the good mean, in (0, 1). Default 0.1. An estimate from few values must be widened first:
-    /// a mean that is in truth worse than this is a change.
-    pub m_pre: f64,
-    /// Least change worth a signal, above 0. Default 0.05.
-    pub delta_lower: f64,
-    /// Largest change looked for, from `delta_lower` up, with `m_pre` ± it inside (0, 1). Default 0.5.
-    pub delta_upper: f64,
-    /// Least average number of values between false alarms, in [2, 1e15]. Default 10,000.
-    pub arl: f64,
-    /// Most bets per direction, in 2..=149. Default 16; the paper's optimum is taken when it is smaller.
-    pub max_components: u8,
-    /// How components grow. Default [`Recursion::ShiryaevRoberts`].
-    pub recursion: Recursion,
-    /// Start afresh with the value after a drift (default), or go on gathering evidence.
-    pub rearm: bool,
-}
+words!(Recursion { ShiryaevRoberts = "shiryaev-roberts", Cusum = "cusum" });
 
-impl Default for MixtureParams {
-    fn default() -> Self {
-        Self {
-            family: Family::Bernoulli,
-            mode: Mode::Up,
-            m_pre: 0.1,
-            delta_lower: 0.05,
-            delta_upper: 0.5,
-            arl: 10_000.0,
-            max_components: 16,
-            recursion: Recursion::ShiryaevRoberts,
-            rearm: true,
-        }
+parameters! {
+    /// Parameters of [`crate::MixtureESr`].
+    pub struct MixtureParams {
+        /// Kind of the values.
+        pub family: Family = Family::Bernoulli,
+        /// Which way a change is bad. With `Both` the guarantee needs a mean of exactly `m_pre`, else a mean on
+        /// the good side of it.
+        pub mode: Mode = Mode::Up,
+        /// Bound of the good mean, in (0, 1). An estimate from few values must be widened first: a mean that is
+        /// in truth worse than this is a change.
+        pub m_pre: f64 = 0.1,
+        /// Least change worth a signal, above 0.
+        pub delta_lower: f64 = 0.05,
+        /// Largest change looked for, from `delta_lower` up, with `m_pre` ± it inside (0, 1).
+        pub delta_upper: f64 = 0.5,
+        /// Least average number of values between false alarms, in [2, 1e15].
+        pub arl: f64 = 10_000.0,
+        /// Most bets per direction, in 2..=149. The paper's optimum is taken when it is smaller.
+        pub max_components: u8 = 16,
+        /// How components grow.
+        pub recursion: Recursion = Recursion::ShiryaevRoberts,
+        /// Start afresh with the value after a drift, or go on gathering evidence.
+        pub rearm: bool = true,
     }
 }
 
@@ -202,7 +190,7 @@ impl Mixture {
             ParamError::check("lambdas", lambda, ok, "a bet that cannot lose all")?;
         }
         let daters = daters(&params, lambdas);
-        let fingerprint = fingerprint(&params, lambdas, weights);
+        let fingerprint = table_fingerprint(&params, lambdas, weights);
         let lanes = lanes(&params, lambdas, weights);
         Ok(Self { params, lambdas: lambdas.into(), weights: weights.into(), lanes, daters, fingerprint })
     }
@@ -278,13 +266,8 @@ fn lanes(params: &MixtureParams, lambdas: &[f64], weights: &[f64]) -> Box<[Lane]
     groups.map(group).collect()
 }
 
-fn fingerprint(params: &MixtureParams, lambdas: &[f64], weights: &[f64]) -> u64 {
-    let start = Fingerprint::new()
-        .u64(params.family as u64)
-        .u64(params.recursion as u64)
-        .u64(u64::from(params.rearm))
-        .f64(params.m_pre)
-        .f64(params.arl);
+fn table_fingerprint(params: &MixtureParams, lambdas: &[f64], weights: &[f64]) -> u64 {
+    let start = Fingerprint::new().u64(params.fingerprint());
     lambdas.iter().chain(weights).fold(start, |hash, &number| hash.f64(number)).finish()
 }
 

@@ -268,7 +268,7 @@ impl Detector for MixtureESr {
     }
 
     fn name(&self) -> &'static str {
-        "mixture_e_sr"
+        "e-sr"
     }
 
     fn count(&self) -> u64 {
@@ -298,7 +298,7 @@ impl Detector for MixtureESr {
     }
 
     fn read_state(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
-        state::check(bytes, "mixture_e_sr", VERSION, self.mixture.fingerprint())?;
+        state::check(bytes, "e-sr", VERSION, self.mixture.fingerprint())?;
         let mut next = Self::with_mixture(Arc::clone(&self.mixture));
         next.tally = Tally::read(bytes)?;
         next.value = bytes.finite("value")?;

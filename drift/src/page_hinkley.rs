@@ -3,60 +3,27 @@
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, put_f64, put_u64};
-use crate::state::{self, Fingerprint, Tally, VALUE_LIMIT, bounded, ensure};
-use crate::{Compat, Detector, Direction, Level, ParamError, Signal};
+use crate::parameters::parameters;
+use crate::state::{self, Tally, VALUE_LIMIT, bounded, ensure};
+use crate::{Compat, Detector, Direction, Level, Mode, ParamError, Signal};
 
 const VERSION: u8 = 1;
 
-/// Which changes a one- or two-sided detector looks for.
-///
-/// | | mean grows | mean shrinks |
-/// |---|---|---|
-/// | `Up` | signalled | not |
-/// | `Down` | not | signalled |
-/// | `Both` | signalled | signalled |
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
-pub enum Mode {
-    /// A growing mean only.
-    Up,
-    /// A shrinking mean only.
-    Down,
-    /// Either.
-    #[default]
-    Both,
-}
-
-/// Parameters of [`PageHinkley`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
-pub struct PageHinkleyParams {
-    /// No drift before this many values since the start or the last drift. Default 30.
-    pub min_instances: u64,
-    /// Change of the mean that is tolerated, in the stream's units, not negative. Default 0.005.
-    pub delta: f64,
-    /// Alarm threshold in the stream's units times values, above 0. Default 50.
-    pub threshold: f64,
-    /// Forgetting factor of the sums, in (0, 1]; 1 forgets nothing. Default 0.9999.
-    pub alpha: f64,
-    /// Which way to look. Default [`Mode::Both`]; ignored with [`Compat::Moa`], which looks up.
-    pub mode: Mode,
-    /// Whose algorithm to follow. Default [`Compat::Paper`].
-    pub compat: Compat,
-}
-
-impl Default for PageHinkleyParams {
-    fn default() -> Self {
-        Self {
-            min_instances: 30,
-            delta: 0.005,
-            threshold: 50.0,
-            alpha: 0.9999,
-            mode: Mode::Both,
-            compat: Compat::Paper,
-        }
+parameters! {
+    /// Parameters of [`PageHinkley`].
+    pub struct PageHinkleyParams {
+        /// No drift before this many values since the start or the last drift.
+        pub min_instances: u64 = 30,
+        /// Change of the mean that is tolerated, in the stream's units, not negative.
+        pub delta: f64 = 0.005,
+        /// Alarm threshold in the stream's units times values, above 0.
+        pub threshold: f64 = 50.0,
+        /// Forgetting factor of the sums, in (0, 1]; 1 forgets nothing.
+        pub alpha: f64 = 0.9999,
+        /// Which way to look. Ignored with [`Compat::Moa`], which looks up.
+        pub mode: Mode = Mode::Both,
+        /// Whose algorithm to follow.
+        pub compat: Compat = Compat::Paper,
     }
 }
 
@@ -72,17 +39,6 @@ impl PageHinkleyParams {
         let ok = threshold > 0.0 && threshold <= VALUE_LIMIT;
         ParamError::check("threshold", threshold, ok, "above 0 and finite")?;
         ParamError::check("alpha", alpha, alpha > 0.0 && alpha <= 1.0, "in (0, 1]")
-    }
-
-    fn fingerprint(&self) -> u64 {
-        Fingerprint::new()
-            .u64(self.min_instances)
-            .f64(self.delta)
-            .f64(self.threshold)
-            .f64(self.alpha)
-            .u64(self.mode as u64)
-            .u64(self.compat.code())
-            .finish()
     }
 }
 
@@ -224,11 +180,6 @@ impl PageHinkley {
         &self.params
     }
 
-    /// Returns the mean since the last drift, or nothing before the first value.
-    pub const fn estimation(&self) -> Option<f64> {
-        if self.seen == 0 { None } else { Some(self.mean) }
-    }
-
     const fn fresh(params: PageHinkleyParams) -> Self {
         Self {
             params,
@@ -282,7 +233,7 @@ impl Detector for PageHinkley {
     }
 
     fn name(&self) -> &'static str {
-        "page_hinkley"
+        "page-hinkley"
     }
 
     fn count(&self) -> u64 {
@@ -291,6 +242,10 @@ impl Detector for PageHinkley {
 
     fn ignored(&self) -> u64 {
         self.tally.ignored
+    }
+
+    fn estimation(&self) -> Option<f64> {
+        if self.seen == 0 { None } else { Some(self.mean) }
     }
 
     fn write_state(&self, out: &mut Vec<u8>) {
@@ -305,7 +260,7 @@ impl Detector for PageHinkley {
     }
 
     fn read_state(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
-        state::check(bytes, "page_hinkley", VERSION, self.params.fingerprint())?;
+        state::check(bytes, "page-hinkley", VERSION, self.params.fingerprint())?;
         let tally = Tally::read(bytes)?;
         let seen = bytes.u64()?;
         ensure(seen <= tally.taken, "seen")?;

@@ -314,7 +314,7 @@ impl ChangeState {
             Running::Adwin(adwin) => out.extend(adwin.estimation().map(|mean| ("mean", mean))),
             Running::MedianShift(shift) => {
                 out.extend(shift.estimation().map(|median| ("median", median)));
-                out.extend(shift.reference().map(|median| ("reference_median", median)));
+                out.extend(shift.baseline().map(|median| ("reference_median", median)));
             }
             Running::PageHinkley(_) | Running::ESr(_) | Running::Idle => {}
         }

@@ -1,8 +1,8 @@
 //! The serde form of parameters and signals.
 
 use visu_tility_drift::{
-    AdwinParams, Compat, Direction, Level, MedianShiftParams, MixtureParams, PageHinkleyParams,
-    QuantileSketchParams, Signal, StandardizerParams,
+    AdwinParams, AnyParams, Compat, Detector, Direction, Level, QuantileSketchParams, Signal,
+    StandardizerParams,
 };
 
 fn round_trip<T>(value: &T)
@@ -16,9 +16,15 @@ where
 #[test]
 fn parameters_and_signals_come_back_as_they_were() {
     round_trip(&AdwinParams { compat: Compat::River, ..AdwinParams::default() });
-    round_trip(&PageHinkleyParams::default());
-    round_trip(&MedianShiftParams::default());
-    round_trip(&MixtureParams::default());
+    for name in AnyParams::NAMES {
+        let params = AnyParams::by_name(name).unwrap();
+        round_trip(&params);
+        for parameter in params.parameters() {
+            let (mut copy, value) = (params, params.get(parameter.name).unwrap());
+            assert_eq!((copy.set(parameter.name, value), copy), (Ok(()), params), "{name}");
+        }
+        assert_eq!((params.name(), params.build().unwrap().name()), (*name, *name));
+    }
     round_trip(&QuantileSketchParams::default());
     round_trip(&StandardizerParams::default());
     let signal = Signal {

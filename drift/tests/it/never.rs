@@ -2,45 +2,57 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use visu_tility_drift::Setting::{self, Count, Flag, Number, Word};
 use visu_tility_drift::codec::Reader;
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, Compat, Detector, Ewma, Family, Level, MedianShift, MedianShiftParams,
-    MixtureESr, MixtureParams, Mode, PageHinkley, PageHinkleyParams, QuantileSketch, QuantileSketchParams,
-    Recursion, Signal, Standardizer, StandardizerParams, WindowedQuantiles,
+    Adwin, AdwinParams, AnyDetector, AnyParams, Compat, Detector, Ewma, Level, MedianShift,
+    MedianShiftParams, MixtureESr, MixtureParams, QuantileSketch, QuantileSketchParams, Signal, Standardizer,
+    StandardizerParams, WindowedQuantiles,
 };
 
-/// Every detector under several parameters.
-fn detectors() -> Vec<Box<dyn Fn() -> AnyDetector>> {
-    let mut all: Vec<Box<dyn Fn() -> AnyDetector>> = Vec::new();
-    for compat in [Compat::Paper, Compat::River, Compat::Moa] {
+/// A detector by its plan's name under some parameters.
+fn with(name: &str, settings: &[(&str, Setting<'_>)]) -> AnyDetector {
+    let mut params = AnyParams::by_name(name).unwrap();
+    for (key, value) in settings {
+        params.set(key, *value).unwrap();
+    }
+    params.build().unwrap()
+}
+
+/// Every detector under its defaults, and those with more ways to go under several parameters.
+fn detectors() -> Vec<AnyDetector> {
+    let mut all: Vec<AnyDetector> = AnyParams::NAMES.iter().map(|name| with(name, &[])).collect();
+    for compat in ["paper", "river", "moa"].map(Word) {
+        let compat = ("compat", compat);
         for (clock, max_buckets) in [(1, 5), (7, 1), (32, 16)] {
-            let params = AdwinParams { clock, max_buckets, compat, delta: 0.2, ..AdwinParams::default() };
-            all.push(Box::new(move || Adwin::new(params).unwrap().into()));
+            let settings = [
+                compat,
+                ("clock", Count(clock)),
+                ("max_buckets", Count(max_buckets)),
+                ("delta", Number(0.2)),
+            ];
+            all.push(with("adwin", &settings));
         }
-        for mode in [Mode::Up, Mode::Down, Mode::Both] {
-            let params = PageHinkleyParams { mode, compat, threshold: 3.0, ..PageHinkleyParams::default() };
-            all.push(Box::new(move || PageHinkley::new(params).unwrap().into()));
+        for mode in ["up", "down", "both"].map(Word) {
+            all.push(with("page-hinkley", &[compat, ("mode", mode), ("threshold", Number(3.0))]));
         }
     }
     for (recent, reference) in [(10, 30), (1, 4), (40, 200)] {
-        let params = MedianShiftParams { recent, reference, ..MedianShiftParams::default() };
-        all.push(Box::new(move || MedianShift::new(params).unwrap().into()));
+        all.push(with("median-shift", &[("recent", Count(recent)), ("reference", Count(reference))]));
     }
-    for family in [Family::Bernoulli, Family::Bounded] {
-        for mode in [Mode::Up, Mode::Down, Mode::Both] {
-            for (rearm, recursion) in [(true, Recursion::ShiryaevRoberts), (false, Recursion::Cusum)] {
-                let (m_pre, delta_upper, arl) = (0.4, 0.3, 100.0);
-                let params = MixtureParams {
-                    family,
-                    mode,
-                    m_pre,
-                    delta_upper,
-                    arl,
-                    rearm,
-                    recursion,
-                    ..MixtureParams::default()
-                };
-                all.push(Box::new(move || MixtureESr::new(params).unwrap().into()));
+    for family in ["bernoulli", "bounded"].map(Word) {
+        for mode in ["up", "down", "both"].map(Word) {
+            for (rearm, recursion) in [(true, "shiryaev-roberts"), (false, "cusum")] {
+                let settings = [
+                    ("family", family),
+                    ("mode", mode),
+                    ("m_pre", Number(0.4)),
+                    ("delta_upper", Number(0.3)),
+                    ("arl", Number(100.0)),
+                    ("rearm", Flag(rearm)),
+                    ("recursion", Word(recursion)),
+                ];
+                all.push(with("e-sr", &settings));
             }
         }
     }
@@ -86,8 +98,8 @@ proptest! {
     #[test]
     fn a_snapshot_at_any_point_changes_no_later_signal(stream in streams(), cut in 0_usize..400) {
         let cut = cut.min(stream.len());
-        for build in detectors() {
-            let mut whole = build();
+        for fresh in detectors() {
+            let mut whole = fresh.clone();
             let warms = match &whole {
                 // Its first values are held back.
                 AnyDetector::PageHinkley(_) => true,
@@ -100,7 +112,7 @@ proptest! {
             }
             let bytes = state(&whole);
             prop_assert!(bytes.len() <= 4_096, "{} writes {} bytes", whole.name(), bytes.len());
-            let mut restored = build();
+            let mut restored = fresh.clone();
             let mut reader = Reader::new(&bytes);
             prop_assert_eq!(restored.read_state(&mut reader), Ok(()), "{}", whole.name());
             prop_assert_eq!(reader.finish(), Ok(()));
@@ -160,19 +172,19 @@ proptest! {
         at in 0_usize..2_000,
         stream in streams(),
     ) {
-        for build in detectors() {
-            let mut source = build();
+        for fresh in detectors() {
+            let mut source = fresh.clone();
             for &value in &stream {
                 source.update(value);
             }
-            let before = state(&build());
+            let before = state(&fresh);
             let mut bytes = state(&source);
             let at = at % bytes.len();
             for (byte, &other) in bytes[at..].iter_mut().zip(&noise[..noise.len().min(9)]) {
                 *byte = other;
             }
             for bytes in [&bytes[..], &bytes[..at], &noise] {
-                let mut target = build();
+                let mut target = fresh.clone();
                 if target.read_state(&mut Reader::new(bytes)).is_err() {
                     prop_assert_eq!(&state(&target), &before, "a failed read must change nothing");
                 }
