@@ -21,7 +21,7 @@ use crate::alert::AlertCondition;
 use crate::error::ObserverError;
 use crate::kind::MetricKind;
 
-pub use change::{AlertOn, ChangeDetector, ChangeObserver};
+pub use change::{AlertOn, ChangeObserver};
 pub use data_quality::DataQualityObserver;
 pub use drift_score::DriftDetector;
 pub use latency::LatencyObserver;

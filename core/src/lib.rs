@@ -29,8 +29,8 @@ mod time;
 pub use action::{ActionId, ActionRecord, Alert, ObserverAction, RetrainRequest};
 pub use alert::{AlertCondition, AlertLife, AlertPhase, Persistence, Severity, Transition, dedup_key};
 pub use check::{
-    AlertOn, ChangeDetector, ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver,
-    PerformanceDegrader, RunningCheck, StalenessObserver,
+    AlertOn, ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver, PerformanceDegrader,
+    RunningCheck, StalenessObserver,
 };
 pub use error::{EventError, ObserverError};
 pub use event::MetricEvent;
@@ -47,4 +47,5 @@ pub use plan::{
     EventOrder, EventPolicy, Glob, MonitorPlan, PlanChange, PlanError, PlanProblem, Reaction, Rule, Scope,
 };
 pub use time::Timestamp;
+pub use visu_tility_drift as drift;
 pub use visu_tility_drift::codec;

@@ -160,6 +160,14 @@ macro_rules! detectors {
             }
         )*
 
+        $(
+            impl From<$params> for AnyParams {
+                fn from(params: $params) -> Self {
+                    Self::$variant(params)
+                }
+            }
+        )*
+
         /// The parameters of any built-in detector: a detector by name, not built yet.
         ///
         /// # Examples

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use visu_tility_drift::codec::{DecodeError, Reader, put_f64, put_u64};
 use visu_tility_drift::{
-    Adwin, AdwinParams, Compat, Detector, Direction, Level, MedianShift, MedianShiftParams, Mixture,
-    MixtureESr, MixtureParams, PageHinkley, PageHinkleyParams, Signal, Standardizer, StandardizerParams,
+    AnyDetector, AnyParams, Detector, Direction, Level, Signal, Standardizer, StandardizerParams,
 };
 
 use super::standalone::Standalone;
@@ -16,73 +15,6 @@ use crate::error::ObserverError;
 use crate::event::MetricEvent;
 use crate::kind::MetricKind;
 use crate::observer::MetricObserver;
-
-/// Which detector, with its parameters.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum ChangeDetector {
-    /// Adaptive windowing: no baseline needed, for bounded values.
-    Adwin(AdwinParams),
-    /// Page-Hinkley: quick on large, slow on small changes; its threshold is in units of the values.
-    PageHinkley(PageHinkleyParams),
-    /// Median of the newest against median and spread of those before: for latencies.
-    MedianShift(MedianShiftParams),
-    /// e-Shiryaev-Roberts mixture: a proven average number of values between false alarms, for values from
-    /// 0 to 1 whose good level is known.
-    ESr(MixtureParams),
-}
-
-impl ChangeDetector {
-    /// Names the detector as a plan does.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Adwin(_) => "adwin",
-            Self::PageHinkley(_) => "page-hinkley",
-            Self::MedianShift(_) => "median-shift",
-            Self::ESr(_) => "e-sr",
-        }
-    }
-
-    fn validate(&self) -> Result<(), ObserverError> {
-        match self {
-            Self::Adwin(params) => params.validate(),
-            Self::PageHinkley(params) => params.validate(),
-            Self::MedianShift(params) => params.validate(),
-            Self::ESr(params) => params.validate(),
-        }
-        .map_err(ObserverError::from)
-    }
-
-    /// Builds the detector; `None` for parameters that [`ChangeDetector::validate`] refuses.
-    fn build(&self, table: &Table) -> Option<Running> {
-        Some(match self {
-            Self::Adwin(params) => Running::Adwin(Adwin::new(*params).ok()?),
-            Self::PageHinkley(params) => Running::PageHinkley(PageHinkley::new(*params).ok()?),
-            Self::MedianShift(params) => Running::MedianShift(MedianShift::new(*params).ok()?),
-            Self::ESr(_) => Running::ESr(MixtureESr::with_mixture(Arc::clone(table.0.as_ref()?))),
-        })
-    }
-}
-
-/// What all detectors of one [`ChangeObserver`] share, made once: bets and weights of a mixture.
-#[derive(Clone, Debug, Default)]
-struct Table(Option<Arc<Mixture>>);
-
-impl PartialEq for Table {
-    /// It follows from the parameters, which are compared.
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Table {
-    fn of(detector: &ChangeDetector) -> Result<Self, ObserverError> {
-        match detector {
-            ChangeDetector::ESr(params) => Ok(Self(Some(Arc::new(Mixture::new(*params)?)))),
-            _ => Ok(Self(None)),
-        }
-    }
-}
 
 /// Which changes raise an alert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,46 +44,52 @@ pub enum AlertOn {
 /// not watched: for features, whose scale is not known.
 ///
 /// Cost and state are those of the detector.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ChangeObserver {
-    detector: ChangeDetector,
-    table: Table,
+    params: AnyParams,
+    /// Built once, cloned for each stream: the clones share its tables.
+    prototype: Arc<AnyDetector>,
     standardizer: Option<StandardizerParams>,
     alert_on: AlertOn,
     seen: Standalone,
 }
 
+impl PartialEq for ChangeObserver {
+    /// The prototype follows from the parameters.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.params, self.standardizer, self.alert_on, &self.seen)
+            == (&other.params, other.standardizer, other.alert_on, &other.seen)
+    }
+}
+
 impl ChangeObserver {
-    /// Builds a check with a detector on the values as they are.
+    /// Builds a check with a detector, given by its parameters, on the values as they are.
     ///
     /// # Errors
     ///
     /// Fails with [`ObserverError::Config`], naming the parameter, when one is out of its range.
-    pub fn new(detector: ChangeDetector) -> Result<Self, ObserverError> {
-        detector.validate()?;
-        let table = Table::of(&detector)?;
-        Ok(Self { table, ..Self::plain(detector) })
-    }
-
-    /// ADWIN with its defaults, which starts afresh after each change.
-    pub fn adwin() -> Self {
-        Self::plain(ChangeDetector::Adwin(AdwinParams { compat: Compat::River, ..AdwinParams::default() }))
-    }
-
-    /// The median-shift monitor with its defaults.
-    pub fn median_shift() -> Self {
-        Self::plain(ChangeDetector::MedianShift(MedianShiftParams::default()))
-    }
-
-    /// A detector that needs no table, on the values as they are.
-    fn plain(detector: ChangeDetector) -> Self {
-        Self {
-            detector,
-            table: Table::default(),
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use visu_tility_core::{ChangeObserver, MetricObserver};
+    /// use visu_tility_core::drift::{AnyParams, PageHinkleyParams};
+    ///
+    /// let quick = ChangeObserver::new(PageHinkleyParams { threshold: 5.0, ..Default::default() })?;
+    /// assert_eq!(quick.name(), "page-hinkley");
+    /// assert!(ChangeObserver::new(PageHinkleyParams { threshold: -5.0, ..Default::default() }).is_err());
+    /// # Ok::<(), visu_tility_core::ObserverError>(())
+    /// ```
+    pub fn new(detector: impl Into<AnyParams>) -> Result<Self, ObserverError> {
+        let params = detector.into();
+        let prototype = Arc::new(params.build()?);
+        Ok(Self {
+            params,
+            prototype,
             standardizer: None,
             alert_on: AlertOn::Bad,
             seen: Standalone::default(),
-        }
+        })
     }
 
     /// Scales the values before they reach the detector.
@@ -172,9 +110,9 @@ impl ChangeObserver {
         self
     }
 
-    /// The detector and its parameters.
-    pub const fn detector(&self) -> &ChangeDetector {
-        &self.detector
+    /// The detector's parameters.
+    pub const fn detector(&self) -> &AnyParams {
+        &self.params
     }
 
     /// How the values are scaled; `None` when they are taken as they are.
@@ -194,7 +132,7 @@ impl ChangeObserver {
         };
         ChangeState {
             scaler: self.standardizer.and_then(|params| Standardizer::new(params).ok()),
-            detector: self.detector.build(&self.table).unwrap_or(Running::Idle),
+            detector: (*self.prototype).clone(),
             bad,
             out: Direction::Unknown,
             last: Signal::default(),
@@ -202,14 +140,13 @@ impl ChangeObserver {
     }
 
     fn settings(&self) -> Check {
-        let (detector, table) = (self.detector.clone(), self.table.clone());
-        Check::Change(Self { detector, table, seen: Standalone::default(), ..*self })
+        Check::Change(Self { prototype: Arc::clone(&self.prototype), seen: Standalone::default(), ..*self })
     }
 }
 
 impl MetricObserver for ChangeObserver {
     fn name(&self) -> &'static str {
-        self.detector.name()
+        self.params.name()
     }
 
     fn on_metric(&mut self, event: &MetricEvent) -> Result<ObserverAction, ObserverError> {
@@ -222,44 +159,11 @@ impl MetricObserver for ChangeObserver {
     }
 }
 
-/// A detector at work.
-#[derive(Clone, Debug)]
-enum Running {
-    Adwin(Adwin),
-    PageHinkley(PageHinkley),
-    MedianShift(MedianShift),
-    ESr(MixtureESr),
-    /// Parameters that no constructor lets through.
-    Idle,
-}
-
-impl Running {
-    fn detector(&mut self) -> Option<&mut dyn Detector> {
-        match self {
-            Self::Adwin(detector) => Some(detector),
-            Self::PageHinkley(detector) => Some(detector),
-            Self::MedianShift(detector) => Some(detector),
-            Self::ESr(detector) => Some(detector),
-            Self::Idle => None,
-        }
-    }
-
-    fn update(&mut self, value: f64) -> Signal {
-        match self {
-            Self::Adwin(detector) => detector.update(value),
-            Self::PageHinkley(detector) => detector.update(value),
-            Self::MedianShift(detector) => detector.update(value),
-            Self::ESr(detector) => detector.update(value),
-            Self::Idle => Signal::default(),
-        }
-    }
-}
-
 /// A detector, what stands before it, and the last that it said.
 #[derive(Clone, Debug)]
 pub(crate) struct ChangeState {
     scaler: Option<Standardizer>,
-    detector: Running,
+    detector: AnyDetector,
     bad: Direction,
     /// Direction of the change that an alert may be out for; unknown when the detector does not tell.
     out: Direction,
@@ -310,14 +214,8 @@ impl ChangeState {
 
     pub fn figures(&self, out: &mut Vec<(&'static str, f64)>) {
         out.extend([("statistic", self.last.statistic), ("threshold", self.last.threshold)]);
-        match &self.detector {
-            Running::Adwin(adwin) => out.extend(adwin.estimation().map(|mean| ("mean", mean))),
-            Running::MedianShift(shift) => {
-                out.extend(shift.estimation().map(|median| ("median", median)));
-                out.extend(shift.baseline().map(|median| ("reference_median", median)));
-            }
-            Running::PageHinkley(_) | Running::ESr(_) | Running::Idle => {}
-        }
+        out.extend(self.detector.estimation().map(|level| ("level", level)));
+        out.extend(self.detector.baseline().map(|level| ("baseline", level)));
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
@@ -327,14 +225,7 @@ impl ChangeState {
         }
         out.push(direction_code(self.out));
         write_signal(&self.last, out);
-        // `detector` hands out a mutable borrow only; writing needs none.
-        match &self.detector {
-            Running::Adwin(detector) => detector.write_state(out),
-            Running::PageHinkley(detector) => detector.write_state(out),
-            Running::MedianShift(detector) => detector.write_state(out),
-            Running::ESr(detector) => detector.write_state(out),
-            Running::Idle => {}
-        }
+        self.detector.write_state(out);
     }
 
     pub fn read(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
@@ -345,7 +236,7 @@ impl ChangeState {
         }
         self.out = direction(bytes.u8()?)?;
         self.last = read_signal(bytes)?;
-        self.detector.detector().map_or(Ok(()), |detector| detector.read_state(bytes))
+        self.detector.read_state(bytes)
     }
 }
 
@@ -396,7 +287,13 @@ fn read_signal(bytes: &mut Reader<'_>) -> Result<Signal, DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use visu_tility_drift::{AdwinParams, Compat, MixtureParams};
+
     use super::*;
+
+    fn adwin() -> ChangeObserver {
+        ChangeObserver::new(AdwinParams { compat: Compat::River, ..AdwinParams::default() }).unwrap()
+    }
 
     /// 1 with a fixed pattern of zeros, `bad` of ten.
     fn correct(i: u64, bad: u64) -> f64 {
@@ -405,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_fall_fires_and_a_change_back_is_over() {
-        let mut state = ChangeObserver::adwin().start(&MetricKind::Correct);
+        let mut state = adwin().start(&MetricKind::Correct);
         let seen: Vec<_> = (0..3000u64)
             .map(|i| state.observe(correct(i, if (1000..2000).contains(&i) { 6 } else { 1 })))
             .enumerate()
@@ -425,7 +322,7 @@ mod tests {
             delta_upper: 0.8,
             ..MixtureParams::default()
         };
-        let observer = ChangeObserver::new(ChangeDetector::ESr(params)).unwrap();
+        let observer = ChangeObserver::new(params).unwrap();
         let mut state = observer.start(&MetricKind::Correct);
         let fired: Vec<u64> = (0..1500)
             .filter(|i| {
@@ -437,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_feature_is_scaled_before_it_is_watched() {
-        let observer = ChangeObserver::adwin().standardized(StandardizerParams::default()).unwrap();
+        let observer = adwin().standardized(StandardizerParams::default()).unwrap();
         let mut state = observer.start(&MetricKind::feature("x").unwrap());
         let value = |i: u64| 50_000.0 + 900.0 * (i as f64 * 0.7).sin();
         assert!((0..3000).all(|i| !state.observe(value(i)).detected));
@@ -448,7 +345,7 @@ mod tests {
     #[test]
     fn state_is_read_back_anywhere() {
         for cut in [0u64, 31, 1010, 1500, 2050] {
-            let observer = ChangeObserver::adwin();
+            let observer = adwin();
             let mut whole = observer.start(&MetricKind::Correct);
             let value = |i| correct(i, if i >= 1000 { 6 } else { 1 });
             for i in 0..cut {

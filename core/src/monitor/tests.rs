@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use visu_tility_drift::Level;
 use visu_tility_drift::codec::{DecodeError, Reader, put_u64};
+use visu_tility_drift::{Level, MedianShiftParams};
 
 use super::*;
 use crate::{
@@ -395,7 +395,7 @@ fn everything() -> MonitorPlan {
     plan = plan
         .with_rule(Rule::new("floor", PerformanceDegrader::new(0.5).unwrap().builtin().unwrap()).unwrap())
         .unwrap();
-    let always = ChangeObserver::median_shift().builtin().unwrap();
+    let always = ChangeObserver::new(MedianShiftParams::default()).unwrap().builtin().unwrap();
     plan = plan.with_rule(Rule::new("shift", always).unwrap()).unwrap();
     plan.with_observer(Box::new(Touchy::default())).unwrap()
 }

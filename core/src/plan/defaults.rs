@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use visu_tility_drift::{MedianShiftParams, StandardizerParams};
+use visu_tility_drift::{AdwinParams, Compat, MedianShiftParams, StandardizerParams};
 
 use super::{Glob, MonitorPlan, Reaction, Rule, Scope};
 use crate::alert::Severity;
 use crate::check::{
-    ChangeDetector, ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver,
-    StalenessObserver,
+    ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver, StalenessObserver,
 };
+use crate::error::ObserverError;
 
 impl Default for MonitorPlan {
     /// Watches every kind that arrives, for all models; needs no baseline and asks for no retrain.
@@ -30,50 +30,38 @@ impl Default for MonitorPlan {
     /// times chose. That windowed metrics get the median shift, 5 against 20, was decided when ADWIN was seen
     /// not to fire on the few dozen windows of `digits_camera`; nothing else looked at scored streams.
     fn default() -> Self {
-        // Windowed metrics are few: five windows against twenty.
-        let windowed = MedianShiftParams { recent: 5, reference: 20, ..MedianShiftParams::default() };
-        let windowed = ChangeDetector::MedianShift(windowed);
-        let scaled = ChangeObserver::adwin().standardized(StandardizerParams::default());
-        let rules = [
-            rule("drift-score", &[], Check::DriftScore(DriftDetector::default()), Severity::Warning),
-            rule("correct-change", &["Correct"], Check::Change(ChangeObserver::adwin()), Severity::Warning),
-            rule(
-                "quality-change",
-                &["Accuracy", "Precision", "Recall", "F1", "ErrorRate"],
-                Check::Change(
-                    ChangeObserver::new(windowed).unwrap_or_else(|_| ChangeObserver::median_shift()),
-                ),
-                Severity::Warning,
-            ),
-            rule(
-                "confidence-change",
-                &["Confidence"],
-                Check::Change(ChangeObserver::adwin()),
-                Severity::Info,
-            ),
-            rule(
-                "feature-change",
-                &["Feature:*", "Custom:*"],
-                Check::Change(scaled.unwrap_or_else(|_| ChangeObserver::adwin())),
-                Severity::Info,
-            ),
-            rule("latency", &[], Check::Latency(LatencyObserver::default()), Severity::Warning),
-            rule(
-                "latency-shift",
-                &["LatencyMs", "Throughput"],
-                Check::Change(ChangeObserver::median_shift()),
-                Severity::Info,
-            ),
-            rule(
-                "data-quality",
-                &["Feature:*", "Custom:*"],
-                Check::DataQuality(DataQualityObserver::default()),
-                Severity::Warning,
-            ),
-            rule("staleness", &[], Check::Staleness(StalenessObserver::learnt()), Severity::Warning),
-        ];
-        Self { rules: rules.into(), ..Self::empty() }
+        // The settings below are in range, which a test holds them to.
+        Self { rules: rules().unwrap_or_default().into(), ..Self::empty() }
     }
+}
+
+fn rules() -> Result<Vec<Rule>, ObserverError> {
+    let adwin = ChangeObserver::new(AdwinParams { compat: Compat::River, ..AdwinParams::default() })?;
+    // Windowed metrics are few: five windows against twenty.
+    let windowed = MedianShiftParams { recent: 5, reference: 20, ..MedianShiftParams::default() };
+    let scaled = adwin.clone().standardized(StandardizerParams::default())?;
+    let latency = ChangeObserver::new(MedianShiftParams::default())?;
+    Ok(vec![
+        rule("drift-score", &[], Check::DriftScore(DriftDetector::default()), Severity::Warning),
+        rule("correct-change", &["Correct"], Check::Change(adwin.clone()), Severity::Warning),
+        rule(
+            "quality-change",
+            &["Accuracy", "Precision", "Recall", "F1", "ErrorRate"],
+            Check::Change(ChangeObserver::new(windowed)?),
+            Severity::Warning,
+        ),
+        rule("confidence-change", &["Confidence"], Check::Change(adwin), Severity::Info),
+        rule("feature-change", &["Feature:*", "Custom:*"], Check::Change(scaled), Severity::Info),
+        rule("latency", &[], Check::Latency(LatencyObserver::default()), Severity::Warning),
+        rule("latency-shift", &["LatencyMs", "Throughput"], Check::Change(latency), Severity::Info),
+        rule(
+            "data-quality",
+            &["Feature:*", "Custom:*"],
+            Check::DataQuality(DataQualityObserver::default()),
+            Severity::Warning,
+        ),
+        rule("staleness", &[], Check::Staleness(StalenessObserver::learnt()), Severity::Warning),
+    ])
 }
 
 /// One rule of the default plan.
@@ -88,6 +76,8 @@ fn rule(name: &str, kinds: &[&str], check: Check, severity: Severity) -> Rule {
 
 #[cfg(test)]
 mod tests {
+    use visu_tility_drift::AnyParams;
+
     use super::*;
     use crate::{MetricKind, Version};
 
@@ -107,9 +97,10 @@ mod tests {
         let plan = MonitorPlan::default();
         let find = |name: &str| plan.rules().iter().find(|rule| &*rule.name == name).unwrap();
         let Check::Change(quality) = &find("quality-change").check else { panic!("a change") };
-        let ChangeDetector::MedianShift(params) = quality.detector() else { panic!("median shift") };
+        let AnyParams::MedianShift(params) = quality.detector() else { panic!("median shift") };
         assert_eq!((params.recent, params.reference), (5, 20));
         let Check::Change(feature) = &find("feature-change").check else { panic!("a change") };
-        assert_ne!(feature, &ChangeObserver::adwin(), "scaled first");
+        assert!(feature.standardizer().is_some(), "scaled first");
+        assert_eq!(plan.rules().len(), rules().unwrap().len());
     }
 }

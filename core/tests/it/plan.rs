@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use visu_tility_core::{
-    ChangeDetector, ChangeObserver, Check, DataQualityObserver, DriftDetector, EventOrder, EventPolicy, Glob,
+    ChangeObserver, Check, DataQualityObserver, DriftDetector, EventOrder, EventPolicy, Glob,
     LatencyObserver, MetricEvent, MetricObserver, MonitorPlan, ObserverAction, ObserverError,
     PerformanceDegrader, Persistence, Reaction, Rule, Scope, Severity, StalenessObserver,
 };
-use visu_tility_drift::PageHinkleyParams;
+use visu_tility_drift::{AnyParams, PageHinkleyParams};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -30,11 +30,8 @@ fn what_is_not_said_is_as_in_code() {
         ("type = \"performance\"\nmin_accuracy = 0.85", {
             Check::Performance(PerformanceDegrader::new(0.85).unwrap())
         }),
-        ("type = \"change\"\ndetector = \"adwin\"", Check::Change(ChangeObserver::adwin())),
-        ("type = \"change\"\ndetector = \"median-shift\"", Check::Change(ChangeObserver::median_shift())),
         ("type = \"change\"\ndetector = \"page-hinkley\"", {
-            let detector = ChangeDetector::PageHinkley(PageHinkleyParams::default());
-            Check::Change(ChangeObserver::new(detector).unwrap())
+            Check::Change(ChangeObserver::new(PageHinkleyParams::default()).unwrap())
         }),
         ("type = \"latency\"", Check::Latency(LatencyObserver::default())),
         ("type = \"data-quality\"", Check::DataQuality(DataQualityObserver::default())),
@@ -186,9 +183,6 @@ fn the_defaults_of_the_docs_are_the_true_ones() {
         ("drift-score", None),
         ("performance", None),
         ("change", Some("adwin")),
-        ("change", Some("page-hinkley")),
-        ("change", Some("median-shift")),
-        ("change", Some("e-sr")),
         ("latency", None),
         ("data-quality", None),
         ("staleness", None),
@@ -213,6 +207,10 @@ fn the_defaults_of_the_docs_are_the_true_ones() {
                 "Every rule".to_owned(),
             ];
             let row = headings.iter().filter(|heading| !heading.is_empty()).find_map(|h| row(&docs, h, key));
+            if row.is_none() && AnyParams::by_name("adwin").unwrap().get(key).is_some() {
+                // Parameters of detectors have a page of their own.
+                continue;
+            }
             let row = row.unwrap_or_else(|| panic!("{of}: no row of {key}"));
             let default = row.split('|').nth(3).unwrap();
             assert!(

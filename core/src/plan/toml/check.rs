@@ -1,14 +1,12 @@
 //! The settings of a rule, made into its check by the constructors, which know the ranges.
 
-use visu_tility_drift::{
-    AdwinParams, Compat, MedianShiftParams, MixtureParams, PageHinkleyParams, StandardizerParams,
-};
+use visu_tility_drift::{AnyParams, StandardizerParams};
 
 use super::choice;
 use super::section::Settings;
 use crate::check::{
-    ChangeDetector, ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver,
-    PerformanceDegrader, StalenessObserver,
+    ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver, PerformanceDegrader,
+    StalenessObserver,
 };
 use crate::error::ObserverError;
 
@@ -54,13 +52,7 @@ fn performance(settings: &Settings) -> Result<PerformanceDegrader, ObserverError
 }
 
 fn change(settings: &Settings) -> Result<ChangeObserver, ObserverError> {
-    let detector = match settings.word("detector") {
-        Some("page-hinkley") => ChangeDetector::PageHinkley(page_hinkley(settings)),
-        Some("median-shift") => ChangeDetector::MedianShift(median_shift(settings)),
-        Some("e-sr") => ChangeDetector::ESr(e_sr(settings)),
-        _ => ChangeDetector::Adwin(adwin(settings)),
-    };
-    let observer = ChangeObserver::new(detector)?
+    let observer = ChangeObserver::new(detector(settings)?)?
         .alert_on(settings.choice("alert_on", choice::ALERT_ON).unwrap_or_default());
     let mut scale = StandardizerParams::default();
     match (settings.count("standardize"), settings.flag("standardize")) {
@@ -85,55 +77,19 @@ fn change(settings: &Settings) -> Result<ChangeObserver, ObserverError> {
     })
 }
 
-/// As [`ChangeObserver::adwin`] where nothing else is said.
-fn adwin(settings: &Settings) -> AdwinParams {
-    let usual = AdwinParams { compat: Compat::River, ..AdwinParams::default() };
-    AdwinParams {
-        delta: settings.number("delta").unwrap_or(usual.delta),
-        clock: settings.count("clock").unwrap_or(usual.clock),
-        max_buckets: settings.count("max_buckets").unwrap_or(usual.max_buckets),
-        min_window_length: settings.count("min_window_length").unwrap_or(usual.min_window_length),
-        grace_period: settings.count("grace_period").unwrap_or(usual.grace_period),
-        compat: settings.choice("compat", choice::COMPAT).unwrap_or(usual.compat),
+/// The detector with what is said of its parameters.
+fn detector(settings: &Settings) -> Result<AnyParams, ObserverError> {
+    // Its name has been checked, or reported as missing.
+    let name = settings.word("detector").unwrap_or("adwin");
+    let Some(mut params) = AnyParams::by_name(name) else {
+        return Err(ObserverError::Config(format!("`detector` is \"{name}\"")));
+    };
+    for parameter in params.parameters() {
+        if let Some(setting) = settings.parameter(parameter.name) {
+            params.set(parameter.name, setting).map_err(|error| ObserverError::Config(error.to_string()))?;
+        }
     }
-}
-
-fn page_hinkley(settings: &Settings) -> PageHinkleyParams {
-    let usual = PageHinkleyParams::default();
-    PageHinkleyParams {
-        min_instances: settings.count("min_instances").unwrap_or(usual.min_instances),
-        delta: settings.number("delta").unwrap_or(usual.delta),
-        threshold: settings.number("threshold").unwrap_or(usual.threshold),
-        alpha: settings.number("alpha").unwrap_or(usual.alpha),
-        mode: settings.choice("mode", choice::MODE).unwrap_or(usual.mode),
-        compat: settings.choice("compat", choice::COMPAT).unwrap_or(usual.compat),
-    }
-}
-
-fn median_shift(settings: &Settings) -> MedianShiftParams {
-    let usual = MedianShiftParams::default();
-    MedianShiftParams {
-        recent: settings.count("recent").unwrap_or(usual.recent),
-        reference: settings.count("reference").unwrap_or(usual.reference),
-        threshold: settings.number("threshold").unwrap_or(usual.threshold),
-        floor_absolute: settings.number("floor_absolute").unwrap_or(usual.floor_absolute),
-        floor_relative: settings.number("floor_relative").unwrap_or(usual.floor_relative),
-    }
-}
-
-fn e_sr(settings: &Settings) -> MixtureParams {
-    let usual = MixtureParams::default();
-    MixtureParams {
-        family: settings.choice("family", choice::FAMILY).unwrap_or(usual.family),
-        mode: settings.choice("mode", choice::MODE).unwrap_or(usual.mode),
-        m_pre: settings.number("m_pre").unwrap_or(usual.m_pre),
-        delta_lower: settings.number("delta_lower").unwrap_or(usual.delta_lower),
-        delta_upper: settings.number("delta_upper").unwrap_or(usual.delta_upper),
-        arl: settings.number("arl").unwrap_or(usual.arl),
-        max_components: settings.count("max_components").unwrap_or(usual.max_components),
-        recursion: settings.choice("recursion", choice::RECURSION).unwrap_or(usual.recursion),
-        rearm: settings.flag("rearm").unwrap_or(usual.rearm),
-    }
+    Ok(params)
 }
 
 fn latency(settings: &Settings) -> Result<LatencyObserver, ObserverError> {

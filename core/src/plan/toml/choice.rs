@@ -1,7 +1,5 @@
 //! The words of a plan, and what each stands for.
 
-use visu_tility_drift::{Compat, Family, Mode, Recursion};
-
 use super::super::{EventOrder, Reaction};
 use crate::alert::Severity;
 use crate::check::AlertOn;
@@ -24,16 +22,6 @@ pub(super) const RESPONSE: Choices<Reaction> = &[
 
 pub(super) const ALERT_ON: Choices<AlertOn> = &[("bad", AlertOn::Bad), ("any", AlertOn::Any)];
 
-pub(super) const COMPAT: Choices<Compat> =
-    &[("paper", Compat::Paper), ("river", Compat::River), ("moa", Compat::Moa)];
-
-pub(super) const MODE: Choices<Mode> = &[("up", Mode::Up), ("down", Mode::Down), ("both", Mode::Both)];
-
-pub(super) const FAMILY: Choices<Family> = &[("bernoulli", Family::Bernoulli), ("bounded", Family::Bounded)];
-
-pub(super) const RECURSION: Choices<Recursion> =
-    &[("shiryaev-roberts", Recursion::ShiryaevRoberts), ("cusum", Recursion::Cusum)];
-
 /// The types of rules, as [`crate::Check::type_name`] has them.
 pub(super) const TYPE: Choices<()> = &[
     ("drift-score", ()),
@@ -43,10 +31,6 @@ pub(super) const TYPE: Choices<()> = &[
     ("data-quality", ()),
     ("staleness", ()),
 ];
-
-/// The detectors of `change`, as [`crate::ChangeDetector::name`] has them.
-pub(super) const DETECTOR: Choices<()> =
-    &[("adwin", ()), ("page-hinkley", ()), ("median-shift", ()), ("e-sr", ())];
 
 /// The words of a choice.
 pub(super) fn words<T>(choices: Choices<T>) -> Vec<&'static str> {

@@ -1,5 +1,9 @@
 //! The format as tables: which keys there are, of which type, and what each holds.
 
+use std::sync::LazyLock;
+
+use visu_tility_drift::{self as drift, AnyParams};
+
 use super::choice;
 use super::value::Shape;
 
@@ -13,7 +17,7 @@ pub(super) struct Key {
 }
 
 /// Keys that only some rules have.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Group {
     /// The type that has them.
     pub type_name: &'static str,
@@ -84,7 +88,29 @@ pub(super) const RULE: &[Key] = &[
 ];
 
 /// The keys of each type, and of each detector of `change`.
-pub(super) const GROUPS: &[Group] = &[
+pub(super) fn groups() -> &'static [Group] {
+    static ALL: LazyLock<Vec<Group>> = LazyLock::new(|| {
+        TYPES.iter().copied().chain(AnyParams::NAMES.iter().map(|name| detector(name))).collect()
+    });
+    &ALL
+}
+
+/// The keys of a detector: its parameters.
+fn detector(name: &'static str) -> Group {
+    let parameters = AnyParams::by_name(name).map_or(&[][..], |params| params.parameters());
+    let shape = |shape| match shape {
+        drift::Shape::Count { max } => Shape::Count { min: 0, max },
+        drift::Shape::Word(words) => Shape::Word(words),
+        drift::Shape::Flag => Shape::Flag,
+        _ => Shape::Number,
+    };
+    let keys: Vec<Key> = parameters.iter().map(|known| key(known.name, shape(known.shape))).collect();
+    // Made once for the life of the program.
+    Group { type_name: "change", detector: Some(name), keys: Vec::leak(keys) }
+}
+
+/// The keys of each type.
+const TYPES: &[Group] = &[
     Group { type_name: "drift-score", detector: None, keys: &[number("threshold"), number("recover")] },
     Group {
         type_name: "performance",
@@ -95,60 +121,10 @@ pub(super) const GROUPS: &[Group] = &[
         type_name: "change",
         detector: None,
         keys: &[
-            key("detector", Shape::Choice(|| choice::words(choice::DETECTOR))),
+            key("detector", Shape::Word(AnyParams::NAMES)),
             key("standardize", Shape::Standardize),
             number("clip"),
             key("alert_on", Shape::Choice(|| choice::words(choice::ALERT_ON))),
-        ],
-    },
-    Group {
-        type_name: "change",
-        detector: Some("adwin"),
-        keys: &[
-            number("delta"),
-            count("clock", U32),
-            count("max_buckets", 16),
-            count("min_window_length", U32),
-            count("grace_period", U32),
-            key("compat", Shape::Choice(|| choice::words(choice::COMPAT))),
-        ],
-    },
-    Group {
-        type_name: "change",
-        detector: Some("page-hinkley"),
-        keys: &[
-            count("min_instances", u64::MAX),
-            number("delta"),
-            number("threshold"),
-            number("alpha"),
-            key("mode", Shape::Choice(|| choice::words(choice::MODE))),
-            key("compat", Shape::Choice(|| choice::words(choice::COMPAT))),
-        ],
-    },
-    Group {
-        type_name: "change",
-        detector: Some("median-shift"),
-        keys: &[
-            count("recent", 240),
-            count("reference", 240),
-            number("threshold"),
-            number("floor_absolute"),
-            number("floor_relative"),
-        ],
-    },
-    Group {
-        type_name: "change",
-        detector: Some("e-sr"),
-        keys: &[
-            key("family", Shape::Choice(|| choice::words(choice::FAMILY))),
-            key("mode", Shape::Choice(|| choice::words(choice::MODE))),
-            number("m_pre"),
-            number("delta_lower"),
-            number("delta_upper"),
-            number("arl"),
-            count("max_components", 255),
-            key("recursion", Shape::Choice(|| choice::words(choice::RECURSION))),
-            key("rearm", Shape::Flag),
         ],
     },
     Group {
@@ -193,7 +169,7 @@ mod tests {
     fn every_key_stands_in_the_docs_and_no_other() {
         let fixed = [("The file", ROOT), ("The table [events]", EVENTS), ("Every rule", RULE)];
         let fixed = fixed.into_iter().map(|(heading, keys)| (heading.to_owned(), keys));
-        let all = fixed.chain(GROUPS.iter().map(|group| (group.label(), group.keys)));
+        let all = fixed.chain(TYPES.iter().map(|group| (group.label(), group.keys)));
         let mut known: Vec<(String, String)> = all
             .flat_map(|(heading, keys)| keys.iter().map(move |key| (heading.clone(), key.name.to_owned())))
             .collect();
@@ -204,12 +180,20 @@ mod tests {
     }
 
     #[test]
-    fn the_types_and_detectors_are_those_of_the_choices() {
+    fn the_types_are_those_of_the_choices() {
         let types = choice::words(choice::TYPE);
-        let detectors = choice::words(choice::DETECTOR);
-        assert!(types.iter().all(|name| GROUPS.iter().any(|group| group.type_name == *name)));
-        assert!(detectors.iter().all(|name| GROUPS.iter().any(|group| group.detector == Some(*name))));
-        assert!(GROUPS.iter().all(|group| types.contains(&group.type_name)));
-        assert!(GROUPS.iter().all(|group| group.detector.is_none_or(|name| detectors.contains(&name))));
+        assert!(types.iter().all(|name| groups().iter().any(|group| group.type_name == *name)));
+        assert!(groups().iter().all(|group| types.contains(&group.type_name)));
+    }
+
+    #[test]
+    fn no_parameter_of_a_detector_has_the_name_of_another_key() {
+        let change = TYPES.iter().find(|group| group.type_name == "change").unwrap();
+        for group in groups().iter().filter(|group| group.detector.is_some()) {
+            for key in group.keys {
+                let taken = RULE.iter().chain(change.keys).any(|other| other.name == key.name);
+                assert!(!taken, "{} of {}", key.name, group.label());
+            }
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use ::toml::Spanned;
 use ::toml::de::{DeTable, DeValue, Error};
 
+use visu_tility_drift::AnyParams;
+
 use super::super::{EventPolicy, MonitorPlan, Rule, Scope};
 use super::key::{self, Group, Key};
 use super::problem::{PlanError, Problems};
@@ -157,8 +159,8 @@ fn rule(section: &Section<'_>, problems: &mut Problems) -> Option<Rule> {
         words.into_iter().find(|word| Some(*word) == text)
     };
     let type_name = word("type", choice::words(choice::TYPE));
-    let detector = word("detector", choice::words(choice::DETECTOR));
-    let groups = key::GROUPS.iter().filter(|group| group.is_of(type_name, detector));
+    let detector = word("detector", AnyParams::NAMES.to_vec());
+    let groups = key::groups().iter().filter(|group| group.is_of(type_name, detector));
     let keys: Vec<&Key> = key::RULE.iter().chain(groups.flat_map(|group| group.keys)).collect();
     let mut settings = section.settings(problems, &keys, |name| foreign(name, type_name, detector));
 
@@ -173,7 +175,7 @@ fn rule(section: &Section<'_>, problems: &mut Problems) -> Option<Rule> {
         section.require(problems, &settings, "min_accuracy", "must be a number from 0 to 1");
     }
     if type_name == Some("change") {
-        let must = format!("must be {}", one_of(&choice::words(choice::DETECTOR)));
+        let must = format!("must be {}", one_of(AnyParams::NAMES));
         section.require(problems, &settings, "detector", &must);
     }
     if type_name == Some("staleness") {
@@ -225,10 +227,14 @@ fn with_common(rule: Rule, settings: &Settings) -> Rule {
 /// What is said of a key that rules of another type or detector have.
 fn foreign(name: &str, type_name: Option<&str>, detector: Option<&str>) -> Option<String> {
     let owners: Vec<&Group> =
-        key::GROUPS.iter().filter(|group| group.keys.iter().any(|key| key.name == name)).collect();
+        key::groups().iter().filter(|group| group.keys.iter().any(|key| key.name == name)).collect();
     let labels: Vec<String> = owners.iter().map(|group| group.label()).collect();
     let (last, rest) = labels.split_last()?;
-    let owners = if rest.is_empty() { last.clone() } else { format!("{} and {last}", rest.join(", ")) };
+    let owners = match rest {
+        [] => last.clone(),
+        [first, _, _, ..] => format!("{first} and {} others", rest.len()),
+        rest => format!("{} and {last}", rest.join(", ")),
+    };
     let own = match (type_name, detector) {
         (Some("change"), Some(detector)) => format!("detector \"{detector}\""),
         (type_name, _) => format!("type \"{}\"", type_name.unwrap_or_default()),

@@ -298,6 +298,17 @@ impl Settings {
         }
     }
 
+    /// A detector's parameter.
+    pub fn parameter(&self, name: &str) -> Option<visu_tility_drift::Setting<'static>> {
+        match self.values.get(name)? {
+            Setting::Number(number) => Some(visu_tility_drift::Setting::Number(*number)),
+            Setting::Count(count) => Some(visu_tility_drift::Setting::Count(*count)),
+            Setting::Choice(word) => Some(visu_tility_drift::Setting::Word(word)),
+            Setting::Flag(flag) => Some(visu_tility_drift::Setting::Flag(*flag)),
+            Setting::Whole(_) | Setting::Span(_) | Setting::Text(_) => None,
+        }
+    }
+
     /// A text.
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.values.get(name)? {

@@ -19,6 +19,8 @@ pub(super) enum Shape {
     Span,
     /// One of these words.
     Choice(fn() -> Vec<&'static str>),
+    /// One of these words, which a detector knows.
+    Word(&'static [&'static str]),
     /// `true` or `false`.
     Flag,
     /// `true`, `false`, or how many values to learn from.
@@ -56,6 +58,7 @@ impl Shape {
             Self::Whole => whole(value).map(Setting::Whole),
             Self::Span => span(value).map(Setting::Span),
             Self::Choice(words) => choice(value, &words()).map(Setting::Choice),
+            Self::Word(words) => choice(value, words).map(Setting::Choice),
             Self::Flag => value.as_bool().map(Setting::Flag).ok_or("must be true or false".to_owned()),
             Self::Standardize => standardize(value),
             Self::Text => {

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use visu_tility_drift::{AdwinParams, MedianShiftParams, MixtureParams, PageHinkleyParams};
+use visu_tility_drift::Setting;
 
 use super::super::{Glob, MonitorPlan, Rule};
 use super::choice::{self, word};
 use super::value::write_span;
 use crate::check::{
-    ChangeDetector, ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver,
-    PerformanceDegrader,
+    ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver, PerformanceDegrader,
 };
 
 /// Writes a plan.
@@ -118,11 +117,14 @@ impl Writer {
 
     fn change(&mut self, check: &ChangeObserver) {
         self.text("detector", check.detector().name());
-        match check.detector() {
-            ChangeDetector::Adwin(params) => self.adwin(params),
-            ChangeDetector::PageHinkley(params) => self.page_hinkley(params),
-            ChangeDetector::MedianShift(params) => self.median_shift(params),
-            ChangeDetector::ESr(params) => self.e_sr(params),
+        for parameter in check.detector().parameters() {
+            match check.detector().get(parameter.name) {
+                Some(Setting::Number(number)) => self.number(parameter.name, number),
+                Some(Setting::Count(count)) => self.count(parameter.name, count),
+                Some(Setting::Word(word)) => self.text(parameter.name, word),
+                Some(Setting::Flag(flag)) => self.line(parameter.name, if flag { "true" } else { "false" }),
+                _ => {}
+            }
         }
         match check.standardizer() {
             Some(params) => {
@@ -132,44 +134,6 @@ impl Writer {
             None => self.line("standardize", "false"),
         }
         self.text("alert_on", word(choice::ALERT_ON, &check.alerts_on()));
-    }
-
-    fn adwin(&mut self, params: &AdwinParams) {
-        self.number("delta", params.delta);
-        self.count("clock", params.clock);
-        self.count("max_buckets", params.max_buckets);
-        self.count("min_window_length", params.min_window_length);
-        self.count("grace_period", params.grace_period);
-        self.text("compat", word(choice::COMPAT, &params.compat));
-    }
-
-    fn page_hinkley(&mut self, params: &PageHinkleyParams) {
-        self.count("min_instances", params.min_instances);
-        self.number("delta", params.delta);
-        self.number("threshold", params.threshold);
-        self.number("alpha", params.alpha);
-        self.text("mode", word(choice::MODE, &params.mode));
-        self.text("compat", word(choice::COMPAT, &params.compat));
-    }
-
-    fn median_shift(&mut self, params: &MedianShiftParams) {
-        self.count("recent", params.recent);
-        self.count("reference", params.reference);
-        self.number("threshold", params.threshold);
-        self.number("floor_absolute", params.floor_absolute);
-        self.number("floor_relative", params.floor_relative);
-    }
-
-    fn e_sr(&mut self, params: &MixtureParams) {
-        self.text("family", word(choice::FAMILY, &params.family));
-        self.text("mode", word(choice::MODE, &params.mode));
-        self.number("m_pre", params.m_pre);
-        self.number("delta_lower", params.delta_lower);
-        self.number("delta_upper", params.delta_upper);
-        self.number("arl", params.arl);
-        self.count("max_components", params.max_components);
-        self.text("recursion", word(choice::RECURSION, &params.recursion));
-        self.line("rearm", if params.rearm { "true" } else { "false" });
     }
 
     fn latency(&mut self, check: &LatencyObserver) {

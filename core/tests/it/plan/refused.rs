@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use visu_tility_core::{MonitorPlan, PlanError};
+use visu_tility_drift::AnyParams;
 
 /// Asserts that a plan is refused with exactly these lines.
 #[track_caller]
@@ -153,19 +154,22 @@ fn types_and_detectors_are_checked() {
             "line 4: rule \"r\": `window` is \"a\", must be a whole number",
         ],
     );
+    let (last, rest) = AnyParams::NAMES.split_last().unwrap();
+    let detectors = format!("\"{}\" or \"{last}\"", rest.join("\", \""));
     rule_refused(
         "change",
         "delta = 0.1\nslo_ms = 3",
         &[
-            "line 1: rule \"r\": `detector` is missing, must be \"adwin\", \"page-hinkley\", \"median-shift\" or \"e-sr\"",
+            &format!("line 1: rule \"r\": `detector` is missing, must be {detectors}"),
             "line 5: rule \"r\": `slo_ms` is a key of type \"latency\", not of type \"change\"",
         ],
     );
     rule_refused(
         "change",
         "detector = \"adwyn\"",
-        &["line 4: rule \"r\": `detector` is \"adwyn\", must be \"adwin\", \"page-hinkley\", \
-           \"median-shift\" or \"e-sr\", did you mean \"adwin\"?"],
+        &[&format!(
+            "line 4: rule \"r\": `detector` is \"adwyn\", must be {detectors}, did you mean \"adwin\"?"
+        )],
     );
     rule_refused(
         "performance",
@@ -178,18 +182,18 @@ fn types_and_detectors_are_checked() {
 fn a_key_of_another_type_is_told_whose_it_is() {
     rule_refused(
         "performance",
-        "min_accuracy = 0.8\nthreshold = 1\nafter = \"5m\"",
+        "min_accuracy = 0.8\nwindow = 1\nafter = \"5m\"",
         &[
-            "line 5: rule \"r\": `threshold` is a key of type \"drift-score\", detector \"page-hinkley\" and \
-             detector \"median-shift\", not of type \"performance\"",
+            "line 5: rule \"r\": `window` is a key of type \"latency\" and type \"data-quality\", not of type \
+             \"performance\"",
             "line 6: rule \"r\": `after` is a key of type \"staleness\", not of type \"performance\"",
         ],
     );
     rule_refused(
         "change",
-        "detector = \"adwin\"\nalpha = 0.9\nmin_accuracy = 0.8",
+        "detector = \"adwin\"\nfloor_relative = 0.9\nmin_accuracy = 0.8",
         &[
-            "line 5: rule \"r\": `alpha` is a key of detector \"page-hinkley\", not of detector \"adwin\"",
+            "line 5: rule \"r\": `floor_relative` is a key of detector \"median-shift\", not of detector \"adwin\"",
             "line 6: rule \"r\": `min_accuracy` is a key of type \"performance\", not of detector \"adwin\"",
         ],
     );
@@ -361,7 +365,7 @@ fn ranges_of_detectors_are_those_of_their_parameters() {
         &[
             "line 5: rule \"r\": `delta` is 0, must be in (0, 1]",
             "line 6: rule \"r\": `clock` is 0, must be at least 1",
-            "line 7: rule \"r\": `max_buckets` is 17, must be at most 16",
+            "line 7: rule \"r\": `max_buckets` is 17, must be in 1..=16",
             "line 8: rule \"r\": `min_window_length` is 0, must be at least 1",
             "line 9: rule \"r\": `compat` is \"rivr\", must be \"paper\", \"river\" or \"moa\", did you mean \
              \"river\"?",

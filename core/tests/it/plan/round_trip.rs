@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use visu_tility_core::{
-    AlertOn, ChangeDetector, ChangeObserver, Check, DataQualityObserver, DriftDetector, EventOrder,
-    EventPolicy, Glob, LatencyObserver, MonitorPlan, PerformanceDegrader, Persistence, Reaction, Rule, Scope,
-    Severity, StalenessObserver,
+    AlertOn, ChangeObserver, Check, DataQualityObserver, DriftDetector, EventOrder, EventPolicy, Glob,
+    LatencyObserver, MonitorPlan, PerformanceDegrader, Persistence, Reaction, Rule, Scope, Severity,
+    StalenessObserver,
 };
-use visu_tility_drift::{
-    AdwinParams, Compat, Family, MedianShiftParams, MixtureParams, Mode, PageHinkleyParams, Recursion,
-    StandardizerParams,
-};
+use visu_tility_drift::{AnyParams, Setting, Shape, StandardizerParams};
 
 fn unit() -> impl Strategy<Value = f64> {
     prop_oneof![0.0..=1.0, Just(0.0), Just(1.0)]
@@ -29,56 +26,34 @@ fn span() -> impl Strategy<Value = Duration> {
     ]
 }
 
-fn compat() -> impl Strategy<Value = Compat> {
-    prop_oneof![Just(Compat::Paper), Just(Compat::River), Just(Compat::Moa)]
-}
-
 fn window() -> impl Strategy<Value = (u32, u32)> {
     (10_u32..=1_000_000).prop_flat_map(|window| (Just(window), 1..=window))
 }
 
-fn detector() -> impl Strategy<Value = ChangeDetector> {
-    let adwin = (1e-9..=1.0, 1_u32.., 1_u8..=16, 1_u32.., any::<u32>(), compat()).prop_map(
-        |(delta, clock, max_buckets, min_window_length, grace_period, compat)| {
-            ChangeDetector::Adwin(AdwinParams {
-                delta,
-                clock,
-                max_buckets,
-                min_window_length,
-                grace_period,
-                compat,
-            })
-        },
-    );
-    let mode = prop_oneof![Just(Mode::Up), Just(Mode::Down), Just(Mode::Both)];
-    let hinkley = (any::<u64>(), 0.0..1e100, positive(), 1e-9..=1.0, mode, compat()).prop_map(
-        |(min_instances, delta, threshold, alpha, mode, compat)| {
-            let params = PageHinkleyParams { min_instances, delta, threshold, alpha, mode, compat };
-            ChangeDetector::PageHinkley(params)
-        },
-    );
-    let median = (1_u16..=120, 4_u16..=120, positive(), 0.0..1e100, 0.0..1e6).prop_map(
-        |(recent, reference, threshold, floor_absolute, floor_relative)| {
-            let params = MedianShiftParams { recent, reference, threshold, floor_absolute, floor_relative };
-            ChangeDetector::MedianShift(params)
-        },
-    );
-    let e_sr = (0.2..0.8, 0.01..0.1, 2.0..1e15, 2_u8..=149, any::<[bool; 4]>()).prop_map(
-        |(m_pre, delta_lower, arl, max_components, [bounded, up, cusum, rearm])| {
-            ChangeDetector::ESr(MixtureParams {
-                family: if bounded { Family::Bounded } else { Family::Bernoulli },
-                mode: if up { Mode::Up } else { Mode::Both },
-                m_pre,
-                delta_lower,
-                delta_upper: delta_lower + 0.05,
-                arl,
-                max_components,
-                recursion: if cusum { Recursion::Cusum } else { Recursion::ShiryaevRoberts },
-                rearm,
-            })
-        },
-    );
-    prop_oneof![adwin, hinkley, median, e_sr]
+/// A detector with one or two of its parameters moved, where they may be moved that way.
+fn detector() -> impl Strategy<Value = AnyParams> {
+    let moves = proptest::collection::vec((any::<proptest::sample::Index>(), 0.5..2.0_f64), 0..3);
+    (proptest::sample::select(AnyParams::NAMES), moves).prop_map(|(name, moves)| {
+        let mut params = AnyParams::by_name(name).unwrap();
+        for (at, factor) in moves {
+            let before = params;
+            let parameter = params.parameters()[at.index(params.parameters().len())];
+            let value = match (params.get(parameter.name).unwrap(), parameter.shape) {
+                (Setting::Number(number), _) => Setting::Number(number * factor),
+                (Setting::Count(count), Shape::Count { max }) => {
+                    Setting::Count(((count as f64 * factor) as u64).min(max))
+                }
+                (Setting::Flag(flag), _) => Setting::Flag(!flag),
+                (_, Shape::Word(words)) => Setting::Word(words[(factor * 2.0) as usize % words.len()]),
+                (other, _) => other,
+            };
+            params.set(parameter.name, value).unwrap();
+            if params.check().is_err() {
+                params = before;
+            }
+        }
+        params
+    })
 }
 
 fn change() -> impl Strategy<Value = Check> {
