@@ -65,8 +65,8 @@ impl Bare {
         Ok(Self { check: running()?, firing: false })
     }
 
-    fn observe(&mut self, value: f64) -> bool {
-        let fires = self.check.observe(value) == AlertCondition::Fire;
+    fn observe(&mut self, value: f64, at: Timestamp) -> bool {
+        let fires = self.check.observe(value, at) == AlertCondition::Fire;
         let turned = fires && !self.firing;
         self.firing = fires;
         turned
@@ -78,7 +78,7 @@ fn bare(models: &mut [Bare], events: &[Raw]) -> u64 {
     let mut fired = 0;
     for event in events {
         if let Some(model) = models.get_mut(event.model as usize) {
-            fired += u64::from(model.observe(event.value));
+            fired += u64::from(model.observe(event.value, Timestamp::from_micros(event.at)));
         }
     }
     fired
@@ -106,7 +106,7 @@ impl Handler<Event> for Naive {
 
     fn handle(&mut self, event: Event, _: &mut Context<Self>) {
         black_box(event.at);
-        black_box(self.state.observe(event.value));
+        black_box(self.state.observe(event.value, Timestamp::from_micros(event.at)));
         self.handled.set(self.handled.get() + 1);
     }
 }

@@ -6,6 +6,7 @@
 //! (a model that has gone silent; kept per model). Each can be used as a [`crate::MetricObserver`] of its
 //! own; a monitor runs their states inline.
 
+mod allowance;
 mod change;
 mod data_quality;
 mod drift_score;
@@ -20,6 +21,7 @@ use visu_tility_drift::codec::{DecodeError, Reader};
 use crate::alert::AlertCondition;
 use crate::error::ObserverError;
 use crate::kind::MetricKind;
+use crate::time::Timestamp;
 
 pub use change::{AlertOn, ChangeObserver};
 pub use data_quality::DataQualityObserver;
@@ -136,21 +138,21 @@ impl Check {
 /// # Examples
 ///
 /// ```
-/// use visu_tility_core::{Check, AlertCondition, DriftDetector, MetricKind};
+/// use visu_tility_core::{Check, AlertCondition, DriftDetector, MetricKind, Timestamp};
 ///
 /// let check = Check::DriftScore(DriftDetector::default());
 /// let mut running = check.run(&MetricKind::DriftScore).ok_or("a check of the model as a whole")?;
-/// assert_eq!(running.observe(0.5), AlertCondition::Fire);
+/// assert_eq!(running.observe(0.5, Timestamp::EPOCH), AlertCondition::Fire);
 /// # Ok::<(), &str>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct RunningCheck(CheckState);
 
 impl RunningCheck {
-    /// Takes one value; `NaN` stands for a missing one.
+    /// Takes one value of a time; `NaN` stands for a missing one.
     #[inline]
-    pub fn observe(&mut self, value: f64) -> AlertCondition {
-        self.0.observe(value).condition
+    pub fn observe(&mut self, value: f64, at: Timestamp) -> AlertCondition {
+        self.0.observe(value, at).condition
     }
 
     /// What the last answer rests on.
@@ -204,13 +206,25 @@ impl CheckState {
 
     /// Takes one value; `NaN` stands for a missing one.
     #[inline]
-    pub fn observe(&mut self, value: f64) -> Verdict {
+    pub fn observe(&mut self, value: f64, at: Timestamp) -> Verdict {
         match self {
             Self::Score(state) => state.observe(value),
             Self::Ema(state) => state.observe(value),
-            Self::Change(state) => state.observe(value),
+            Self::Change(state) => state.observe(value, at),
             Self::Latency(state) => state.observe(value),
             Self::Quality(state) => state.observe(value),
+        }
+    }
+
+    /// Is true when its run length between false alarms is a share of the plan's budget.
+    pub fn is_budgeted(&self) -> bool {
+        matches!(self, Self::Change(state) if state.is_budgeted())
+    }
+
+    /// Takes its share of the model's budget.
+    pub fn share(&mut self, budget: f64, sharers: u32) {
+        if let Self::Change(state) = self {
+            state.share(budget, sharers);
         }
     }
 

@@ -44,7 +44,8 @@ pub use monitor::{
 pub use nearest::nearest;
 pub use observer::{CloneObserver, MetricObserver};
 pub use plan::{
-    EventOrder, EventPolicy, Glob, MonitorPlan, PlanChange, PlanError, PlanProblem, Reaction, Rule, Scope,
+    EventOrder, EventPolicy, FalseAlarmBudget, Glob, MonitorPlan, PlanChange, PlanError, PlanProblem,
+    Reaction, Rule, Scope,
 };
 pub use time::Timestamp;
 pub use visu_tility_drift as drift;

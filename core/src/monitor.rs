@@ -7,6 +7,7 @@
 //! costs one event, `emit` writes records, `snapshot` writes and reads the state, `status` shows it.
 
 mod body;
+mod budget;
 mod emit;
 mod lane;
 mod order;

@@ -49,6 +49,20 @@ impl Default for EventPolicy {
     }
 }
 
+/// How many false alarms a model may give.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FalseAlarmBudget {
+    /// False alarms per model and 30 days that all detectors that are budgeted give together at most, on
+    /// average; in [1e-6, 1e6]. Default 1.
+    pub false_alarms_per_30_days: f64,
+}
+
+impl Default for FalseAlarmBudget {
+    fn default() -> Self {
+        Self { false_alarms_per_30_days: 1.0 }
+    }
+}
+
 /// Which order of times is asked of the events of one version and kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EventOrder {
@@ -204,6 +218,7 @@ impl Rule {
 #[derive(Clone)]
 pub struct MonitorPlan {
     pub(crate) events: EventPolicy,
+    pub(crate) budget: FalseAlarmBudget,
     pub(crate) rules: Vec<Rule>,
     pub(crate) observers: Vec<Arc<dyn MetricObserver>>,
 }
@@ -216,12 +231,18 @@ impl MonitorPlan {
 
     /// A plan that watches nothing.
     pub fn empty() -> Self {
-        Self { events: EventPolicy::default(), rules: Vec::new(), observers: Vec::new() }
+        let (events, budget) = (EventPolicy::default(), FalseAlarmBudget::default());
+        Self { events, budget, rules: Vec::new(), observers: Vec::new() }
     }
 
     /// How events are taken.
     pub const fn events(&self) -> &EventPolicy {
         &self.events
+    }
+
+    /// How many false alarms a model may give.
+    pub const fn budget(&self) -> &FalseAlarmBudget {
+        &self.budget
     }
 
     /// The rules, in the order in which they see an event.
@@ -250,6 +271,22 @@ impl MonitorPlan {
         check("series_max", events.series_max, 4_096)?;
         check("back_step_count", events.back_step_count, 1_000)?;
         self.events = events;
+        Ok(self)
+    }
+
+    /// Sets how many false alarms a model may give.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ObserverError::Config`] when it is out of its range.
+    pub fn with_budget(mut self, budget: FalseAlarmBudget) -> Result<Self, ObserverError> {
+        let value = budget.false_alarms_per_30_days;
+        if !(1e-6..=1e6).contains(&value) {
+            return Err(ObserverError::Config(format!(
+                "`false_alarms_per_30_days` is {value}, must be from 0.000001 to 1000000"
+            )));
+        }
+        self.budget = budget;
         Ok(self)
     }
 
@@ -317,6 +354,7 @@ impl MonitorPlan {
             removed: old.iter().filter(|name| !new.contains(name)).cloned().collect(),
             changed,
             events_changed: self.events != newer.events,
+            budget_changed: self.budget != newer.budget,
         }
     }
 }
@@ -332,6 +370,9 @@ pub struct PlanChange {
     pub changed: Vec<String>,
     /// Whether the rules for late and repeated events changed.
     pub events_changed: bool,
+    /// Whether the budget of false alarms changed.
+    #[serde(default)]
+    pub budget_changed: bool,
 }
 
 impl fmt::Debug for MonitorPlan {
@@ -339,6 +380,7 @@ impl fmt::Debug for MonitorPlan {
         let observers: Vec<&str> = self.observers.iter().map(|observer| observer.name()).collect();
         f.debug_struct("MonitorPlan")
             .field("events", &self.events)
+            .field("budget", &self.budget)
             .field("rules", &self.rules)
             .field("observers", &observers)
             .finish()

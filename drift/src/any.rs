@@ -47,9 +47,9 @@ impl<T: Detector + Clone + Send + Sync + 'static> CloneDetector for T {
     }
 }
 
-/// Lists the detectors: variant and type, parameters, name in a plan, tier, values.
+/// Lists the detectors: when to use it, variant and type, parameters, name in a plan, tier, values.
 macro_rules! detectors {
-    ($($variant:ident($params:ty) = $name:literal, $tier:ident, $input:ident;)*) => {
+    ($($(#[doc = $when:literal])* $variant:ident($params:ty) = $name:literal, $tier:ident, $input:ident;)*) => {
         /// Any built-in detector, or one of the user's own.
         ///
         /// Use it to hold detectors chosen at run time. A built-in is called without a virtual call (5 ns
@@ -137,6 +137,20 @@ macro_rules! detectors {
                 }
             }
 
+            fn arl(&self) -> Option<f64> {
+                match self {
+                    $(Self::$variant(inner) => inner.arl(),)*
+                    Self::Custom(inner) => inner.arl(),
+                }
+            }
+
+            fn set_arl(&mut self, arl: f64) -> bool {
+                match self {
+                    $(Self::$variant(inner) => inner.set_arl(arl),)*
+                    Self::Custom(inner) => inner.set_arl(arl),
+                }
+            }
+
             fn write_state(&self, out: &mut Vec<u8>) {
                 match self {
                     $(Self::$variant(inner) => inner.write_state(out),)*
@@ -212,6 +226,13 @@ macro_rules! detectors {
                 }
             }
 
+            /// Says when to use the detector, in a sentence or two.
+            pub const fn when(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => concat!($($when),*).trim_ascii_start(),)*
+                }
+            }
+
             /// Says what is known of the detector's false alarms.
             pub const fn tier(&self) -> Tier {
                 match self {
@@ -278,9 +299,14 @@ macro_rules! detectors {
 }
 
 detectors! {
+    /// The good level is known or agreed, and values lie in 0 to 1: error bits, accuracies. The shortest delay
+    /// for its false alarms.
     MixtureESr(MixtureParams) = "e-sr", Guaranteed, Unit;
+    /// Neither the good level nor the size of the change is known, and values are bounded.
     Adwin(AdwinParams) = "adwin", Known, Any;
+    /// A sustained shift of known scale; its threshold is in the values' units.
     PageHinkley(PageHinkleyParams) = "page-hinkley", Known, Any;
+    /// Latencies: a level that moved, told apart from single spikes.
     MedianShift(MedianShiftParams) = "median-shift", Known, Any;
 }
 

@@ -43,6 +43,21 @@ pub trait Detector {
         None
     }
 
+    /// Returns the least average number of values between false alarms that the threshold stands for, or
+    /// nothing when the detector has no such bound.
+    fn arl(&self) -> Option<f64> {
+        None
+    }
+
+    /// Moves the threshold so that on average at least `arl` values pass between false alarms, and says
+    /// whether the detector can. What it has seen is kept; the threshold is a part of its written state.
+    ///
+    /// `arl` is held within what the parameter `arl` may be; a `NaN` changes nothing.
+    fn set_arl(&mut self, arl: f64) -> bool {
+        let _ = arl;
+        false
+    }
+
     /// Appends the state (not the parameters) in the crate's versioned little-endian form.
     fn write_state(&self, out: &mut Vec<u8>);
 

@@ -11,6 +11,7 @@ cargo xtask <command>
   deny                licences and sources of the dependencies, if cargo-deny is installed
   bench [--quick] [NAME...]
                       the benchmarks of every crate, all or by name
+  detectors           measures every detector and writes docs/detectors.md
   help                this text
 ";
 

@@ -1,13 +1,14 @@
 //! The gates of the house, behind one command: `cargo xtask ci`. Only cargo is needed.
 //!
 //! `ci` lists the steps in the order that uses the compile cache best; each of `tidy`, `purity`, `features`,
-//! `examples`, `deny` and `bench` is also a command of its own. `cargo` runs cargo, `workspace` knows what
+//! `examples`, `deny`, `detectors` and `bench` is also a command of its own. `cargo` runs cargo, `workspace` knows what
 //! `cargo metadata` says.
 
 mod bench;
 mod cargo;
 mod ci;
 mod deny;
+mod detectors;
 mod examples;
 mod features;
 mod help;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         ["features"] => features::run(),
         ["examples"] => examples::run(),
         ["deny"] => deny::run(),
+        ["detectors"] => detectors::run(),
         ["bench", rest @ ..] => bench::run(rest),
         _ => Err(Failure::new(format!("unknown command: {}", words.join(" ")), "cargo xtask help")),
     };

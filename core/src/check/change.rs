@@ -7,6 +7,7 @@ use visu_tility_drift::{
     AnyDetector, AnyParams, Detector, Direction, Level, Signal, Standardizer, StandardizerParams,
 };
 
+use super::allowance::Allowance;
 use super::standalone::Standalone;
 use super::{Check, Verdict};
 use crate::action::ObserverAction;
@@ -15,6 +16,7 @@ use crate::error::ObserverError;
 use crate::event::MetricEvent;
 use crate::kind::MetricKind;
 use crate::observer::MetricObserver;
+use crate::time::Timestamp;
 
 /// Which changes raise an alert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub struct ChangeObserver {
     params: AnyParams,
     /// Built once, cloned for each stream: the clones share its tables.
     prototype: Arc<AnyDetector>,
+    /// The run length between false alarms follows from the plan's budget.
+    budgeted: bool,
     standardizer: Option<StandardizerParams>,
     alert_on: AlertOn,
     seen: Standalone,
@@ -57,8 +61,8 @@ pub struct ChangeObserver {
 impl PartialEq for ChangeObserver {
     /// The prototype follows from the parameters.
     fn eq(&self, other: &Self) -> bool {
-        (&self.params, self.standardizer, self.alert_on, &self.seen)
-            == (&other.params, other.standardizer, other.alert_on, &other.seen)
+        (&self.params, self.budgeted, self.standardizer, self.alert_on)
+            == (&other.params, other.budgeted, other.standardizer, other.alert_on)
     }
 }
 
@@ -86,6 +90,7 @@ impl ChangeObserver {
         Ok(Self {
             params,
             prototype,
+            budgeted: false,
             standardizer: None,
             alert_on: AlertOn::Bad,
             seen: Standalone::default(),
@@ -103,6 +108,29 @@ impl ChangeObserver {
         Ok(self)
     }
 
+    /// Takes the run length between false alarms from the plan's budget instead of the detector's `arl`.
+    ///
+    /// The model's budget is divided over all its detectors that are budgeted, and becomes a run length by
+    /// the rate at which values are seen to come.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ObserverError::Config`] when the detector has no `arl`.
+    pub fn budgeted(mut self) -> Result<Self, ObserverError> {
+        let usual = AnyParams::by_name(self.params.name()).and_then(|params| params.get("arl"));
+        let Some(usual) = usual else {
+            return Err(ObserverError::Config(format!(
+                "`detector` is \"{}\", which has no `arl` that a budget could set",
+                self.params.name()
+            )));
+        };
+        // What the budget will set need not be told apart.
+        self.params.set("arl", usual).map_err(|error| ObserverError::Config(error.to_string()))?;
+        self.prototype = Arc::new(self.params.build()?);
+        self.budgeted = true;
+        Ok(self)
+    }
+
     /// Says which changes raise an alert.
     #[must_use]
     pub const fn alert_on(mut self, alert_on: AlertOn) -> Self {
@@ -113,6 +141,11 @@ impl ChangeObserver {
     /// The detector's parameters.
     pub const fn detector(&self) -> &AnyParams {
         &self.params
+    }
+
+    /// Whether the plan's budget sets the detector's `arl`.
+    pub const fn is_budgeted(&self) -> bool {
+        self.budgeted
     }
 
     /// How the values are scaled; `None` when they are taken as they are.
@@ -133,6 +166,7 @@ impl ChangeObserver {
         ChangeState {
             scaler: self.standardizer.and_then(|params| Standardizer::new(params).ok()),
             detector: (*self.prototype).clone(),
+            allowance: self.budgeted.then(|| Allowance::new(1.0, 1)),
             bad,
             out: Direction::Unknown,
             last: Signal::default(),
@@ -164,6 +198,8 @@ impl MetricObserver for ChangeObserver {
 pub(crate) struct ChangeState {
     scaler: Option<Standardizer>,
     detector: AnyDetector,
+    /// What the plan's budget leaves it.
+    allowance: Option<Allowance>,
     bad: Direction,
     /// Direction of the change that an alert may be out for; unknown when the detector does not tell.
     out: Direction,
@@ -171,7 +207,7 @@ pub(crate) struct ChangeState {
 }
 
 impl ChangeState {
-    pub fn observe(&mut self, value: f64) -> Verdict {
+    pub fn observe(&mut self, value: f64, at: Timestamp) -> Verdict {
         // A missing value says nothing about the level and nothing about time.
         if value.is_nan() {
             return Verdict::level(AlertCondition::Clear);
@@ -183,6 +219,11 @@ impl ChangeState {
                 None => return Verdict::level(AlertCondition::Clear),
             },
         };
+        if let Some(allowance) = &mut self.allowance
+            && allowance.note(self.detector.count() + 1, at)
+        {
+            self.detector.set_arl(allowance.arl());
+        }
         let before = self.last.level;
         let signal = self.detector.update(value);
         self.last = signal;
@@ -208,6 +249,19 @@ impl ChangeState {
         if direction == self.out { AlertCondition::Clear } else { AlertCondition::Over }
     }
 
+    /// Takes its share of the model's budget; says whether it has one.
+    pub fn share(&mut self, budget: f64, sharers: u32) {
+        if let Some(allowance) = &mut self.allowance
+            && allowance.share(budget, sharers)
+        {
+            self.detector.set_arl(allowance.arl());
+        }
+    }
+
+    pub const fn is_budgeted(&self) -> bool {
+        self.allowance.is_some()
+    }
+
     pub const fn signal(&self) -> Signal {
         self.last
     }
@@ -216,12 +270,18 @@ impl ChangeState {
         out.extend([("statistic", self.last.statistic), ("threshold", self.last.threshold)]);
         out.extend(self.detector.estimation().map(|level| ("level", level)));
         out.extend(self.detector.baseline().map(|level| ("baseline", level)));
+        out.extend(self.detector.arl().map(|arl| ("arl", arl)));
+        out.extend(self.allowance.map(|allowance| ("values_per_day_max", allowance.rate_per_day())));
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
         out.push(u8::from(self.scaler.is_some()));
         if let Some(scaler) = &self.scaler {
             scaler.write_state(out);
+        }
+        out.push(u8::from(self.allowance.is_some()));
+        if let Some(allowance) = &self.allowance {
+            allowance.write(out);
         }
         out.push(direction_code(self.out));
         write_signal(&self.last, out);
@@ -234,6 +294,11 @@ impl ChangeState {
             (0, None) => {}
             _ => return Err(DecodeError::Parameters { what: "standardizer" }),
         }
+        self.allowance = match (bytes.u8()?, &self.allowance) {
+            (1, Some(_)) => Some(Allowance::read(bytes)?),
+            (0, None) => None,
+            _ => return Err(DecodeError::Parameters { what: "budget" }),
+        };
         self.out = direction(bytes.u8()?)?;
         self.last = read_signal(bytes)?;
         self.detector.read_state(bytes)
@@ -295,6 +360,10 @@ mod tests {
         ChangeObserver::new(AdwinParams { compat: Compat::River, ..AdwinParams::default() }).unwrap()
     }
 
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_micros(second as i64 * 1_000_000)
+    }
+
     /// 1 with a fixed pattern of zeros, `bad` of ten.
     fn correct(i: u64, bad: u64) -> f64 {
         f64::from(u8::from(i * 7 % 10 >= bad))
@@ -304,7 +373,7 @@ mod tests {
     fn a_fall_fires_and_a_change_back_is_over() {
         let mut state = adwin().start(&MetricKind::Correct);
         let seen: Vec<_> = (0..3000u64)
-            .map(|i| state.observe(correct(i, if (1000..2000).contains(&i) { 6 } else { 1 })))
+            .map(|i| state.observe(correct(i, if (1000..2000).contains(&i) { 6 } else { 1 }), at(i)))
             .enumerate()
             .filter(|(_, verdict)| verdict.detected)
             .map(|(i, verdict)| (i, verdict.condition))
@@ -326,7 +395,8 @@ mod tests {
         let mut state = observer.start(&MetricKind::Correct);
         let fired: Vec<u64> = (0..1500)
             .filter(|i| {
-                state.observe(correct(*i, if *i >= 1000 { 4 } else { 1 })).condition == AlertCondition::Fire
+                state.observe(correct(*i, if *i >= 1000 { 4 } else { 1 }), at(*i)).condition
+                    == AlertCondition::Fire
             })
             .collect();
         assert!(fired.first().is_some_and(|at| (1000..1060).contains(at)), "{fired:?}");
@@ -337,8 +407,9 @@ mod tests {
         let observer = adwin().standardized(StandardizerParams::default()).unwrap();
         let mut state = observer.start(&MetricKind::feature("x").unwrap());
         let value = |i: u64| 50_000.0 + 900.0 * (i as f64 * 0.7).sin();
-        assert!((0..3000).all(|i| !state.observe(value(i)).detected));
-        let found = (3000..3200).find(|i| state.observe(value(*i) + 900.0).condition == AlertCondition::Fire);
+        assert!((0..3000).all(|i| !state.observe(value(i), at(i)).detected));
+        let found =
+            (3000..3200).find(|i| state.observe(value(*i) + 900.0, at(*i)).condition == AlertCondition::Fire);
         assert!(found.is_some());
     }
 
@@ -349,14 +420,18 @@ mod tests {
             let mut whole = observer.start(&MetricKind::Correct);
             let value = |i| correct(i, if i >= 1000 { 6 } else { 1 });
             for i in 0..cut {
-                whole.observe(value(i));
+                whole.observe(value(i), at(i));
             }
             let mut bytes = Vec::new();
             whole.write(&mut bytes);
             let mut copy = observer.start(&MetricKind::Correct);
             copy.read(&mut Reader::new(&bytes)).unwrap();
             for i in cut..3000 {
-                assert_eq!(whole.observe(value(i)), copy.observe(value(i)), "after {cut} at {i}");
+                assert_eq!(
+                    whole.observe(value(i), at(i)),
+                    copy.observe(value(i), at(i)),
+                    "after {cut} at {i}"
+                );
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::action::ObserverAction;
 use crate::alert::{AlertCondition, Severity};
 use crate::error::ObserverError;
 use crate::event::MetricEvent;
+use crate::time::Timestamp;
 
 /// The most states kept; one more is refused with [`ObserverError::Internal`].
 const STATES_MAX: usize = 10_000;
@@ -45,7 +46,9 @@ impl Standalone {
             return Ok(ObserverAction::NoOp);
         };
         let state = self.states.entry(key).or_insert(fresh);
-        if state.observe(event.raw_value()).condition != AlertCondition::Fire {
+        if state.observe(event.raw_value(), event.ts().unwrap_or(Timestamp::EPOCH)).condition
+            != AlertCondition::Fire
+        {
             return Ok(ObserverAction::NoOp);
         }
         let signal = state.signal();

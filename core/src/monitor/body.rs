@@ -145,6 +145,7 @@ impl Body {
         }
         let wanted = self.wanted(kind);
         self.push_series(Series::start(key, version, kind, &self.model, &self.plan, wanted));
+        self.divide_budget();
         Ok(key)
     }
 
@@ -231,7 +232,7 @@ impl Body {
         let wanted = series.wanted;
         let mut slot = 0;
         while let Some(instance) = self.instance(index, slot) {
-            let verdict = instance.state.observe(reading.value);
+            let verdict = instance.state.observe(reading.value, reading.at);
             if verdict.condition == AlertCondition::Fire || verdict.detected || instance.life.is_some() {
                 self.settle(index, slot, verdict, reading, ordinal, out);
             }

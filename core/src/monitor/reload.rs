@@ -57,6 +57,7 @@ impl Body {
         }
         self.reload_own(&plan, out);
         self.plan = plan;
+        self.divide_budget();
         self.next_deadline = self.earliest();
     }
 

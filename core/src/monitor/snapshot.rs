@@ -147,6 +147,7 @@ impl Body {
         }
         monitor.read_own(&mut bytes)?;
         bytes.finish()?;
+        monitor.divide_budget();
         monitor.next_deadline = monitor.earliest();
         Ok(monitor)
     }

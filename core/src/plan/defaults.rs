@@ -31,7 +31,7 @@ impl Default for MonitorPlan {
     /// not to fire on the few dozen windows of `digits_camera`; nothing else looked at scored streams.
     fn default() -> Self {
         // The settings below are in range, which a test holds them to.
-        Self { rules: rules().unwrap_or_default().into(), ..Self::empty() }
+        Self { rules: rules().unwrap_or_default(), ..Self::empty() }
     }
 }
 

@@ -8,3 +8,4 @@ mod golden;
 mod latency;
 mod never;
 mod oracle;
+mod page;

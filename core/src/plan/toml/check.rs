@@ -52,8 +52,12 @@ fn performance(settings: &Settings) -> Result<PerformanceDegrader, ObserverError
 }
 
 fn change(settings: &Settings) -> Result<ChangeObserver, ObserverError> {
-    let observer = ChangeObserver::new(detector(settings)?)?
+    let mut observer = ChangeObserver::new(detector(settings)?)?
         .alert_on(settings.choice("alert_on", choice::ALERT_ON).unwrap_or_default());
+    // Whoever does not say how often a detector may be wrong leaves it to the budget.
+    if observer.detector().get("arl").is_some() && settings.parameter("arl").is_none() {
+        observer = observer.budgeted()?;
+    }
     let mut scale = StandardizerParams::default();
     match (settings.count("standardize"), settings.flag("standardize")) {
         (Some(learn), _) => scale.learn = learn,

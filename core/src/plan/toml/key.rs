@@ -59,8 +59,12 @@ const fn count(name: &'static str, max: u64) -> Key {
 const U32: u64 = u32::MAX as u64;
 
 /// The keys of the text itself.
-pub(super) const ROOT: &[Key] =
-    &[key("default_rules", Shape::Flag), key("events", Shape::Table), key("rule", Shape::Tables)];
+pub(super) const ROOT: &[Key] = &[
+    key("default_rules", Shape::Flag),
+    key("events", Shape::Table),
+    key("budget", Shape::Table),
+    key("rule", Shape::Tables),
+];
 
 /// The keys of `[events]`.
 pub(super) const EVENTS: &[Key] = &[
@@ -70,6 +74,9 @@ pub(super) const EVENTS: &[Key] = &[
     count("versions_max", U32),
     count("series_max", U32),
 ];
+
+/// The keys of `[budget]`.
+pub(super) const BUDGET: &[Key] = &[number("false_alarms_per_30_days")];
 
 /// The keys of every rule.
 pub(super) const RULE: &[Key] = &[
@@ -167,7 +174,12 @@ mod tests {
 
     #[test]
     fn every_key_stands_in_the_docs_and_no_other() {
-        let fixed = [("The file", ROOT), ("The table [events]", EVENTS), ("Every rule", RULE)];
+        let fixed = [
+            ("The file", ROOT),
+            ("The table [events]", EVENTS),
+            ("The table [budget]", BUDGET),
+            ("Every rule", RULE),
+        ];
         let fixed = fixed.into_iter().map(|(heading, keys)| (heading.to_owned(), keys));
         let all = fixed.chain(TYPES.iter().map(|group| (group.label(), group.keys)));
         let mut known: Vec<(String, String)> = all

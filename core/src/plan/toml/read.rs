@@ -7,7 +7,7 @@ use ::toml::de::{DeTable, DeValue, Error};
 
 use visu_tility_drift::AnyParams;
 
-use super::super::{EventPolicy, MonitorPlan, Rule, Scope};
+use super::super::{EventPolicy, FalseAlarmBudget, MonitorPlan, Rule, Scope};
 use super::key::{self, Group, Key};
 use super::problem::{PlanError, Problems};
 use super::section::{Section, Settings};
@@ -40,6 +40,7 @@ fn read(root: &DeTable<'_>, problems: &mut Problems) -> MonitorPlan {
     let keys: Vec<&Key> = key::ROOT.iter().collect();
     let settings = root.settings(problems, &keys, |_| None);
     let events = events(&root, problems);
+    let budget = budget(&root, problems);
     let list = root.entry("rule").and_then(|(_, value)| value.as_ref().as_array());
     let list = list.map_or(&[][..], |list| list);
     let rules = rules(list, problems);
@@ -55,7 +56,7 @@ fn read(root: &DeTable<'_>, problems: &mut Problems) -> MonitorPlan {
         let text = format!("the plan has {count} rules, must be at most {max}");
         root.problem(problems, "rule", &text);
     }
-    MonitorPlan { events, rules, observers: Vec::new() }
+    MonitorPlan { events, budget, rules, observers: Vec::new() }
 }
 
 /// Reports what is no TOML: the first problem of each line, for those after it mostly follow from it.
@@ -105,6 +106,27 @@ fn events(root: &Section<'_>, problems: &mut Problems) -> EventPolicy {
             series_max: settings.count("series_max").unwrap_or(usual.series_max),
         };
         MonitorPlan::empty().with_events(policy).map(|plan| plan.events)
+    };
+    section.build(problems, &mut settings, build).unwrap_or_default()
+}
+
+/// Reads `[budget]`.
+fn budget(root: &Section<'_>, problems: &mut Problems) -> FalseAlarmBudget {
+    let Some((at, value)) = root.entry("budget") else {
+        return FalseAlarmBudget::default();
+    };
+    let Some(table) = value.as_ref().as_table() else {
+        return FalseAlarmBudget::default();
+    };
+    let section = Section { table, at, path: "budget".to_owned(), label: "budget".to_owned() };
+    let keys: Vec<&Key> = key::BUDGET.iter().collect();
+    let mut settings = section.settings(problems, &keys, |_| None);
+    let build = |settings: &Settings| {
+        let usual = FalseAlarmBudget::default().false_alarms_per_30_days;
+        let false_alarms_per_30_days = settings.number("false_alarms_per_30_days").unwrap_or(usual);
+        MonitorPlan::empty()
+            .with_budget(FalseAlarmBudget { false_alarms_per_30_days })
+            .map(|plan| plan.budget)
     };
     section.build(problems, &mut settings, build).unwrap_or_default()
 }

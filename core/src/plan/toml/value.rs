@@ -64,7 +64,9 @@ impl Shape {
             Self::Text => {
                 value.as_str().map(|text| Setting::Text(text.to_owned())).ok_or("must be a text".to_owned())
             }
-            Self::Table if !value.is_table() => return Err("must be a table: write [events]".to_owned()),
+            Self::Table if !value.is_table() => {
+                return Err("must be a table: write it between [ and ]".to_owned());
+            }
             Self::Tables if !value.is_array() => {
                 return Err("must be a list of tables: write [[rule]]".to_owned());
             }

@@ -21,6 +21,8 @@ pub(super) fn plan(plan: &MonitorPlan) -> String {
     out.count("back_step_count", events.back_step_count);
     out.count("versions_max", events.versions_max);
     out.count("series_max", events.series_max);
+    out.head("[budget]");
+    out.number("false_alarms_per_30_days", plan.budget().false_alarms_per_30_days);
     for rule in plan.rules() {
         out.head("[[rule]]");
         out.rule(rule);
@@ -118,6 +120,9 @@ impl Writer {
     fn change(&mut self, check: &ChangeObserver) {
         self.text("detector", check.detector().name());
         for parameter in check.detector().parameters() {
+            if parameter.name == "arl" && check.is_budgeted() {
+                continue;
+            }
             match check.detector().get(parameter.name) {
                 Some(Setting::Number(number)) => self.number(parameter.name, number),
                 Some(Setting::Count(count)) => self.count(parameter.name, count),

@@ -107,9 +107,9 @@ fn the_top_and_the_events_are_checked() {
         "default_rules = \"yes\"\nevents = 3\nrule = { name = \"x\" }\ncolour = 1",
         &[
             "line 1: `default_rules` is \"yes\", must be true or false",
-            "line 2: `events` is 3, must be a table: write [events]",
+            "line 2: `events` is 3, must be a table: write it between [ and ]",
             "line 3: `rule` is a table, must be a list of tables: write [[rule]]",
-            "line 4: unknown key `colour`, known are `default_rules`, `events`, `rule`",
+            "line 4: unknown key `colour`, known are `default_rules`, `events`, `budget`, `rule`",
         ],
     );
     refused("rule = [1]", &["line 1: rule[0] is 1, must be a table: write [[rule]]"]);
@@ -141,6 +141,19 @@ fn names_are_checked() {
             "line 8: rule[2]: `name` is 7, must be a text",
             "line 15: rule \"x\": `name` is taken already by the rule on line 11",
         ],
+    );
+}
+
+#[test]
+fn a_budget_is_a_positive_number_and_asks_for_a_detector_with_an_arl() {
+    for bad in ["0", "-1", "1e7", "nan", "\"one\""] {
+        let text = format!("default_rules = true\n[budget]\nfalse_alarms_per_30_days = {bad}\n");
+        let said = MonitorPlan::from_toml(&text).unwrap_err().to_string();
+        assert!(said.starts_with("line 3: budget: `false_alarms_per_30_days` is "), "{said}");
+    }
+    refused(
+        "default_rules = true\n[budget]\nper_month = 1\n",
+        &["line 3: budget: unknown key `per_month`, known are `false_alarms_per_30_days`"],
     );
 }
 
@@ -263,7 +276,10 @@ fn long_values_are_shortened() {
              without blanks"
         )],
     );
-    refused("\"a\\nb\" = 1", &["line 1: unknown key `a\\nb`, known are `default_rules`, `events`, `rule`"]);
+    refused(
+        "\"a\\nb\" = 1",
+        &["line 1: unknown key `a\\nb`, known are `default_rules`, `events`, `budget`, `rule`"],
+    );
 }
 
 #[test]
