@@ -15,6 +15,7 @@ use crate::control::{Control, ControlError};
 use crate::directory::{Directory, ModelEntry};
 use crate::routed::{Batch, Load, Routed};
 use crate::shard::ModelSupervisor;
+use crate::vectors::{Unqueued, Vectors};
 
 /// Control requests that may wait for one shard.
 const CONTROL_MAX: usize = 1_024;
@@ -133,6 +134,7 @@ impl Dock {
 pub(crate) struct Board {
     pub(crate) directory: Directory,
     pub(crate) docks: Vec<Arc<Dock>>,
+    pub(crate) vectors: Vectors,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) event_time: bool,
     ahead_max: Duration,
@@ -158,6 +160,7 @@ impl Board {
         Self {
             directory,
             docks,
+            vectors: Vectors::default(),
             clock,
             event_time,
             ahead_max,
@@ -225,19 +228,29 @@ impl Board {
         }
     }
 
-    /// Replaces an event's names by where its model lives.
+    /// Replaces an event's names by where its model lives, and its vector by a ticket: whoever does not queue
+    /// the event gives the ticket back ([`Board::watch`]).
     pub(crate) fn route(&self, event: &MetricEvent, limit: Timestamp) -> Result<Routed, IngestError> {
         let at = self.stamp(event.ts(), limit)?;
         let max = self.directory.series_max();
-        self.directory.with_or_insert(event.model_id(), |entry: &Arc<ModelEntry>| {
-            Ok(Routed {
+        let routed = self.directory.with_or_insert(event.model_id(), |entry: &Arc<ModelEntry>| {
+            Ok::<Routed, IngestError>(Routed {
                 address: entry.address,
                 generation: entry.generation,
                 key: entry.learn(event.version(), event.kind(), max)?,
                 at,
                 value: event.raw_value(),
             })
-        })?
+        })??;
+        match event.shared_vector() {
+            None => Ok(routed),
+            Some(vector) => Ok(Routed { value: self.vectors.put(vector)?, ..routed }),
+        }
+    }
+
+    /// Gives the tickets of events back unless they are queued.
+    pub(crate) fn watch(&self, routed: &[Routed]) -> Unqueued<'_> {
+        Unqueued::new(&self.vectors, routed.iter().map(|event| event.value))
     }
 
     /// Gives batches their offsets and hands them over, in one step for all. Whether the shards live is to be
@@ -271,6 +284,7 @@ impl Board {
         reply: Option<tokio::sync::oneshot::Sender<Result<(), IngestError>>>,
         here: Option<usize>,
     ) -> Result<Turn, IngestError> {
+        let unqueued = self.watch(&[routed]);
         let shard = routed.address.shard();
         let dock = self.docks.get(shard).ok_or(IngestError::Closed)?;
         let mut next = self.offset.lock();
@@ -280,6 +294,7 @@ impl Board {
         let base = *next;
         if here == Some(shard) && dock.batches() == 0 {
             *next += 1;
+            unqueued.queued();
             return Ok(Turn::Now(base));
         }
         let permit = Some(dock.try_room(1)?);
@@ -287,6 +302,7 @@ impl Board {
         peer.do_send(Batch { base, load: Load::One(routed), permit, reply });
         dock.enqueued.fetch_add(1, Ordering::AcqRel);
         *next += 1;
+        unqueued.queued();
         Ok(Turn::Queued(base))
     }
 

@@ -176,6 +176,7 @@ impl MonitoringHandle {
             actions: outlet.actions(),
             refused_future: board.refused_future.load(Relaxed),
             refused_models: board.directory.refused(),
+            vectors_waiting: board.vectors.waiting(),
             dead_letters: outlet.dead.total(),
             panics_suppressed: panics_suppressed(),
             decisions_dropped: outlet.decisions.dropped(),

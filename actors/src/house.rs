@@ -94,6 +94,7 @@ impl House {
     /// Waits for room in every shard that a piece goes to, then hands it over.
     pub(crate) async fn put(&self, routed: Vec<Routed>) -> Result<u64, IngestError> {
         let events = routed.len() as u64;
+        let unqueued = self.board.watch(&routed);
         let mut loads: Loads = Vec::with_capacity(self.shards.len());
         // In the order of the shards, so that two publishers never wait for each other.
         for (shard, load) in self.sort(routed) {
@@ -101,35 +102,46 @@ impl House {
             let permit = dock.room(load.as_slice().len()).await?;
             loads.push((shard, load, Some(permit)));
         }
-        self.enqueue(events, loads)
+        let base = self.enqueue(events, loads)?;
+        unqueued.queued();
+        Ok(base)
     }
 
     /// Hands a piece over if there is room in every shard that it goes to.
     pub(crate) fn try_put(&self, routed: Vec<Routed>) -> Result<u64, IngestError> {
         let events = routed.len() as u64;
+        let unqueued = self.board.watch(&routed);
         let mut loads: Loads = Vec::with_capacity(self.shards.len());
         for (shard, load) in self.sort(routed) {
             let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
             let permit = dock.try_room(load.as_slice().len())?;
             loads.push((shard, load, Some(permit)));
         }
-        self.enqueue(events, loads)
+        let base = self.enqueue(events, loads)?;
+        unqueued.queued();
+        Ok(base)
     }
 
     /// Waits for room for one event and hands it over.
     pub(crate) async fn put_one(&self, routed: Routed) -> Result<u64, IngestError> {
+        let unqueued = self.board.watch(&[routed]);
         let shard = routed.address.shard();
         let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
         let permit = dock.room(1).await?;
-        self.enqueue(1, vec![(shard, Load::One(routed), Some(permit))])
+        let base = self.enqueue(1, vec![(shard, Load::One(routed), Some(permit))])?;
+        unqueued.queued();
+        Ok(base)
     }
 
     /// Hands one event over if there is room.
     pub(crate) fn try_put_one(&self, routed: Routed) -> Result<u64, IngestError> {
+        let unqueued = self.board.watch(&[routed]);
         let shard = routed.address.shard();
         let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
         let permit = dock.try_room(1)?;
-        self.enqueue(1, vec![(shard, Load::One(routed), Some(permit))])
+        let base = self.enqueue(1, vec![(shard, Load::One(routed), Some(permit))])?;
+        unqueued.queued();
+        Ok(base)
     }
 
     fn enqueue(&self, events: u64, loads: Loads) -> Result<u64, IngestError> {

@@ -70,6 +70,7 @@ mod steering;
 mod supervise;
 mod tally;
 mod timers;
+mod vectors;
 
 pub use alert::{
     AlertDispatcher, AlertSink, BoxFuture, DispatcherStatus, InspectDispatcher, LogSink, SinkFailure,

@@ -115,7 +115,11 @@ impl ModelHandle {
         let at = board.stamp(event.ts(), board.limit())?;
         let key = self.learn(event.version(), event.kind())?;
         let ModelEntry { address, generation, .. } = *self.entry;
-        let routed = Routed { address, generation, key, at, value: event.raw_value() };
+        let value = match event.shared_vector() {
+            None => event.raw_value(),
+            Some(vector) => board.vectors.put(vector)?,
+        };
+        let routed = Routed { address, generation, key, at, value };
         let first_offset = self.monitoring.house.put_one(routed).await?;
         Ok(Accepted { events: 1, first_offset })
     }

@@ -194,6 +194,9 @@ impl Shard {
         reason: DeadReason,
     ) {
         cell.in_trouble(|trouble| trouble.dead += 1);
+        if let Some((routed, _)) = event {
+            self.board.vectors.take(routed.value);
+        }
         let names = event.and_then(|(routed, _)| cell.entry.names(routed.key));
         let (version, kind) = names.unzip();
         let newest = visu_tility_core::Timestamp::from_micros(self.timers.borrow().newest);
@@ -211,6 +214,7 @@ impl Shard {
 
     /// Buries an event that has no model here: it is gone, or the shard is.
     pub(crate) fn bury_stray(&self, routed: &Routed, offset: u64, reason: DeadReason) {
+        self.board.vectors.take(routed.value);
         let tenant = self.board.directory.at(routed.address);
         let name = tenant.filter(|entry| entry.generation == routed.generation).map(|entry| entry.id.clone());
         if let Some(model_id) = name.or_else(|| visu_tility_core::ModelId::new("-").ok()) {

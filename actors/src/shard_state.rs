@@ -21,6 +21,7 @@ use crate::snapshot::SnapshotKeeper;
 use crate::supervise::Supervision;
 use crate::tally::{Tally, bump};
 use crate::timers::Timers;
+use crate::vectors::is_ticket;
 
 /// Decisions gathered before they are handed on.
 const OUT_MAX: usize = 1_024;
@@ -213,6 +214,9 @@ impl Shard {
                     newest = at;
                 }
                 self.dock.pulse.at(place as u32);
+                if is_ticket(routed.value) {
+                    break 'run Left::Special;
+                }
                 let offset = batch.offset_of(at_cursor);
                 let reading = Reading { at: routed.at, value: routed.value, offset };
                 match monitor.observe_reading(routed.key, &reading, out) {
@@ -278,6 +282,7 @@ impl Shard {
             ModelPhase::Waiting => self.hold(&cell, routed, offset),
             ModelPhase::Paused => {
                 cell.in_trouble(|trouble| trouble.unseen += 1);
+                self.board.vectors.take(routed.value);
                 Err(IngestError::Paused)
             }
             ModelPhase::Quarantined => {
@@ -298,16 +303,22 @@ impl Shard {
         if cell.phase() == ModelPhase::Asleep {
             self.rouse(cell, out);
         }
-        let reading = Reading { at: routed.at, value: routed.value, offset };
+        let vector = self.board.vectors.take(routed.value);
+        let value = if vector.is_some() { f64::NAN } else { routed.value };
+        let reading = Reading { at: routed.at, value, offset };
+        let show = |monitor: &mut ModelMonitor, out: &mut Vec<ActionRecord>| match &vector {
+            None => monitor.observe_reading(routed.key, &reading, out),
+            Some(vector) => monitor.observe_vector(routed.key, &reading, vector, out),
+        };
         let seen = guard(|| {
             cell.with_monitor(|monitor| {
                 let monitor = monitor.ok_or(IngestError::Quarantined)?;
-                let admission = match monitor.observe_reading(routed.key, &reading, out) {
+                let admission = match show(monitor, out) {
                     Admission::UnknownSeries => {
                         let names = cell.entry.names(routed.key);
                         let (version, kind) = names.ok_or(IngestError::Retired)?;
                         monitor.admit(&version, &kind, out)?;
-                        monitor.observe_reading(routed.key, &reading, out)
+                        show(monitor, out)
                     }
                     known => known,
                 };

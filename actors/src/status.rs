@@ -83,6 +83,8 @@ pub struct FleetStatus {
     pub refused_future: u64,
     /// Events refused because there are too many models.
     pub refused_models: u64,
+    /// Vectors whose events are on their way; at most 16,384, more are refused as `Full`.
+    pub vectors_waiting: usize,
     /// Dead letters ever.
     pub dead_letters: u64,
     /// Panics that were counted instead of logged, in the whole process.

@@ -110,7 +110,7 @@ name_type!(
     "kind",
     128,
     |b| b.is_ascii_graphic(),
-    "`Feature:` or `Custom:` and 1 to 128 printable ASCII characters without blanks"
+    "`Feature:`, `Custom:` or `Embedding:` and 1 to 128 printable ASCII characters without blanks"
 );
 
 impl Version {

@@ -19,6 +19,7 @@ use crate::nearest::nearest;
 /// | `LatencyMs` | 0 and up | up |
 /// | `Throughput` | 0 and up | down |
 /// | `Feature(name)`, `Custom(name)` | any finite number | either way |
+/// | `Embedding(name)` | a list of 1 to 4,096 finite numbers | either way |
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum MetricKind {
@@ -46,6 +47,8 @@ pub enum MetricKind {
     Feature(MetricName),
     /// A metric of the user's own.
     Custom(MetricName),
+    /// A vector that stands for an input or an answer, such as the embedding of a text.
+    Embedding(MetricName),
 }
 
 /// The values that a kind may take.
@@ -57,15 +60,21 @@ pub enum ValueRange {
     NonNegative,
     /// Any finite number.
     Any,
+    /// No number but a list of them.
+    Vector,
 }
 
 impl ValueRange {
-    /// Is true when `value` is finite and in range.
+    /// The most components of a vector.
+    pub const VECTOR_MAX: usize = 4_096;
+
+    /// Is true when `value` is a number in range.
     pub fn contains(self, value: f64) -> bool {
         match self {
             Self::Unit => (0.0..=1.0).contains(&value),
             Self::NonNegative => value >= 0.0 && value.is_finite(),
             Self::Any => value.is_finite(),
+            Self::Vector => false,
         }
     }
 
@@ -75,6 +84,7 @@ impl ValueRange {
             Self::Unit => "a number from 0 to 1",
             Self::NonNegative => "a finite number, 0 or more",
             Self::Any => "a finite number",
+            Self::Vector => "a list of 1 to 4096 finite numbers",
         }
     }
 }
@@ -112,6 +122,15 @@ impl MetricKind {
         MetricName::new(name).map(Self::Custom)
     }
 
+    /// Builds the kind of a vector.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the name is not 1 to 128 printable ASCII characters without blanks.
+    pub fn embedding(name: impl AsRef<str>) -> Result<Self, EventError> {
+        MetricName::new(name).map(Self::Embedding)
+    }
+
     /// The values it may take.
     pub const fn range(&self) -> ValueRange {
         match self {
@@ -124,6 +143,7 @@ impl MetricKind {
             | Self::ErrorRate => ValueRange::Unit,
             Self::LatencyMs | Self::DriftScore | Self::Throughput => ValueRange::NonNegative,
             Self::Feature(_) | Self::Custom(_) => ValueRange::Any,
+            Self::Embedding(_) => ValueRange::Vector,
         }
     }
 
@@ -138,7 +158,7 @@ impl MetricKind {
             | Self::Confidence
             | Self::Throughput => Direction::Down,
             Self::LatencyMs | Self::DriftScore | Self::ErrorRate => Direction::Up,
-            Self::Feature(_) | Self::Custom(_) => Direction::Unknown,
+            Self::Feature(_) | Self::Custom(_) | Self::Embedding(_) => Direction::Unknown,
         }
     }
 
@@ -157,13 +177,17 @@ impl MetricKind {
             Self::Throughput => "Throughput",
             Self::Feature(_) => "Feature",
             Self::Custom(_) => "Custom",
+            Self::Embedding(_) => "Embedding",
         }
     }
 
-    /// The name after the word, for `Feature` and `Custom`.
+    /// The words of the kinds that have a name.
+    pub const NAMED: [&'static str; 3] = ["Feature", "Custom", "Embedding"];
+
+    /// The name after the word, for `Feature`, `Custom` and `Embedding`.
     pub fn metric_name(&self) -> Option<&str> {
         match self {
-            Self::Feature(name) | Self::Custom(name) => Some(name.as_str()),
+            Self::Feature(name) | Self::Custom(name) | Self::Embedding(name) => Some(name.as_str()),
             _ => None,
         }
     }
@@ -188,6 +212,7 @@ impl FromStr for MetricKind {
         match text.split_once(':') {
             Some(("Feature", name)) => Self::feature(name),
             Some(("Custom", name)) => Self::custom(name),
+            Some(("Embedding", name)) => Self::embedding(name),
             _ => Err(unknown_kind(text)),
         }
     }
@@ -197,7 +222,11 @@ impl FromStr for MetricKind {
 fn unknown_kind(text: &str) -> EventError {
     let names = plain_names();
     let hint = nearest(text, names.iter().copied()).map_or(String::new(), |n| format!(" (nearest: {n})"));
-    EventError::name("kind", text, &format!("one of {}, Feature:NAME or Custom:NAME{hint}", names.join(", ")))
+    EventError::name(
+        "kind",
+        text,
+        &format!("one of {}, Feature:NAME, Custom:NAME or Embedding:NAME{hint}", names.join(", ")),
+    )
 }
 
 /// The names of the kinds that need no further name.
@@ -228,7 +257,11 @@ mod tests {
 
     #[test]
     fn every_kind_is_read_back_from_its_text() {
-        let named = [MetricKind::feature("ink").unwrap(), MetricKind::custom("CpuPercent").unwrap()];
+        let named = [
+            MetricKind::feature("ink").unwrap(),
+            MetricKind::custom("CpuPercent").unwrap(),
+            MetricKind::embedding("text").unwrap(),
+        ];
         for kind in MetricKind::PLAIN.into_iter().chain(named) {
             assert_eq!(kind.to_string().parse::<MetricKind>().unwrap(), kind);
         }
@@ -244,7 +277,7 @@ mod tests {
 
     #[test]
     fn ranges_leave_out_what_is_not_a_number() {
-        for range in [ValueRange::Unit, ValueRange::NonNegative, ValueRange::Any] {
+        for range in [ValueRange::Unit, ValueRange::NonNegative, ValueRange::Any, ValueRange::Vector] {
             for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
                 assert!(!range.contains(bad));
             }

@@ -154,10 +154,14 @@ impl ModelMonitor {
         let at = event.ts().unwrap_or_else(|| self.leave_lane().now());
         let reading = Reading { at, value: event.raw_value(), offset };
         let key = SeriesKey::of(event.version(), event.kind());
-        if self.observe_reading(key, &reading, &mut out) == Admission::UnknownSeries
+        let take = |monitor: &mut Self, out: &mut Vec<ActionRecord>| match event.shared_vector() {
+            Some(vector) => monitor.observe_vector(key, &reading, vector, out),
+            None => monitor.observe_reading(key, &reading, out),
+        };
+        if take(self, &mut out) == Admission::UnknownSeries
             && self.admit(event.version(), event.kind(), &mut out).is_ok()
         {
-            self.observe_reading(key, &reading, &mut out);
+            take(self, &mut out);
         }
         out
     }
@@ -194,6 +198,22 @@ impl ModelMonitor {
             return Admission::Taken;
         }
         self.observe_in_body(key, reading, out)
+    }
+
+    /// Takes one vector of a known version and kind, as [`ModelMonitor::observe_reading`] takes a number; the
+    /// reading's value is `NaN`.
+    pub fn observe_vector(
+        &mut self,
+        key: SeriesKey,
+        reading: &Reading,
+        vector: &Arc<[f32]>,
+        out: &mut Vec<ActionRecord>,
+    ) -> Admission {
+        self.body.vector = Some(Arc::clone(vector));
+        let admission = self.observe_in_body(key, reading, out);
+        // After a panic it stays for `resume`.
+        self.body.vector = None;
+        admission
     }
 
     #[inline(never)]
@@ -246,6 +266,7 @@ impl ModelMonitor {
     /// Carries on after [`ModelMonitor::recover`]: shows the event to the observers that had not seen it.
     pub fn resume(&mut self, out: &mut Vec<ActionRecord>) {
         self.leave_lane().resume(out);
+        self.body.vector = None;
     }
 
     /// Shows the monitor as it is now. Cost: all observers, and some allocations; not for the hot path.

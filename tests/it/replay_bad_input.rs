@@ -13,7 +13,7 @@ fn cases() -> Vec<(String, String)> {
     let long = "x".repeat(300);
     let kinds =
         "Accuracy, Precision, Recall, F1, LatencyMs, DriftScore, Correct, Confidence, ErrorRate, Throughput";
-    let kinds = format!("must be one of {kinds}, Feature:NAME or Custom:NAME");
+    let kinds = format!("must be one of {kinds}, Feature:NAME, Custom:NAME or Embedding:NAME");
     let a_time = r#"must be a time such as "2025-02-03T00:00:00.000Z" or whole milliseconds since 1970"#;
     let cases = [
         ("not json", "malformed line: not json is not an object".to_owned()),
@@ -96,7 +96,7 @@ fn seconds_long_values_and_names_of_kinds_are_told_as_they_were_meant() {
                 {\"model_id\":\"m\",\"kind\":\"F1\",\"value\":1e308}\n\
                 {\"model_id\":\"m\",\"kind\":\"LatencyMs\",\"value\":-1e-300}\n";
     let path = folder.write("meant.ndjson", text);
-    let name = "`Feature:` or `Custom:` and 1 to 128 printable ASCII characters without blanks";
+    let name = "`Feature:`, `Custom:` or `Embedding:` and 1 to 128 printable ASCII characters without blanks";
     let seconds = "must be whole milliseconds since 1970 (looks like seconds; milliseconds are meant)";
     let expected = [
         format!("field `ts` is 1738540800, {seconds}"),

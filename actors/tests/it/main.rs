@@ -16,4 +16,5 @@ mod shard_panic;
 mod subscriber;
 mod supervision;
 mod timer;
+mod vector;
 mod world;

@@ -57,6 +57,8 @@ pub(super) struct Body {
     pub own: Option<Box<Own>>,
     /// The reading before which time is passing.
     pub pending: Option<(SeriesKey, Reading)>,
+    /// The vector of the reading that is being taken, if it has one.
+    pub vector: Option<Arc<[f32]>>,
     pub plan: Arc<MonitorPlan>,
     pub model: ModelId,
     /// The largest time of a tick.
@@ -80,6 +82,7 @@ impl Body {
             switches: Self::switches(&model, &plan),
             own: Own::start(&plan),
             pending: None,
+            vector: None,
             plan,
             model,
             ticked: Timestamp::EPOCH,
@@ -217,7 +220,7 @@ impl Body {
             return admission;
         }
         self.last_offset = reading.offset;
-        if reading.value.is_nan() {
+        if reading.value.is_nan() && self.vector.is_none() {
             self.counts.missing += 1;
         }
         self.show_to_rules(index, reading, out);
@@ -230,9 +233,13 @@ impl Body {
         let ordinal = series.taken;
         series.taken += 1;
         let wanted = series.wanted;
+        let vector = self.vector.clone();
         let mut slot = 0;
         while let Some(instance) = self.instance(index, slot) {
-            let verdict = instance.state.observe(reading.value, reading.at);
+            let verdict = match &vector {
+                None => instance.state.observe(reading.value, reading.at),
+                Some(vector) => instance.state.observe_vector(vector, reading.at),
+            };
             if verdict.condition == AlertCondition::Fire || verdict.detected || instance.life.is_some() {
                 self.settle(index, slot, verdict, reading, ordinal, out);
             }

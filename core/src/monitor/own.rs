@@ -209,7 +209,11 @@ impl Body {
         let (key, wanted) = (series.key, series.wanted);
         let (version, kind) = (series.info.version.clone(), series.info.kind.clone());
         let value = (!reading.value.is_nan()).then_some(reading.value);
-        let event = MetricEvent::from_parts(self.model.clone(), version, kind, Some(reading.at), value);
+        let (model, at) = (self.model.clone(), Some(reading.at));
+        let event = match &self.vector {
+            Some(vector) => MetricEvent::from_vector(model, version, kind, at, Arc::clone(vector)),
+            None => MetricEvent::from_parts(model, version, kind, at, value),
+        };
         let Ok(event) = event else { return };
         if let Some(own) = &mut self.own {
             own.ticks = 0;

@@ -183,10 +183,11 @@ fn checked_glob(name: &str, pattern: &str) -> Result<Glob, String> {
 /// Refuses a pattern of kinds that no kind is of.
 fn check_kinds(pattern: &str) -> Result<(), String> {
     let fault = |what: &str| Err(format!("`kinds` has {}, {what}, {}", quoted(pattern), kind_hint(pattern)));
-    let families = ["Feature:", "Custom:"];
+    let families = MetricKind::NAMED.map(|family| format!("{family}:"));
     if let Some(wild) = pattern.find(['*', '?']) {
         let head = pattern.get(..wild).unwrap_or_default();
-        let named = families.iter().any(|family| family.starts_with(head) || head.starts_with(family));
+        let named =
+            families.iter().any(|family| family.starts_with(head) || head.starts_with(family.as_str()));
         let glob = Glob::new(pattern);
         if named || MetricKind::PLAIN.iter().any(|kind| glob.matches(kind.family())) {
             return Ok(());
@@ -196,7 +197,7 @@ fn check_kinds(pattern: &str) -> Result<(), String> {
     match pattern.parse::<MetricKind>() {
         Ok(_) => Ok(()),
         // The family is right and the name is not.
-        Err(error) if families.iter().any(|family| pattern.starts_with(family)) => {
+        Err(error) if families.iter().any(|family| pattern.starts_with(family.as_str())) => {
             Err(format!("`kinds` has {}, must be {}", quoted(pattern), error.allowed()))
         }
         Err(_) => fault("which is no kind"),
@@ -208,7 +209,7 @@ fn kind_hint(pattern: &str) -> String {
     let named = pattern.split_once(':');
     let near = match named {
         Some((family, name)) => {
-            nearest(family, ["Feature", "Custom"]).map(|family| format!("{family}:{}", plain(name)))
+            nearest(family, MetricKind::NAMED).map(|family| format!("{family}:{}", plain(name)))
         }
         None => nearest(pattern, MetricKind::PLAIN.iter().map(MetricKind::family)).map(str::to_owned),
     };
@@ -216,7 +217,7 @@ fn kind_hint(pattern: &str) -> String {
         return format!("did you mean \"{near}\"?");
     }
     let known: Vec<&str> = MetricKind::PLAIN.iter().map(MetricKind::family).collect();
-    format!("known are {}, Feature:NAME, Custom:NAME", known.join(", "))
+    format!("known are {}, Feature:NAME, Custom:NAME, Embedding:NAME", known.join(", "))
 }
 
 /// What was read of a table.

@@ -312,10 +312,10 @@ fn kinds_are_told_the_nearest_one() {
         &[
             "line 5: rule \"r\": `kinds` has \"Acuracy\", which is no kind, did you mean \"Accuracy\"?",
             "line 6: rule \"r\": `kinds` has \"feature:*\", which no kind is of, did you mean \"Feature:*\"?",
-            "line 7: rule \"r\": `kinds` has \"Feature:a b\", must be `Feature:` or `Custom:` and 1 to 128 \
+            "line 7: rule \"r\": `kinds` has \"Feature:a b\", must be `Feature:`, `Custom:` or `Embedding:` and 1 to 128 \
              printable ASCII characters without blanks",
             "line 8: rule \"r\": `kinds` has \"xyzzy\", which is no kind, known are Accuracy, Precision, Recall, \
-             F1, LatencyMs, DriftScore, Correct, Confidence, ErrorRate, Throughput, Feature:NAME, Custom:NAME",
+             F1, LatencyMs, DriftScore, Correct, Confidence, ErrorRate, Throughput, Feature:NAME, Custom:NAME, Embedding:NAME",
             "line 9: rule \"r\": `kinds` has \"Featur:ink\", which is no kind, did you mean \"Feature:ink\"?",
         ],
     );

@@ -1,0 +1,142 @@
+//! Where vectors wait while their events travel: an event is 32 bytes, a vector may be 16 KiB.
+//!
+//! The event carries a ticket in place of its number: a `NaN` that no arithmetic makes. Whoever ends the
+//! event's way, at the model or in the dead letters, takes the vector out.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use visu_tility_core::IngestError;
+
+/// The most vectors that may wait.
+pub(crate) const VECTORS_MAX: usize = 16_384;
+
+/// Marks a ticket: a quiet `NaN` with the bit below the quiet one set.
+const MARK: u64 = 0x7ffc_0000_0000_0000;
+const PLACE_BITS: u32 = 24;
+const PART: u64 = (1 << PLACE_BITS) - 1;
+
+/// Vectors on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Vectors {
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    /// How often the place was used, and what waits there.
+    slots: Vec<(u32, Option<Arc<[f32]>>)>,
+    free: Vec<u32>,
+}
+
+impl Vectors {
+    /// Keeps a vector and answers the ticket for it.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`IngestError::Full`] when as many wait as may.
+    pub(crate) fn put(&self, vector: &Arc<[f32]>) -> Result<f64, IngestError> {
+        let mut slots = self.slots.lock();
+        let place = match slots.free.pop() {
+            Some(place) => place,
+            None if slots.slots.len() < VECTORS_MAX => {
+                slots.slots.push((0, None));
+                (slots.slots.len() - 1) as u32
+            }
+            None => return Err(IngestError::Full { waiting: VECTORS_MAX, credits: VECTORS_MAX }),
+        };
+        let Some(slot) = slots.slots.get_mut(place as usize) else { return Ok(f64::NAN) };
+        slot.0 = slot.0.wrapping_add(1);
+        slot.1 = Some(Arc::clone(vector));
+        Ok(f64::from_bits(MARK | (u64::from(slot.0) & PART) << PLACE_BITS | u64::from(place)))
+    }
+
+    /// Takes the vector of a ticket; `None` for a number, for a missing value, and when it is gone.
+    #[inline]
+    pub(crate) fn take(&self, value: f64) -> Option<Arc<[f32]>> {
+        if is_ticket(value) { self.take_out(value.to_bits()) } else { None }
+    }
+
+    #[cold]
+    fn take_out(&self, bits: u64) -> Option<Arc<[f32]>> {
+        let (use_, place) = (bits >> PLACE_BITS & PART, bits & PART);
+        let mut slots = self.slots.lock();
+        let slot = slots.slots.get_mut(place as usize)?;
+        if u64::from(slot.0) & PART != use_ {
+            return None;
+        }
+        let vector = slot.1.take()?;
+        slots.free.push(place as u32);
+        Some(vector)
+    }
+
+    /// Vectors that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        let slots = self.slots.lock();
+        slots.slots.len() - slots.free.len()
+    }
+}
+
+/// Is true when a value stands for a vector.
+#[inline]
+pub(crate) fn is_ticket(value: f64) -> bool {
+    value.is_nan() && value.to_bits() & MARK == MARK
+}
+
+/// Gives tickets back when their events are not queued after all, also when the publisher stops waiting.
+#[must_use]
+pub(crate) struct Unqueued<'a> {
+    vectors: &'a Vectors,
+    tickets: Vec<f64>,
+}
+
+impl<'a> Unqueued<'a> {
+    /// Watches over those of the values that are tickets.
+    pub(crate) fn new(vectors: &'a Vectors, values: impl Iterator<Item = f64>) -> Self {
+        Self { vectors, tickets: values.filter(|value| is_ticket(*value)).collect() }
+    }
+
+    /// The events are queued: whoever ends their way takes the vectors.
+    pub(crate) fn queued(mut self) {
+        self.tickets.clear();
+    }
+}
+
+impl Drop for Unqueued<'_> {
+    fn drop(&mut self) {
+        for ticket in self.tickets.drain(..) {
+            self.vectors.take(ticket);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_gives_its_vector_once() {
+        let vectors = Vectors::default();
+        let ticket = vectors.put(&[1.0, 2.0].into()).unwrap();
+        assert!(is_ticket(ticket) && !is_ticket(f64::NAN) && !is_ticket(-f64::NAN) && !is_ticket(0.0));
+        assert_eq!(vectors.take(f64::NAN), None);
+        assert_eq!(vectors.take(ticket).as_deref(), Some(&[1.0, 2.0][..]));
+        assert_eq!((vectors.take(ticket), vectors.waiting()), (None, 0));
+        let other = vectors.put(&[3.0].into()).unwrap();
+        assert_eq!(vectors.take(ticket), None, "the place is another's now");
+        assert_eq!(vectors.take(other).as_deref(), Some(&[3.0][..]));
+    }
+
+    #[test]
+    fn no_more_wait_than_may_and_what_is_not_queued_is_given_back() {
+        let vectors = Vectors::default();
+        let one: Arc<[f32]> = [0.5].into();
+        let tickets: Vec<f64> = (0..VECTORS_MAX).map(|_| vectors.put(&one).unwrap()).collect();
+        assert!(matches!(vectors.put(&one), Err(IngestError::Full { .. })));
+        drop(Unqueued::new(&vectors, tickets.iter().copied()));
+        assert_eq!(vectors.waiting(), 0);
+        let ticket = vectors.put(&one).unwrap();
+        Unqueued::new(&vectors, [ticket, 1.0, f64::NAN].into_iter()).queued();
+        assert_eq!(vectors.waiting(), 1);
+    }
+}
