@@ -88,6 +88,7 @@ impl CsvColumns {
             version: (!version.is_empty()).then_some(version),
             ts: if ts.is_empty() { None } else { Some(time(&ts)?) },
             kind,
+            vector: None,
             value: match &*value {
                 "" | "null" => None,
                 text => {

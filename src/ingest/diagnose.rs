@@ -22,6 +22,9 @@ const TIME: &str = "a time such as \"2025-02-03T00:00:00.000Z\" or whole millise
 /// What a `value` must be before its kind is looked at.
 pub(crate) const NUMBER: &str = "a finite number or null";
 
+/// What a `value` must be that begins as a list.
+const LIST: &str = "a list of finite numbers";
+
 /// What a `ts` must be that was given in seconds, as it seems.
 const MILLIS: &str = "whole milliseconds since 1970 (looks like seconds; milliseconds are meant)";
 
@@ -123,6 +126,7 @@ fn wrong_type(field: &str, raw: &str) -> Option<&'static str> {
         "ts" | "value" | "version" if raw == "null" => None,
         "ts" if raw.parse().is_ok_and(|millis| from_millis(millis).is_some()) => None,
         "ts" => text.and_then(|text| parse_time(&text)).is_none().then(|| allowed_time(raw)),
+        "value" if raw.starts_with('[') => serde_json::from_str::<Vec<f64>>(raw).is_err().then_some(LIST),
         "value" => serde_json::from_str::<f64>(raw).is_err().then_some(NUMBER),
         _ => text.is_none().then_some("a text"),
     }
@@ -191,7 +195,7 @@ mod tests {
             "field `ts` is 1738540800, must be whole milliseconds since 1970 (looks like seconds; milliseconds are meant)"
         );
         assert!(
-            said(r#"{"model_id":"m","kind":"F1","value":[1]}"#).starts_with("field `value` is [1], must")
+            said(r#"{"model_id":"m","kind":"F1","value":[[1]]}"#).starts_with("field `value` is [[1]], must")
         );
     }
 

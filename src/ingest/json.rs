@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use visu_tility_core::Timestamp;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use visu_tility_core::{Timestamp, ValueRange};
 
 use crate::ingest::diagnose::{diagnose, from_millis};
 use crate::ingest::line::{EventLine, LineError};
@@ -16,7 +16,7 @@ use crate::ingest::rfc3339::parse_time;
 
 /// Reads one line of NDJSON: an object with `model_id`, `kind`, `value` and, if known, `version` and `ts`.
 ///
-/// `value` may be `null`: it was due but is missing. `ts` is RFC 3339 text or a whole number of milliseconds
+/// `value` may be `null`: it was due but is missing; for an embedding it is a list of numbers. `ts` is RFC 3339 text or a whole number of milliseconds
 /// since 1970; one below 100,000,000,000 is taken for seconds and refused.
 ///
 /// # Errors
@@ -62,19 +62,24 @@ impl<'de> Visitor<'de> for LineVisitor {
                 Field::Version => version.replace(map.next_value::<Option<Text<'de>>>()?).is_some(),
                 Field::Ts => ts.replace(map.next_value::<Time>()?).is_some(),
                 Field::Kind => kind.replace(map.next_value::<Text<'de>>()?).is_some(),
-                Field::Value => value.replace(map.next_value::<Number>()?).is_some(),
+                Field::Value => value.replace(map.next_value::<Value>()?).is_some(),
             };
             if twice {
                 return Err(M::Error::custom("field given twice"));
             }
         }
         let missing = M::Error::missing_field;
+        let (number, vector) = match value.ok_or_else(|| missing("value"))? {
+            Value::Number(number) => (number, None),
+            Value::Vector(vector) => (None, Some(vector.into())),
+        };
         Ok(EventLine {
             model_id: model_id.ok_or_else(|| missing("model_id"))?.0,
             version: version.flatten().map(|text| text.0),
             ts: ts.and_then(|time| time.0),
             kind: kind.ok_or_else(|| missing("kind"))?.0,
-            value: value.ok_or_else(|| missing("value"))?.0,
+            value: number,
+            vector,
         })
     }
 }
@@ -160,37 +165,62 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-/// A number, or null.
-struct Number(Option<f64>);
+/// A number or null, or a list of numbers.
+enum Value {
+    Number(Option<f64>),
+    Vector(Vec<f32>),
+}
 
-impl<'de> Deserialize<'de> for Number {
+impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NumberVisitor;
-        impl Visitor<'_> for NumberVisitor {
-            type Value = Number;
+        struct ValueVisitor;
+        impl<'de> Visitor<'de> for ValueVisitor {
+            type Value = Value;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number")
+                f.write_str("a number or a list of numbers")
             }
-            fn visit_f64<E: Error>(self, value: f64) -> Result<Number, E> {
-                Ok(Number(Some(value)))
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+                Ok(Value::Number(Some(value)))
             }
-            fn visit_u64<E: Error>(self, value: u64) -> Result<Number, E> {
-                Ok(Number(Some(value as f64)))
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+                Ok(Value::Number(Some(value as f64)))
             }
-            fn visit_i64<E: Error>(self, value: i64) -> Result<Number, E> {
-                Ok(Number(Some(value as f64)))
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+                Ok(Value::Number(Some(value as f64)))
             }
-            fn visit_unit<E: Error>(self) -> Result<Number, E> {
-                Ok(Number(None))
+            fn visit_unit<E: Error>(self) -> Result<Value, E> {
+                Ok(Value::Number(None))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+                let mut vector = Vec::new();
+                while let Some(component) = list.next_element::<f64>()? {
+                    // One more than is allowed is enough to be refused, and what no f32 holds becomes infinite.
+                    if vector.len() <= ValueRange::VECTOR_MAX {
+                        vector.push(component as f32);
+                    }
+                }
+                Ok(Value::Vector(vector))
             }
         }
-        deserializer.deserialize_any(NumberVisitor)
+        deserializer.deserialize_any(ValueVisitor)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_is_a_vector() {
+        let read = parse_json(br#"{"model_id":"m","kind":"Embedding:text","value":[1, -0.5,2e-3]}"#).unwrap();
+        assert_eq!((read.value, read.vector.as_deref()), (None, Some(&[1.0, -0.5, 0.002][..])));
+        assert_eq!(read.to_event().unwrap().vector().unwrap().len(), 3);
+        let error = parse_json(br#"{"model_id":"m","kind":"Embedding:text","value":[1,"x"]}"#).unwrap_err();
+        assert_eq!(error.to_string(), r#"field `value` is [1,"x"], must be a list of finite numbers"#);
+        let scalar = parse_json(br#"{"model_id":"m","kind":"F1","value":[1]}"#).unwrap().to_event();
+        let said = "field `value` is a list of 1, must be a number from 0 to 1 for F1";
+        assert_eq!(scalar.unwrap_err().to_string(), said);
+    }
 
     #[test]
     fn a_good_line_borrows_everything() {

@@ -1,6 +1,7 @@
 //! One line of a file as the fields of an event, borrowed; and what can be wrong with a line.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use thiserror::Error;
 use visu_tility_core::{EventError, MetricEvent, MetricKind, ModelId, Timestamp, Version};
@@ -18,8 +19,10 @@ pub struct EventLine<'a> {
     pub ts: Option<Timestamp>,
     /// The kind's text.
     pub kind: Cow<'a, str>,
-    /// The value; `None` when the line says that it is missing.
+    /// The number; `None` when the line says that it is missing, and for a vector.
     pub value: Option<f64>,
+    /// The list of numbers, if it is one.
+    pub vector: Option<Arc<[f32]>>,
 }
 
 impl EventLine<'_> {
@@ -45,6 +48,9 @@ impl EventLine<'_> {
             None => Version::unversioned(),
         };
         let kind = parse_kind(&self.kind)?;
+        if let Some(vector) = &self.vector {
+            return Ok(MetricEvent::from_vector(model_id, version, kind, self.ts, Arc::clone(vector))?);
+        }
         MetricEvent::from_parts(model_id, version, kind, self.ts, self.value)
             .map_err(|error| LineError::of_event(error, self.value))
     }
@@ -53,7 +59,7 @@ impl EventLine<'_> {
 /// Reads a kind; when its name is refused, the whole text is shown and not the name alone.
 pub(crate) fn parse_kind(text: &str) -> Result<MetricKind, EventError> {
     text.parse().map_err(|error: EventError| match text.split_once(':') {
-        Some(("Feature" | "Custom", _)) => {
+        Some((family, _)) if MetricKind::NAMED.contains(&family) => {
             let shown = match text.char_indices().nth(48) {
                 Some((cut, _)) => format!("\"{}…\"", text.get(..cut).unwrap_or_default().escape_debug()),
                 None => format!("{text:?}"),
