@@ -116,6 +116,7 @@ fn median_shift(settings: &Settings) -> MedianShiftParams {
         recent: settings.count("recent").unwrap_or(usual.recent),
         reference: settings.count("reference").unwrap_or(usual.reference),
         threshold: settings.number("threshold").unwrap_or(usual.threshold),
+        share: settings.number("share").unwrap_or(usual.share),
         floor_absolute: settings.number("floor_absolute").unwrap_or(usual.floor_absolute),
         floor_relative: settings.number("floor_relative").unwrap_or(usual.floor_relative),
     }

@@ -132,6 +132,7 @@ pub(super) const GROUPS: &[Group] = &[
             count("recent", 240),
             count("reference", 240),
             number("threshold"),
+            number("share"),
             number("floor_absolute"),
             number("floor_relative"),
         ],

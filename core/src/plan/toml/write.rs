@@ -156,6 +156,7 @@ impl Writer {
         self.count("recent", params.recent);
         self.count("reference", params.reference);
         self.number("threshold", params.threshold);
+        self.number("share", params.share);
         self.number("floor_absolute", params.floor_absolute);
         self.number("floor_relative", params.floor_relative);
     }

@@ -57,10 +57,16 @@ fn detector() -> impl Strategy<Value = ChangeDetector> {
             ChangeDetector::PageHinkley(params)
         },
     );
-    let median = (1_u16..=120, 4_u16..=120, positive(), 0.0..1e100, 0.0..1e6).prop_map(
-        |(recent, reference, threshold, floor_absolute, floor_relative)| {
-            let params = MedianShiftParams { recent, reference, threshold, floor_absolute, floor_relative };
-            ChangeDetector::MedianShift(params)
+    let median = (1_u16..=120, 4_u16..=120, positive(), 0.5..=1.0, 0.0..1e100, 0.0..1e6).prop_map(
+        |(recent, reference, threshold, share, floor_absolute, floor_relative)| {
+            ChangeDetector::MedianShift(MedianShiftParams {
+                recent,
+                reference,
+                threshold,
+                share,
+                floor_absolute,
+                floor_relative,
+            })
         },
     );
     let e_sr = (0.2..0.8, 0.01..0.1, 2.0..1e15, 2_u8..=149, any::<[bool; 4]>()).prop_map(
