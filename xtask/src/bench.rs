@@ -7,6 +7,9 @@ use crate::cargo::Call;
 use crate::workspace::{Target, Workspace};
 use crate::{Failure, Outcome};
 
+/// The benchmark that measures no time.
+const QUALITY: &str = "quality";
+
 /// A benchmark and the package it belongs to.
 type Bench<'a> = (&'a str, &'a Target);
 
@@ -37,7 +40,11 @@ fn chosen<'a>(benches: &[Bench<'a>], names: &[&str]) -> Result<Vec<Bench<'a>>, F
         let what = format!("no benchmark {name}; there are: {}", known.join(", "));
         return Err(Failure::new(what, "cargo xtask bench"));
     }
-    let asked = |bench: &Target| names.is_empty() || names.contains(&bench.name.as_str());
+    // Quality has a command of its own.
+    let asked = |bench: &Target| match names {
+        [] => bench.name != QUALITY,
+        names => names.contains(&bench.name.as_str()),
+    };
     Ok(benches.iter().copied().filter(|(_, bench)| asked(bench)).collect())
 }
 

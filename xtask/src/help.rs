@@ -11,6 +11,9 @@ cargo xtask <command>
   deny                licences and sources of the dependencies, if cargo-deny is installed
   bench [--quick] [NAME...]
                       the benchmarks of every crate, all or by name
+  quality [--only NAME]... [--json FILE] | quality --write
+                      how well the detectors find labelled changes in real data, as Markdown; --write puts it
+                      into docs/quality.md. Data: VISU_TILITY_DATA, or ../shared/data
   help                this text
 ";
 
