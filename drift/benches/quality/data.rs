@@ -1,6 +1,6 @@
 //! Where the labelled data lies, and how its files are read.
 //!
-//! The folder is `VISU_TILITY_DATA`, or `../shared/data` beside the workspace.
+//! The folder is `VISU_TILITY_DATA`, from the workspace's root if it is relative, or `../shared/data`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -30,8 +30,9 @@ pub(crate) type Kinds = BTreeMap<String, Vec<f64>>;
 impl Data {
     /// Looks where the environment says, else beside the workspace.
     pub(crate) fn find() -> Self {
-        let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-        Self { root: std::env::var_os("VISU_TILITY_DATA").map_or_else(beside, PathBuf::from) }
+        let named = std::env::var_os("VISU_TILITY_DATA").unwrap_or_else(|| "../shared/data".into());
+        // Cargo runs tests and benchmarks in their package's folder.
+        Self { root: Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(named) }
     }
 
     /// Returns the place of a file or folder.

@@ -73,7 +73,8 @@ pub(crate) fn run(data: &Data) -> Outcome {
             ]);
         }
     }
-    let what = format!("seen within {BOUND} values without labels: {soonest:?}, false alarms {early}");
+    let after = soonest.map_or_else(|| "never".to_owned(), |delay| format!("after {delay}"));
+    let what = format!("seen within {BOUND} values without labels: {after}, {early} false alarms");
     Ok(Report {
         title: "Without labels",
         protocol: PROTOCOL,

@@ -5,12 +5,26 @@ use visu_tility_drift::{Detector, MedianShift, MedianShiftParams};
 
 use crate::Outcome;
 use crate::data::{Data, positions};
+use crate::latency::Numbers;
 use crate::matching::Matched;
 use crate::report::{Bar, Report, rounded};
 
 const PROTOCOL: &str = "18 series of `LatencyMs` (137,936 values, 334 changes in the series here). An alarm is \
     right from 2 values before to 30 after a change; pairs are one to one, earliest first; scores are pooled over \
     the series. Left out: for each series the setting is chosen, out of a fixed grid, on the others.";
+
+/// Medians alone, as the monitor was before it looked at more than the middle of the recent values.
+pub(crate) const MEDIANS: MedianShiftParams = MedianShiftParams {
+    recent: 10,
+    reference: 30,
+    threshold: 4.0,
+    share: 0.5,
+    floor_absolute: 0.0,
+    floor_relative: 0.001,
+};
+
+/// Times that the series are resampled.
+const RESAMPLED: usize = 4_000;
 
 /// A labelled series.
 pub(crate) struct Series {
@@ -70,6 +84,20 @@ fn left_out(scores: &[Vec<Matched>], series: usize) -> Matched {
     Matched::pool(&chosen)
 }
 
+/// Returns the 5th and the 95th of 100 parts of F1 over resampled series (bootstrap, splitmix64 from 7).
+fn spread(own: &[Matched]) -> [f64; 2] {
+    let mut numbers = Numbers(7);
+    let mut scores: Vec<f64> = (0..RESAMPLED)
+        .map(|_| {
+            let drawn: Vec<&Matched> =
+                own.iter().map(|_| &own[(numbers.uniform() * own.len() as f64) as usize]).collect();
+            Matched::pool(drawn).f1()
+        })
+        .collect();
+    scores.sort_by(f64::total_cmp);
+    [0.05, 0.95].map(|part| scores[(part * RESAMPLED as f64) as usize])
+}
+
 fn row(label: &str, matched: &Matched) -> Vec<Value> {
     vec![
         json!(label),
@@ -92,14 +120,13 @@ pub(crate) fn run(data: &Data) -> Outcome {
     let default = MedianShiftParams::default();
     let own = score(&series, default);
     let pooled = Matched::pool(&own);
-    let medians = MedianShiftParams { recent: 10, reference: 30, share: 0.5, threshold: 4.0, ..default };
     let grid = grid();
     let scores: Vec<Vec<Matched>> = grid.iter().map(|&params| score(&series, params)).collect();
     let others = left_out(&scores, series.len());
     let mut rows = vec![
         row("median-shift (default)", &pooled),
         row("median-shift, chosen on the other series", &others),
-        row("median-shift, medians alone (10/30, 4)", &Matched::pool(&score(&series, medians))),
+        row("median-shift, medians alone (10/30, 4)", &Matched::pool(&score(&series, MEDIANS))),
     ];
     if pooled.changes == 334 {
         // tables/rtt_baseline.txt
@@ -107,6 +134,7 @@ pub(crate) fn run(data: &Data) -> Outcome {
         rows.push(recorded("PageHinkley", [0.308, 0.644, 0.416, 7.60, 3.51], 699));
         rows.push(recorded("KSWIN", [0.205, 0.317, 0.249, 14.36, 2.99], 518));
     }
+    let [low, high] = spread(&own);
     let good = scores.iter().filter(|all| Matched::pool(*all).f1() >= 0.75).count();
     let each = series.iter().map(|one| {
         let matched = Matched::new(&one.changes, &alarms(default, &one.values), one.values.len());
@@ -122,7 +150,12 @@ pub(crate) fn run(data: &Data) -> Outcome {
             what: format!("F1 of the default at least 0.75: {:.3}", pooled.f1()),
             met: pooled.f1() >= 0.75,
         }],
-        notes: vec![format!("{good} of the {} settings of the grid reach 0.75", grid.len())],
+        notes: vec![
+            format!("{good} of the {} settings of the grid reach 0.75", grid.len()),
+            format!(
+                "over resampled series F1 of the default lies from {low:.2} to {high:.2} in 9 of 10 cases"
+            ),
+        ],
         detail: each.collect(),
         rows,
     })
