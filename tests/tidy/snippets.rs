@@ -175,6 +175,7 @@ fn an_arrow_upward_is_found() {
         ("core/src/x.rs", "//! Never names actix::Message."),
         ("core/src/x.rs", "use visu_tility_drift::Signal;"),
         ("drift/tests/golden.rs", "std::fs::read(fixture);"),
+        ("drift/benches/x.rs", "std::fs::read(data);"),
         ("actors/src/x.rs", "use actix::prelude::*;"),
         ("src/http/models.rs", "let s: ModelSupervisorStatus = handle.status();"),
     ];

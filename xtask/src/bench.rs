@@ -7,6 +7,9 @@ use crate::cargo::Call;
 use crate::workspace::{Target, Workspace};
 use crate::{Failure, Outcome};
 
+/// Benchmarks that are commands of their own: `quality` measures no time, `page` writes docs/detectors.md.
+const OWN: [&str; 2] = ["quality", "page"];
+
 /// A benchmark and the package it belongs to.
 type Bench<'a> = (&'a str, &'a Target);
 
@@ -37,7 +40,11 @@ fn chosen<'a>(benches: &[Bench<'a>], names: &[&str]) -> Result<Vec<Bench<'a>>, F
         let what = format!("no benchmark {name}; there are: {}", known.join(", "));
         return Err(Failure::new(what, "cargo xtask bench"));
     }
-    let asked = |bench: &Target| names.is_empty() || names.contains(&bench.name.as_str());
+    // Those with a command of their own are run by name only.
+    let asked = |bench: &Target| match names {
+        [] => !OWN.contains(&bench.name.as_str()),
+        names => names.contains(&bench.name.as_str()),
+    };
     Ok(benches.iter().copied().filter(|(_, bench)| asked(bench)).collect())
 }
 

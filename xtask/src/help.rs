@@ -12,6 +12,9 @@ cargo xtask <command>
   bench [--quick] [NAME...]
                       the benchmarks of every crate, all or by name
   detectors           measures every detector and writes docs/detectors.md
+  quality [--only NAME]... [--json FILE] | quality --write
+                      how well the detectors find labelled changes in real data, as Markdown; --write puts it
+                      into docs/quality.md. Data: VISU_TILITY_DATA, or ../shared/data
   help                this text
 ";
 

@@ -1,7 +1,7 @@
 //! The gates of the house, behind one command: `cargo xtask ci`. Only cargo is needed.
 //!
 //! `ci` lists the steps in the order that uses the compile cache best; each of `tidy`, `purity`, `features`,
-//! `examples`, `deny`, `detectors` and `bench` is also a command of its own. `cargo` runs cargo, `workspace` knows what
+//! `examples`, `deny`, `detectors`, `bench` and `quality` is also a command of its own. `cargo` runs cargo, `workspace` knows what
 //! `cargo metadata` says.
 
 mod bench;
@@ -13,6 +13,7 @@ mod examples;
 mod features;
 mod help;
 mod purity;
+mod quality;
 mod tidy;
 mod workspace;
 
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         ["deny"] => deny::run(),
         ["detectors"] => detectors::run(),
         ["bench", rest @ ..] => bench::run(rest),
+        ["quality", rest @ ..] => quality::run(rest),
         _ => Err(Failure::new(format!("unknown command: {}", words.join(" ")), "cargo xtask help")),
     };
     match outcome {

@@ -22,7 +22,7 @@ impl Default for MonitorPlan {
     /// | `confidence-change` | `Confidence` | ADWIN, δ 0.002, every 32 values |
     /// | `feature-change` | `Feature:*`, `Custom:*` | ADWIN on values scaled by their first 1,000 |
     /// | `latency` | `LatencyMs` | quantiles, for who asks |
-    /// | `latency-shift` | `LatencyMs`, `Throughput` | median of 10 against that of 30 before |
+    /// | `latency-shift` | `LatencyMs`, `Throughput` | six of the last 8 against the median of 60 before |
     /// | `data-quality` | `Feature:*`, `Custom:*` | more than 5 % missing |
     /// | `staleness` | any | silent for 20 usual gaps, at least 10 minutes |
     ///
@@ -37,8 +37,14 @@ impl Default for MonitorPlan {
 
 fn rules() -> Result<Vec<Rule>, ObserverError> {
     let adwin = ChangeObserver::new(AdwinParams { compat: Compat::River, ..AdwinParams::default() })?;
-    // Windowed metrics are few: five windows against twenty.
-    let windowed = MedianShiftParams { recent: 5, reference: 20, ..MedianShiftParams::default() };
+    // Windowed metrics are few: the median of five windows against twenty.
+    let windowed = MedianShiftParams {
+        recent: 5,
+        reference: 20,
+        share: 0.5,
+        threshold: 4.0,
+        ..MedianShiftParams::default()
+    };
     let scaled = adwin.clone().standardized(StandardizerParams::default())?;
     let latency = ChangeObserver::new(MedianShiftParams::default())?;
     Ok(vec![

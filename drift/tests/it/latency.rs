@@ -1,82 +1,67 @@
-//! The figures that `MedianShift` gives for its defaults, on labelled round-trip times.
+//! The figures that `MedianShift` gives for its defaults, on labelled round-trip times, and the rule by which they
+//! are counted.
 //!
-//! The series are read from the folder named by `VISU_TILITY_RTT`, or `shared/data/real/rtt` beside the
-//! workspace; where it is absent the test passes with a line that says so.
+//! The data is looked for where `cargo xtask quality` looks; where it is absent the test passes with a line that
+//! says so.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-
-use flate2::read::GzDecoder;
-use serde_json::Value;
 use visu_tility_drift::{Detector, MedianShift, MedianShiftParams};
 
-struct Series {
-    values: Vec<f64>,
-    changes: Vec<usize>,
-}
+#[path = "../../benches/quality/data.rs"]
+#[allow(dead_code)] // the benchmark reads more kinds of files
+mod data;
+#[path = "../../benches/quality/matching.rs"]
+mod matching;
 
-fn load(folder: &Path) -> Vec<Series> {
-    let mut series: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    let file = GzDecoder::new(File::open(folder.join("rtt.events.ndjson.gz")).unwrap());
-    for line in BufReader::new(file).lines() {
-        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
-        let id = event["model_id"].as_str().unwrap().to_owned();
-        series.entry(id).or_default().push(event["value"].as_f64().unwrap());
-    }
-    let labels: Value = serde_json::from_reader(File::open(folder.join("rtt.labels.json")).unwrap()).unwrap();
-    let changes = |id: &str| -> Vec<usize> {
-        let list = labels[id]["changes"].as_array().unwrap();
-        list.iter().map(|change| change["event"].as_u64().unwrap() as usize).collect()
-    };
-    series.into_iter().map(|(id, values)| Series { changes: changes(&id), values }).collect()
-}
+use data::{Data, Trouble, positions};
+use matching::{Episodes, Matched};
 
-/// Matches each change with the first free alarm from 2 values before to 30 after it; returns precision,
-/// recall and F1 over all series.
-fn score(all: &[Series], params: MedianShiftParams) -> [f64; 3] {
-    let (mut matched, mut raised, mut labelled) = (0, 0, 0);
-    for series in all {
+/// Pairs the monitor's alarms on each series with its labels.
+fn score(data: &Data, params: MedianShiftParams) -> Result<Matched, Trouble> {
+    let labels = data.json("real/rtt/rtt.labels.json")?;
+    let models = data.events("real/rtt/rtt.events.ndjson.gz")?;
+    let scores = models.iter().map(|(id, kinds)| {
         let mut monitor = MedianShift::new(params).unwrap();
-        let mut alarms: Vec<usize> = Vec::new();
-        for (i, &value) in series.values.iter().enumerate() {
-            if monitor.update(value).drift_detected() {
-                alarms.push(i);
-            }
-        }
-        raised += alarms.len();
-        labelled += series.changes.len();
-        for &change in &series.changes {
-            if let Some(at) = alarms.iter().position(|&i| i + 2 >= change && i <= change + 30) {
-                alarms.remove(at);
-                matched += 1;
-            }
-        }
-    }
-    let (precision, recall) = (f64::from(matched) / raised as f64, f64::from(matched) / labelled as f64);
-    [precision, recall, 2.0 * precision * recall / (precision + recall)]
+        let values = kinds["LatencyMs"].iter().enumerate();
+        let alarms: Vec<usize> =
+            values.filter(|&(_, &value)| monitor.update(value).drift_detected()).map(|(i, _)| i).collect();
+        Matched::new(&positions(&labels[id]["changes"], "event"), &alarms, kinds["LatencyMs"].len())
+    });
+    Ok(Matched::pool(&scores.collect::<Vec<_>>()))
 }
 
 #[test]
 fn median_shift_scores_on_round_trip_times_as_its_page_says() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = std::env::var_os("VISU_TILITY_RTT")
-        .map_or_else(|| here.join("../../shared/data/real/rtt"), PathBuf::from);
-    if !folder.join("rtt.labels.json").is_file() {
-        println!("skipped: no labelled round-trip times at {}", folder.display());
-        return;
-    }
-    let series = load(&folder);
-    let default = MedianShiftParams::default();
-    let [precision, recall, f1] = score(&series, default);
-    println!("default: precision {precision:.3}, recall {recall:.3}, F1 {f1:.3}");
-    let script = MedianShiftParams { floor_absolute: 0.15, floor_relative: 0.0, ..default };
-    let [_, _, f1_script] = score(&series, script);
-    println!("floor of 0.15 ms: F1 {f1_script:.3}");
+    let pooled = match score(&Data::find(), MedianShiftParams::default()) {
+        Ok(pooled) => pooled,
+        Err(Trouble::Absent(path)) => return println!("skipped: no labelled times at {}", path.display()),
+        Err(trouble) => panic!("{trouble:?}"),
+    };
+    println!("precision {:.3}, recall {:.3}, F1 {:.3}", pooled.precision(), pooled.recall(), pooled.f1());
     // Other series than those the page speaks of may lie there; the default must do well on any.
-    assert!(f1 >= 0.6, "{f1}");
-    if series.iter().map(|s| s.changes.len()).sum::<usize>() == 334 {
-        assert!((f1 - 0.721).abs() < 5e-4 && (f1_script - 0.722).abs() < 5e-4, "{f1} {f1_script}");
+    assert!(pooled.f1() >= 0.6, "{}", pooled.f1());
+    if pooled.changes == 334 {
+        assert!((pooled.f1() - 0.787).abs() < 5e-4, "{}", pooled.f1());
+        assert!((pooled.mean_delay() - 5.91).abs() < 5e-3, "{}", pooled.mean_delay());
     }
+}
+
+#[test]
+fn a_change_takes_the_first_free_alarm_of_its_window() {
+    // 98 is in time for 100 (two early), 131 for none but 110; 200 is nobody's; 300 has none.
+    let matched = Matched::new(&[100, 110, 300], &[98, 131, 200], 1_000);
+    assert_eq!((matched.found, matched.alarms, matched.changes, matched.delay), (2, 3, 3, 21));
+    assert!((matched.f1() - 2.0 / 3.0).abs() < 1e-12);
+    assert!((matched.false_per_1000() - 1.0).abs() < 1e-12);
+    assert!((Matched::pool([&matched, &matched]).mean_delay() - 10.5).abs() < 1e-12);
+    // One alarm finds one change.
+    assert_eq!(Matched::new(&[100, 101], &[105], 1_000).found, 1);
+    assert_eq!(Matched::new(&[100], &[97, 131], 1_000).found, 0);
+}
+
+#[test]
+fn an_episode_has_the_alarms_up_to_the_next_drift_or_its_window() {
+    let episodes = Episodes::new(&[(100, 100), (200, 250)], &[50, 110, 120, 199, 260, 349, 350], 100);
+    assert_eq!(episodes.delays, [Some(10), Some(60)]);
+    assert_eq!((episodes.false_alarms, episodes.repeats), (2, 3));
+    assert_eq!(Episodes::new(&[], &[1, 2], 100).false_alarms, 2);
 }

@@ -18,21 +18,33 @@ fn median(values: &[f64]) -> f64 {
 /// The monitor as one would write it down: everything is sorted again at each value.
 fn plain_median_shift(stream: &[f64], params: &MedianShiftParams) -> Vec<(usize, f64)> {
     let (a, b) = (usize::from(params.reference), usize::from(params.recent));
-    let (mut alarms, mut start) = (Vec::new(), 0);
+    let spared = ((1.0 - params.share) * b as f64 + 1e-9).floor() as usize;
+    let (mut alarms, mut start, mut carried) = (Vec::new(), 0, 0.0);
     for i in 0..stream.len() {
-        if i - start < a / 2 + b {
+        let least = if carried > 0.0 { b.min(a / 2 + 1) } else { a / 2 + 1 };
+        if i + 1 - start < least + b {
             continue;
         }
         let from = (i + 1 - b).saturating_sub(a).max(start);
-        let (reference, recent) = (&stream[from..=i - b], &stream[i + 1 - b..=i]);
-        let center = median(reference);
+        let (reference, mut recent) = (&stream[from..=i - b], stream[i + 1 - b..=i].to_vec());
+        recent.sort_by(f64::total_cmp);
+        let (center, middle) = (median(reference), median(&recent));
+        let (up, down) = (recent[spared].min(middle), recent[b - 1 - spared].max(middle));
+        let edge = if middle > center { up } else { down };
+        if (edge > center) != (middle > center) || edge == center {
+            continue;
+        }
         let apart: Vec<f64> = reference.iter().map(|x| (x - center).abs()).collect();
+        let mut scale = 1.4826 * median(&apart);
+        if reference.len() < a && carried > 0.0 {
+            let n = reference.len() as f64;
+            scale = (n * scale + (a as f64 - n) * carried) / a as f64;
+        }
         let floor = params.floor_absolute.max(params.floor_relative * center.abs());
-        let scale = 1.4826 * median(&apart) + floor;
-        let shift = (median(recent) - center).abs();
-        if shift > params.threshold * scale {
-            alarms.push((i, shift / scale));
-            start = i + 1 - b;
+        let statistic = (edge - center).abs() / (scale + (middle - edge).abs() + floor);
+        if statistic >= params.threshold {
+            alarms.push((i, statistic));
+            (start, carried) = (i + 1 - b, scale);
         }
     }
     alarms
@@ -48,6 +60,7 @@ proptest! {
         recent in 1_u16..15,
         reference in 4_u16..50,
         threshold in 0.5..6.0,
+        share in proptest::sample::select(vec![0.5, 0.6, 0.7, 0.75, 0.9, 1.0]),
     ) {
         let part = |(level, spread, noise): &(f64, f64, Vec<f64>)| {
             noise.iter().map(|e| level + spread * e).collect::<Vec<_>>()
@@ -56,7 +69,7 @@ proptest! {
         if ties {
             for x in &mut stream { *x = x.round(); }
         }
-        let params = MedianShiftParams { recent, reference, threshold, ..MedianShiftParams::default() };
+        let params = MedianShiftParams { recent, reference, threshold, share, ..MedianShiftParams::default() };
         let mut monitor = MedianShift::new(params).unwrap();
         let mut found = Vec::new();
         for (i, &x) in stream.iter().enumerate() {

@@ -420,7 +420,7 @@ fn ranges_of_detectors_are_those_of_their_parameters() {
     rule_refused(
         "change",
         "detector = \"median-shift\"\nrecent = 235",
-        &["line 5: rule \"r\": `reference` is 30, must be at most 240 together with `recent`"],
+        &["line 5: rule \"r\": `reference` is 60, must be at most 240 together with `recent`"],
     );
 }
 
