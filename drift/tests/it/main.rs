@@ -7,4 +7,5 @@ mod form;
 mod golden;
 mod latency;
 mod never;
+mod novelty;
 mod oracle;
