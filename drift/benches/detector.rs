@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, Detector, Ewma, MedianShift, MedianShiftParams, Mixture, MixtureESr,
-    MixtureParams, PageHinkley, PageHinkleyParams, ParamError, QuantileSketch, Standardizer,
-    StandardizerParams,
+    Adwin, AdwinParams, AnyDetector, CalendarNovelty, Detector, Ewma, MedianShift, MedianShiftParams,
+    Mixture, MixtureESr, MixtureParams, Novelty, NoveltyParams, PageHinkley, PageHinkleyParams, ParamError,
+    QuantileSketch, Standardizer, StandardizerParams,
 };
 
 const VALUES: usize = 200_000;
@@ -78,6 +78,15 @@ fn main() -> Result<(), ParamError> {
     }
     let median = MedianShift::new(MedianShiftParams::default())?;
     report("median_shift", detector(&latency, median));
+    let novelty = || Novelty::new(NoveltyParams::default());
+    report("novelty, bits", detector(&bits, novelty()?));
+    report("novelty, latency", detector(&latency, novelty()?));
+    let (mut calendar, mut seconds) = (CalendarNovelty::new(NoveltyParams::default())?, 0);
+    let step = |value| {
+        seconds += 300;
+        black_box(calendar.update(value, seconds));
+    };
+    report("calendar_novelty, latency", measure(&latency, step));
     let mut sketch = QuantileSketch::default();
     report("quantile_sketch", measure(&latency, |value| sketch.insert(value)));
     black_box(sketch.quantile(0.99));

@@ -7,8 +7,8 @@ use core::fmt;
 use crate::codec::{DecodeError, Reader};
 use crate::parameters::Parameters;
 use crate::{
-    Adwin, AdwinParams, Detector, MedianShift, MedianShiftParams, MixtureESr, MixtureParams, PageHinkley,
-    PageHinkleyParams, ParamError, Parameter, Setting, SettingError, Signal,
+    Adwin, AdwinParams, Detector, MedianShift, MedianShiftParams, MixtureESr, MixtureParams, Novelty,
+    NoveltyParams, PageHinkley, PageHinkleyParams, ParamError, Parameter, Setting, SettingError, Signal,
 };
 
 /// What is known of a detector's false alarms.
@@ -308,6 +308,7 @@ detectors! {
     PageHinkley(PageHinkleyParams) = "page-hinkley", Known, Any;
     /// Latencies: a level that moved, told apart from single spikes.
     MedianShift(MedianShiftParams) = "median-shift", Known, Any;
+    Novelty(NoveltyParams) = "novelty", Known, Any;
 }
 
 impl fmt::Debug for AnyDetector {

@@ -11,6 +11,7 @@
 //! | detectors | with a bound on false alarms | [`MixtureESr`] (its bets: [`Mixture`]) |
 //! | | well known | [`Adwin`], [`PageHinkley`] |
 //! | | robust | [`MedianShift`] |
+//! | | of unknown metrics | [`Novelty`], with a clock [`CalendarNovelty`] |
 //! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
 //! | preparation | of unknown scales | [`Standardizer`] |
 //!
@@ -26,28 +27,34 @@ extern crate alloc;
 mod adwin;
 mod any;
 mod bucket;
+mod calendar;
+mod calendar_novelty;
 pub mod codec;
 mod compat;
 mod detector;
 mod ewma;
+mod habituation;
 mod math;
 mod median_shift;
 mod mixture;
 mod mixture_e_sr;
 mod mixture_grid;
 mod mode;
+mod novelty;
 mod page_hinkley;
 mod param;
 mod parameters;
 mod quantile_sketch;
 mod signal;
 mod sorted;
+mod spans;
 mod standardizer;
 mod state;
 mod windowed_quantiles;
 
 pub use adwin::{Adwin, AdwinParams};
 pub use any::{AnyDetector, AnyParams, CloneDetector, Input, Tier};
+pub use calendar_novelty::CalendarNovelty;
 pub use compat::Compat;
 pub use detector::Detector;
 pub use ewma::Ewma;
@@ -55,6 +62,7 @@ pub use median_shift::{MedianShift, MedianShiftParams};
 pub use mixture::{Family, Mixture, MixtureParams, Recursion};
 pub use mixture_e_sr::MixtureESr;
 pub use mode::Mode;
+pub use novelty::{Novelty, NoveltyParams};
 pub use page_hinkley::{PageHinkley, PageHinkleyParams};
 pub use param::ParamError;
 pub use parameters::{Parameter, Parameters, Setting, SettingError, Shape};

@@ -7,5 +7,6 @@ mod form;
 mod golden;
 mod latency;
 mod never;
+mod novelty;
 mod oracle;
 mod page;

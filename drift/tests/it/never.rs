@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use visu_tility_drift::Setting::{self, Count, Flag, Number, Word};
 use visu_tility_drift::codec::Reader;
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, AnyParams, Compat, Detector, Ewma, Level, MedianShift,
-    MedianShiftParams, MixtureESr, MixtureParams, QuantileSketch, QuantileSketchParams, Signal, Standardizer,
-    StandardizerParams, WindowedQuantiles,
+    Adwin, AdwinParams, AnyDetector, AnyParams, CalendarNovelty, Compat, Detector, Ewma, Level, MedianShift,
+    MedianShiftParams, MixtureESr, MixtureParams, NoveltyParams, QuantileSketch, QuantileSketchParams,
+    Signal, Standardizer, StandardizerParams, WindowedQuantiles,
 };
 
 /// A detector by its plan's name under some parameters.
@@ -40,6 +40,16 @@ fn detectors() -> Vec<AnyDetector> {
     for (recent, reference, share) in [(10, 30, 0.5), (1, 4, 1.0), (40, 200, 0.8)] {
         let windows = [("recent", Count(recent)), ("reference", Count(reference)), ("share", Number(share))];
         all.push(with("median-shift", &windows));
+    }
+    for (memory, rest, recovery) in [(100, 0, 1.0), (150, 3, 20.0)] {
+        let settings = [
+            ("memory", Count(memory)),
+            ("rest", Count(rest)),
+            ("recovery", Number(recovery)),
+            ("min_instances", Count(0)),
+            ("threshold", Number(0.001)),
+        ];
+        all.push(with("novelty", &settings));
     }
     for family in ["bernoulli", "bounded"].map(Word) {
         for mode in ["up", "down", "both"].map(Word) {
@@ -197,6 +207,53 @@ proptest! {
         let mut sketch = QuantileSketch::default();
         if sketch.read_state(&mut Reader::new(&noise)).is_ok() {
             prop_assert!(sketch.quantile(0.5).is_none_or(f64::is_finite));
+        }
+    }
+
+    #[test]
+    fn novelty_with_a_clock_survives_snapshots_and_any_bytes(
+        stream in streams(),
+        times in vec(prop_oneof![8 => -200_000_i64..2_000_000, 1 => any::<i64>()], 400),
+        cut in 0_usize..400,
+        noise in vec(any::<u8>(), 0..9),
+        at in 0_usize..40_000,
+    ) {
+        let params = NoveltyParams { memory: 100, threshold: 0.001, min_instances: 0, ..NoveltyParams::default() };
+        let fresh = CalendarNovelty::new(params).unwrap();
+        let write = |detector: &CalendarNovelty| {
+            let mut bytes = Vec::new();
+            detector.write_state(&mut bytes);
+            bytes
+        };
+        let cut = cut.min(stream.len());
+        let timed: Vec<(f64, i64)> = stream.iter().copied().zip(times).collect();
+        let mut whole = fresh.clone();
+        for &(value, time) in &timed[..cut] {
+            check_signal(whole.update(value, time), value, false);
+        }
+        let bytes = write(&whole);
+        let (mut restored, mut reader) = (fresh.clone(), Reader::new(&bytes));
+        prop_assert_eq!(restored.read_state(&mut reader), Ok(()));
+        prop_assert_eq!(reader.finish(), Ok(()));
+        for &(value, time) in &timed[cut..] {
+            prop_assert_eq!(whole.update(value, time), restored.update(value, time));
+        }
+        let mut bytes = write(&whole);
+        prop_assert_eq!(&bytes, &write(&restored));
+        prop_assert_eq!(whole.count() + whole.ignored(), stream.len() as u64);
+        prop_assert_eq!(whole.bytes(), fresh.bytes());
+        let at = at % bytes.len();
+        for (byte, &other) in bytes[at..].iter_mut().zip(&noise) {
+            *byte = other;
+        }
+        for bytes in [&bytes[..], &bytes[..at]] {
+            let mut target = fresh.clone();
+            if target.read_state(&mut Reader::new(bytes)).is_err() {
+                prop_assert_eq!(write(&target), write(&fresh), "a failed read must change nothing");
+            }
+            for &(value, time) in &timed {
+                check_signal(target.update(value, time), value, true);
+            }
         }
     }
 
