@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, Detector, Ewma, MedianShift, MedianShiftParams, Mixture, MixtureESr,
-    MixtureParams, PageHinkley, PageHinkleyParams, ParamError, QuantileSketch, Standardizer,
-    StandardizerParams,
+    Adwin, AdwinParams, AnyDetector, Detector, Ewma, Kswin, KswinParams, KswinSample, MedianShift,
+    MedianShiftParams, Mixture, MixtureESr, MixtureParams, PageHinkley, PageHinkleyParams, ParamError,
+    QuantileSketch, Standardizer, StandardizerParams,
 };
 
 const VALUES: usize = 200_000;
@@ -78,6 +78,11 @@ fn main() -> Result<(), ParamError> {
     }
     let median = MedianShift::new(MedianShiftParams::default())?;
     report("median_shift", detector(&latency, median));
+    for sample in [KswinSample::Whole, KswinSample::Random] {
+        // Without drifts, which would leave the window short.
+        let params = KswinParams { sample, alpha: 1e-9, ..KswinParams::default() };
+        report(&format!("kswin, {sample:?}"), detector(&uniform, Kswin::new(params)?));
+    }
     let mut sketch = QuantileSketch::default();
     report("quantile_sketch", measure(&latency, |value| sketch.insert(value)));
     black_box(sketch.quantile(0.99));

@@ -9,8 +9,9 @@
 //! | | | |
 //! |---|---|---|
 //! | detectors | with a bound on false alarms | [`MixtureESr`] (its bets: [`Mixture`]) |
-//! | | well known | [`Adwin`], [`PageHinkley`] |
+//! | | well known | [`Adwin`], [`Kswin`], [`PageHinkley`] |
 //! | | robust | [`MedianShift`] |
+//! | tests | of two samples | [`KolmogorovSmirnov`] |
 //! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
 //! | preparation | of unknown scales | [`Standardizer`] |
 //!
@@ -30,6 +31,8 @@ pub mod codec;
 mod compat;
 mod detector;
 mod ewma;
+mod kolmogorov;
+mod kswin;
 mod math;
 mod median_shift;
 mod mixture;
@@ -51,6 +54,8 @@ pub use any::{AnyDetector, AnyParams, CloneDetector, Input, Tier};
 pub use compat::Compat;
 pub use detector::Detector;
 pub use ewma::Ewma;
+pub use kolmogorov::KolmogorovSmirnov;
+pub use kswin::{Kswin, KswinParams, KswinSample};
 pub use median_shift::{MedianShift, MedianShiftParams};
 pub use mixture::{Family, Mixture, MixtureParams, Recursion};
 pub use mixture_e_sr::MixtureESr;

@@ -5,6 +5,7 @@
 #[cfg(feature = "serde")]
 mod form;
 mod golden;
+mod kolmogorov;
 mod latency;
 mod never;
 mod oracle;

@@ -40,6 +40,18 @@ fn detectors() -> Vec<AnyDetector> {
     for (recent, reference) in [(10, 30), (1, 4), (40, 200)] {
         all.push(with("median-shift", &[("recent", Count(recent)), ("reference", Count(reference))]));
     }
+    for compat in ["paper", "river"].map(Word) {
+        for (sample, window_size) in [("whole", 20), ("random", 20), ("random", 4), ("whole", 384)] {
+            let settings = [
+                ("compat", compat),
+                ("sample", Word(sample)),
+                ("window_size", Count(window_size)),
+                ("stat_size", Count(window_size / 2)),
+                ("alpha", Number(0.2)),
+            ];
+            all.push(with("kswin", &settings));
+        }
+    }
     for family in ["bernoulli", "bounded"].map(Word) {
         for mode in ["up", "down", "both"].map(Word) {
             for (rearm, recursion) in [(true, "shiryaev-roberts"), (false, "cusum")] {
