@@ -7,8 +7,9 @@ use core::fmt;
 use crate::codec::{DecodeError, Reader};
 use crate::parameters::Parameters;
 use crate::{
-    Adwin, AdwinParams, Detector, Kswin, KswinParams, MedianShift, MedianShiftParams, MixtureESr,
-    MixtureParams, PageHinkley, PageHinkleyParams, ParamError, Parameter, Setting, SettingError, Signal,
+    Adwin, AdwinParams, Bocpd, BocpdParams, Detector, Kswin, KswinParams, MedianShift, MedianShiftParams,
+    MixtureESr, MixtureParams, PageHinkley, PageHinkleyParams, ParamError, Parameter, Setting, SettingError,
+    Signal,
 };
 
 /// What is known of a detector's false alarms.
@@ -275,6 +276,7 @@ detectors! {
     PageHinkley(PageHinkleyParams) = "page-hinkley", Known, Any;
     MedianShift(MedianShiftParams) = "median-shift", Known, Any;
     Kswin(KswinParams) = "kswin", Known, Any;
+    Bocpd(BocpdParams) = "bocpd", Known, Any;
 }
 
 impl fmt::Debug for AnyDetector {

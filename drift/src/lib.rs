@@ -9,7 +9,7 @@
 //! | | | |
 //! |---|---|---|
 //! | detectors | with a bound on false alarms | [`MixtureESr`] (its bets: [`Mixture`]) |
-//! | | well known | [`Adwin`], [`Kswin`], [`PageHinkley`] |
+//! | | well known | [`Adwin`], [`Bocpd`], [`Kswin`], [`PageHinkley`] |
 //! | | robust | [`MedianShift`] |
 //! | tests | of two samples | [`KolmogorovSmirnov`] |
 //! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
@@ -26,6 +26,7 @@ extern crate alloc;
 
 mod adwin;
 mod any;
+mod bocpd;
 mod bucket;
 pub mod codec;
 mod compat;
@@ -51,6 +52,7 @@ mod windowed_quantiles;
 
 pub use adwin::{Adwin, AdwinParams};
 pub use any::{AnyDetector, AnyParams, CloneDetector, Input, Tier};
+pub use bocpd::{Bocpd, BocpdFamily, BocpdParams};
 pub use compat::Compat;
 pub use detector::Detector;
 pub use ewma::Ewma;

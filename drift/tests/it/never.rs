@@ -52,6 +52,18 @@ fn detectors() -> Vec<AnyDetector> {
             all.push(with("kswin", &settings));
         }
     }
+    for family in ["gaussian", "bernoulli", "poisson"].map(Word) {
+        for (learn, runs, hazard) in [(0, 8, 0.3), (20, 64, 0.01)] {
+            let settings = [
+                ("family", family),
+                ("learn", Count(learn)),
+                ("runs", Count(runs)),
+                ("hazard", Number(hazard)),
+                ("settle", Count(1)),
+            ];
+            all.push(with("bocpd", &settings));
+        }
+    }
     for family in ["bernoulli", "bounded"].map(Word) {
         for mode in ["up", "down", "both"].map(Word) {
             for (rearm, recursion) in [(true, "shiryaev-roberts"), (false, "cusum")] {
