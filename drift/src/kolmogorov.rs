@@ -11,6 +11,9 @@ use crate::Direction;
 /// The largest sample for which [`KolmogorovSmirnov::p_value`] is exact.
 const EXACT_UP_TO: u64 = 10_000;
 
+/// Beyond this many steps between 0 and 1 no paths are counted.
+const LARGE: u64 = 1 << 31;
+
 /// The two-sample Kolmogorov-Smirnov test: the statistic, where it is reached, and its p-values.
 ///
 /// Use it for two samples of independent values from continuous distributions; it sees any difference of
@@ -144,13 +147,13 @@ impl KolmogorovSmirnov {
     }
 
     /// Returns the probability that two samples of these sizes from one continuous distribution are at
-    /// least as far apart; nothing when a sample is larger than 2^31.
+    /// least as far apart; nothing when the least common multiple of the sizes is 2^31 or more.
     ///
     /// Agrees with scipy's `method="exact"` to a relative 1e-12.
     pub fn p_exact(&self) -> Option<f64> {
-        let (n, m) = self.small_sizes()?;
-        let step = lattice::gcd(n, m);
-        Some(lattice::p_value(n, m, (self.gap / u128::from(step)) as u64))
+        let (n, m) = self.sizes;
+        let small = n.max(m) < LARGE && lattice::steps(n, m) < LARGE;
+        small.then(|| lattice::p_value(n, m, (self.gap / u128::from(lattice::gcd(n, m))) as u64))
     }
 
     /// Returns the p-value of one sample of `n m / (n + m)` values (rounded, ties to even) against a known
@@ -174,12 +177,14 @@ impl KolmogorovSmirnov {
         let least = lattice::critical(first, second, alpha);
         (least <= steps).then(|| least as f64 / steps as f64)
     }
+}
 
-    /// The sizes, when their product fits.
-    fn small_sizes(&self) -> Option<(u64, u64)> {
-        let (n, m) = self.sizes;
-        (n.max(m) <= 1 << 31).then_some((n, m))
-    }
+/// Returns what scipy 1.17.1 says of two samples of `n` values that are `h / n` apart: the exact p-value, and
+/// the asymptotic one where rounding takes the exact one above 1.
+pub(crate) fn p_of_scipy(n: u64, h: u64) -> f64 {
+    let count = n as f64;
+    lattice::p_unless_rounded(n, h)
+        .unwrap_or_else(|| limit::p_value(limit::round_to_even(count / 2.0).max(1), h as f64 / count))
 }
 
 pub(crate) use lattice::{critical as critical_steps, p_value as p_of_steps, steps};

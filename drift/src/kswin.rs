@@ -5,7 +5,7 @@ mod window;
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, put_u32, put_u64};
-use crate::kolmogorov::{critical_steps, p_of_steps, steps};
+use crate::kolmogorov::{critical_steps, p_of_scipy, p_of_steps, steps};
 use crate::math::{ln, sqrt};
 use crate::parameters::{parameters, words};
 use crate::state::{self, Tally, bounded, ensure};
@@ -205,13 +205,19 @@ impl Kswin {
         &self.params
     }
 
-    /// Returns the exact two-sided p-value of the last test, or nothing when the window was not full.
+    /// Returns the exact two-sided p-value of the last test, or nothing when the window was not full. With
+    /// [`Compat::River`] it is scipy's, which falls back to the asymptotic one where rounding takes the exact
+    /// one above 1.
     ///
     /// Not needed for the signal; takes some microseconds.
     pub fn p_value(&self) -> Option<f64> {
         let (older, newer) = self.params.sizes();
-        let gaps_a_step = self.params.unit() / steps(older, newer);
-        Some(p_of_steps(older, newer, u64::from(self.gap?) / gaps_a_step))
+        let gap = u64::from(self.gap?) / (self.params.unit() / steps(older, newer));
+        Some(if self.params.compat == Compat::River {
+            p_of_scipy(newer, gap)
+        } else {
+            p_of_steps(older, newer, gap)
+        })
     }
 
     /// Counts the bytes that the test holds now, on the heap included.
@@ -223,7 +229,7 @@ impl Kswin {
     /// oldest value, among the first `window_size - stat_size` of the window.
     ///
     /// It is there to reproduce recorded runs of river. A sample that is not `stat_size` different places is
-    /// left aside, and one drawn here; so it is while the window is not full.
+    /// left aside, and one drawn here; any is while the window is not full, or nothing is drawn.
     pub fn update_with_sample(&mut self, value: f64, sample: &[usize]) -> Signal {
         self.step(value, Some(sample))
     }

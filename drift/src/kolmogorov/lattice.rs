@@ -27,6 +27,13 @@ pub(crate) fn p_value(n: u64, m: u64, h: u64) -> f64 {
     p.clamp(0.0, 1.0)
 }
 
+/// Returns the p-value for two samples of `n` values, or nothing where rounding takes it above 1, as it can
+/// when it is 1: there scipy 1.17.1, whose order of operations this is, gives up.
+pub(super) fn p_unless_rounded(n: u64, h: u64) -> Option<f64> {
+    let p = if h == 0 { 1.0 } else { equal_sizes(n, h) };
+    (p <= 1.0).then_some(p)
+}
+
 /// Returns the smallest `h` with a p-value of at most `alpha`, or one more than `steps` when there is none.
 pub(crate) fn critical(n: u64, m: u64, alpha: f64) -> u64 {
     let (mut low, mut high) = (0, steps(n, m) + 1);
