@@ -188,8 +188,8 @@ impl BocpdParams {
 /// # References
 ///
 /// Adams and MacKay, "Bayesian Online Changepoint Detection", arXiv:0710.3742 (2007), section 2 and
-/// algorithm 1; Murphy, "Conjugate Bayesian analysis of the Gaussian distribution" (2007), section 3 (the
-/// predictive distribution).
+/// algorithm 1; Murphy, "Conjugate Bayesian analysis of the Gaussian distribution" (2007) (the predictive
+/// distribution).
 #[derive(Clone, Debug)]
 pub struct Bocpd {
     params: BocpdParams,
