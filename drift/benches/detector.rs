@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, CalendarNovelty, Detector, Ewma, MedianShift, MedianShiftParams,
-    Mixture, MixtureESr, MixtureParams, Novelty, NoveltyParams, PageHinkley, PageHinkleyParams, ParamError,
-    QuantileSketch, Standardizer, StandardizerParams,
+    Adwin, AdwinParams, AnyDetector, Bocpd, BocpdFamily, BocpdParams, CalendarNovelty, Detector, Ewma, Kswin,
+    KswinParams, KswinSample, MedianShift, MedianShiftParams, Mixture, MixtureESr, MixtureParams, Novelty,
+    NoveltyParams, PageHinkley, PageHinkleyParams, ParamError, QuantileSketch, Standardizer,
+    StandardizerParams,
 };
 
 const VALUES: usize = 200_000;
@@ -87,6 +88,25 @@ fn main() -> Result<(), ParamError> {
         black_box(calendar.update(value, seconds));
     };
     report("calendar_novelty, latency", measure(&latency, step));
+    for sample in [KswinSample::Whole, KswinSample::Random] {
+        // Without drifts, which would leave the window short.
+        let params = KswinParams { sample, alpha: 1e-9, ..KswinParams::default() };
+        report(&format!("kswin, {sample:?}"), detector(&uniform, Kswin::new(params)?));
+    }
+    let normal: Vec<f64> = uniform
+        .chunks(12)
+        .flat_map(|part| {
+            let sum: f64 = part.iter().sum();
+            part.iter().map(move |u| sum - 6.0 + u)
+        })
+        .collect();
+    let counts: Vec<f64> = uniform.iter().map(|u| (u * 9.0).floor()).collect();
+    let streams = [&normal, &bits, &counts];
+    let families = [BocpdFamily::Gaussian, BocpdFamily::Bernoulli, BocpdFamily::Poisson];
+    for (family, stream) in families.into_iter().zip(streams) {
+        let params = BocpdParams { family, ..BocpdParams::default() };
+        report(&format!("bocpd, 48 runs, {family:?}"), detector(stream, Bocpd::new(params)?));
+    }
     let mut sketch = QuantileSketch::default();
     report("quantile_sketch", measure(&latency, |value| sketch.insert(value)));
     black_box(sketch.quantile(0.99));

@@ -7,8 +7,9 @@ use core::fmt;
 use crate::codec::{DecodeError, Reader};
 use crate::parameters::Parameters;
 use crate::{
-    Adwin, AdwinParams, Detector, MedianShift, MedianShiftParams, MixtureESr, MixtureParams, Novelty,
-    NoveltyParams, PageHinkley, PageHinkleyParams, ParamError, Parameter, Setting, SettingError, Signal,
+    Adwin, AdwinParams, Bocpd, BocpdParams, Detector, Kswin, KswinParams, MedianShift, MedianShiftParams,
+    MixtureESr, MixtureParams, Novelty, NoveltyParams, PageHinkley, PageHinkleyParams, ParamError, Parameter,
+    Setting, SettingError, Signal,
 };
 
 /// What is known of a detector's false alarms.
@@ -309,6 +310,8 @@ detectors! {
     /// Latencies: a level that moved, told apart from single spikes.
     MedianShift(MedianShiftParams) = "median-shift", Known, Any;
     Novelty(NoveltyParams) = "novelty", Known, Any;
+    Kswin(KswinParams) = "kswin", Known, Any;
+    Bocpd(BocpdParams) = "bocpd", Known, Any;
 }
 
 impl fmt::Debug for AnyDetector {

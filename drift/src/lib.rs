@@ -9,9 +9,10 @@
 //! | | | |
 //! |---|---|---|
 //! | detectors | with a bound on false alarms | [`MixtureESr`] (its bets: [`Mixture`]) |
-//! | | well known | [`Adwin`], [`PageHinkley`] |
+//! | | well known | [`Adwin`], [`Bocpd`], [`Kswin`], [`PageHinkley`] |
 //! | | robust | [`MedianShift`] |
 //! | | of unknown metrics | [`Novelty`], with a clock [`CalendarNovelty`] |
+//! | tests | of two samples | [`KolmogorovSmirnov`] |
 //! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
 //! | preparation | of unknown scales | [`Standardizer`] |
 //!
@@ -26,6 +27,7 @@ extern crate alloc;
 
 mod adwin;
 mod any;
+mod bocpd;
 mod bucket;
 mod calendar;
 mod calendar_novelty;
@@ -34,6 +36,8 @@ mod compat;
 mod detector;
 mod ewma;
 mod habituation;
+mod kolmogorov;
+mod kswin;
 mod math;
 mod median_shift;
 mod mixture;
@@ -54,10 +58,13 @@ mod windowed_quantiles;
 
 pub use adwin::{Adwin, AdwinParams};
 pub use any::{AnyDetector, AnyParams, CloneDetector, Input, Tier};
+pub use bocpd::{Bocpd, BocpdFamily, BocpdParams};
 pub use calendar_novelty::CalendarNovelty;
 pub use compat::Compat;
 pub use detector::Detector;
 pub use ewma::Ewma;
+pub use kolmogorov::KolmogorovSmirnov;
+pub use kswin::{Kswin, KswinParams, KswinSample};
 pub use median_shift::{MedianShift, MedianShiftParams};
 pub use mixture::{Family, Mixture, MixtureParams, Recursion};
 pub use mixture_e_sr::MixtureESr;

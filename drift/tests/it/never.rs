@@ -51,6 +51,30 @@ fn detectors() -> Vec<AnyDetector> {
         ];
         all.push(with("novelty", &settings));
     }
+    for compat in ["paper", "river"].map(Word) {
+        for (sample, window_size) in [("whole", 20), ("random", 20), ("random", 4), ("whole", 384)] {
+            let settings = [
+                ("compat", compat),
+                ("sample", Word(sample)),
+                ("window_size", Count(window_size)),
+                ("stat_size", Count(window_size / 2)),
+                ("alpha", Number(0.2)),
+            ];
+            all.push(with("kswin", &settings));
+        }
+    }
+    for family in ["gaussian", "bernoulli", "poisson"].map(Word) {
+        for (learn, runs, hazard) in [(0, 8, 0.3), (20, 64, 0.01)] {
+            let settings = [
+                ("family", family),
+                ("learn", Count(learn)),
+                ("runs", Count(runs)),
+                ("hazard", Number(hazard)),
+                ("settle", Count(1)),
+            ];
+            all.push(with("bocpd", &settings));
+        }
+    }
     for family in ["bernoulli", "bounded"].map(Word) {
         for mode in ["up", "down", "both"].map(Word) {
             for (rearm, recursion) in [(true, "shiryaev-roberts"), (false, "cusum")] {
