@@ -12,7 +12,11 @@
 //! | | well known | [`Adwin`], [`PageHinkley`] |
 //! | | robust | [`MedianShift`] |
 //! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
-//! | preparation | of unknown scales | [`Standardizer`] |
+//! | preparation | all of it, in order | [`Preparation`], in front of a detector [`Prepared`] |
+//! | | of unknown scales | [`Standardizer`] |
+//! | | of wild, late and missing values | [`RangeGuard`], [`Gap`] |
+//! | | of seasons and dependence | [`SeasonalResidual`], [`Batcher`] |
+//! | | of tails | [`Exceedance`] |
 //!
 //! # Features
 //!
@@ -39,8 +43,10 @@ mod mode;
 mod page_hinkley;
 mod param;
 mod parameters;
+mod preparation;
 mod quantile_sketch;
 mod signal;
+pub mod simulate;
 mod sorted;
 mod standardizer;
 mod state;
@@ -58,6 +64,13 @@ pub use mode::Mode;
 pub use page_hinkley::{PageHinkley, PageHinkleyParams};
 pub use param::ParamError;
 pub use parameters::{Parameter, Parameters, Setting, SettingError, Shape};
+pub use preparation::batcher::{Batcher, BatcherParams};
+pub use preparation::exceedance::{Exceedance, ExceedanceParams};
+pub use preparation::gap::{Arrival, Gap, GapParams};
+pub use preparation::guard::{Outside, RangeGuard, RangeGuardParams};
+pub use preparation::prepared::Prepared;
+pub use preparation::seasonal::{Season, SeasonalParams, SeasonalResidual};
+pub use preparation::{Preparation, PreparationCounts, PreparationParams, PreparationStatus};
 pub use quantile_sketch::{QuantileSketch, QuantileSketchParams};
 pub use signal::{Direction, Level, Signal};
 pub use standardizer::{Standardizer, StandardizerParams};
