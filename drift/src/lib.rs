@@ -17,6 +17,7 @@
 //! | | of wild, late and missing values | [`RangeGuard`], [`Gap`] |
 //! | | of seasons and dependence | [`SeasonalResidual`], [`Batcher`] |
 //! | | of tails | [`Exceedance`] |
+//! | combination | of several detectors | [`combination`] |
 //!
 //! # Features
 //!
@@ -31,6 +32,7 @@ mod adwin;
 mod any;
 mod bucket;
 pub mod codec;
+pub mod combination;
 mod compat;
 mod detector;
 mod ewma;
