@@ -18,6 +18,7 @@
 //! | | of seasons and dependence | [`SeasonalResidual`], [`Batcher`] |
 //! | | of tails | [`Exceedance`] |
 //! | combination | of several detectors | [`combination`] |
+//! | calibration | of false alarms | [`Budget`], [`calibration`], [`simulate`] |
 //!
 //! # Features
 //!
@@ -31,6 +32,8 @@ extern crate alloc;
 mod adwin;
 mod any;
 mod bucket;
+mod budget;
+pub mod calibration;
 pub mod codec;
 pub mod combination;
 mod compat;
@@ -56,6 +59,7 @@ mod windowed_quantiles;
 
 pub use adwin::{Adwin, AdwinParams};
 pub use any::{AnyDetector, AnyParams, CloneDetector, Input, Tier};
+pub use budget::{ArlError, Budget};
 pub use compat::Compat;
 pub use detector::Detector;
 pub use ewma::Ewma;
