@@ -134,7 +134,8 @@ pub struct PreparationStatus {
 ///
 /// # Cost
 ///
-/// Without stages 1 ns; else the sum of the stages. State at most 4 KiB with all of them.
+/// Without stages 1 ns; else the sum of the stages. At most 4 KiB written with all of them, and 5 KiB in
+/// memory.
 ///
 /// # Examples
 ///
@@ -193,9 +194,7 @@ impl Preparation {
             self.counts.missing = self.counts.missing.saturating_add(1);
             return None;
         }
-        let out = if self.idle { Some(value) } else { self.stages(value, seconds) };
-        self.counts.passed = self.counts.passed.saturating_add(u64::from(out.is_some()));
-        out
+        if self.idle { Some(value) } else { self.stages(value, seconds) }
     }
 
     fn stages(&mut self, value: f64, seconds: i64) -> Option<f64> {
@@ -230,14 +229,15 @@ impl Preparation {
             value = counted(exceedance.update(value), waiting)?;
         }
         if let Some(batch) = &mut self.batch {
-            let before = batch.length();
+            let before = batch.independent_values();
+            let known = batch.length().is_some();
             let mean = batch.update(value);
-            let after = batch.length();
-            let waiting = if before.is_some() { &mut counts.batched } else { &mut *waiting };
-            if before.is_some() && before != after {
-                sharpen(self.standardize.as_mut(), batch, before);
+            let after = batch.independent_values();
+            if known && before != after {
+                // The variance of a mean is that of a value over this.
+                self.standardize.iter_mut().for_each(|scores| scores.sharpen(sqrt(after / before)));
             }
-            value = counted(mean, waiting)?;
+            value = counted(mean, if known { &mut counts.batched } else { &mut *waiting })?;
         }
         match &mut self.standardize {
             Some(standardize) => counted(standardize.update(value), &mut counts.learning),
@@ -250,6 +250,14 @@ impl Preparation {
         self.gap.as_ref().map_or(0, Gap::gaps)
     }
 
+    /// Returns what became of the values.
+    pub const fn counts(&self) -> PreparationCounts {
+        let PreparationCounts { given, missing, outside, too_late, learning, batched, .. } = self.counts;
+        // Not counted one by one: it would be a second addition on a path of one nanosecond.
+        let kept = missing + outside + too_late + learning + batched;
+        PreparationCounts { passed: given.saturating_sub(kept), ..self.counts }
+    }
+
     /// Returns what is known.
     pub fn status(&self) -> PreparationStatus {
         let (range, gap) = (self.range.as_ref(), self.gap.as_ref());
@@ -257,7 +265,7 @@ impl Preparation {
         let seasonal = self.seasonal.as_ref();
         let all_hours = |season: &SeasonalResidual| season.learned_cells() >= season.cells();
         PreparationStatus {
-            counts: self.counts,
+            counts: self.counts(),
             clamped: range.map_or(0, |range| range.outside() - self.counts.outside.min(range.outside())),
             late: gap.map_or(0, Gap::late),
             gaps: self.gaps(),
@@ -297,8 +305,8 @@ impl Preparation {
     /// Appends the state of all stages.
     pub fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
-        let PreparationCounts { given, passed, missing, outside, too_late, learning, batched } = self.counts;
-        for count in [given, passed, missing, outside, too_late, learning, batched] {
+        let PreparationCounts { given, missing, outside, too_late, learning, batched, .. } = self.counts;
+        for count in [given, missing, outside, too_late, learning, batched] {
             put_u64(out, count);
         }
         self.gap.iter().for_each(|stage| stage.write_state(out));
@@ -317,14 +325,14 @@ impl Preparation {
     /// parameters, or hold a value out of its range.
     pub fn read_state(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
         state::check(bytes, "preparation", VERSION, self.params.fingerprint())?;
-        let mut numbers = [0; 7];
+        let mut numbers = [0; 6];
         for number in &mut numbers {
             *number = bytes.u64()?;
             ensure(*number <= COUNT_LIMIT, "count")?;
         }
         let mut next = self.clone();
-        let [given, passed, missing, outside, too_late, learning, batched] = numbers;
-        next.counts = PreparationCounts { given, passed, missing, outside, too_late, learning, batched };
+        let [given, missing, outside, too_late, learning, batched] = numbers;
+        next.counts = PreparationCounts { given, passed: 0, missing, outside, too_late, learning, batched };
         next.gap.as_mut().map_or(Ok(()), |stage| stage.read_state(bytes))?;
         next.range.as_mut().map_or(Ok(()), |stage| stage.read_state(bytes))?;
         next.seasonal.as_mut().map_or(Ok(()), |stage| stage.read_state(bytes))?;
@@ -341,13 +349,4 @@ impl Preparation {
 fn counted(out: Option<f64>, waiting: &mut u64) -> Option<f64> {
     *waiting = waiting.saturating_add(u64::from(out.is_none()));
     out
-}
-
-/// Tells the standardiser that means of batches of another length have another deviation.
-#[cold]
-fn sharpen(standardize: Option<&mut Standardizer>, batch: &Batcher, before: Option<u64>) {
-    let (Some(scores), Some(before), Some(after)) = (standardize, before, batch.length()) else { return };
-    let time = batch.autocorrelation_time().unwrap_or(1.0);
-    let independent = |length: u64| (length as f64 / time).max(1.0);
-    scores.sharpen(sqrt(independent(after) / independent(before)));
 }

@@ -7,8 +7,8 @@ use crate::codec::{DecodeError, Reader, put_f64, put_u32};
 use crate::math::sqrt;
 use crate::state::{VALUE_LIMIT, bounded, ensure};
 
-/// Means of 1, 2, 4, ... 4,096 values are followed.
-const RUNGS: usize = 13;
+/// Means of 1, 2, 4, ... 2,048 values are followed.
+const RUNGS: usize = 12;
 /// Values of a window, at most.
 pub(crate) const WINDOW_LIMIT: u64 = 1 << 20;
 /// Fewest means of a rung that say anything.
@@ -20,39 +20,34 @@ const CAUTION: f64 = 9.21; // 1e-4
 #[derive(Clone, Copy, Debug, Default)]
 struct Rung {
     count: u32,
-    /// A mean that waits for its neighbour to make one of twice the length.
+    /// Is true when the last mean waits for its neighbour to make one of twice the length.
     waiting: bool,
-    pending: f64,
     first: f64,
     last: f64,
     sum: f64,
     squares: f64,
     products: f64,
-    low: f64,
-    high: f64,
+    /// Largest size.
+    most: f64,
 }
 
 impl Rung {
     /// Takes a mean; returns the mean of a pair when this completes one.
     #[inline]
     fn add(&mut self, y: f64) -> Option<f64> {
+        let before = self.last;
         if self.count == 0 {
-            (self.first, self.low, self.high) = (y, y, y);
+            self.first = y;
         } else {
-            self.products += self.last * y;
-            self.low = self.low.min(y);
-            self.high = self.high.max(y);
+            self.products += before * y;
         }
+        self.most = self.most.max(y.abs());
         self.count += 1;
         self.last = y;
         self.sum += y;
         self.squares += y * y;
         self.waiting = !self.waiting;
-        if self.waiting {
-            self.pending = y;
-            return None;
-        }
-        Some(f64::midpoint(self.pending, y))
+        if self.waiting { None } else { Some(f64::midpoint(before, y)) }
     }
 
     fn mean(&self) -> f64 {
@@ -75,7 +70,7 @@ impl Rung {
         let (n, mean, variance) = (f64::from(self.count), self.mean(), self.variance());
         let ends = self.first + self.last;
         let product = self.products - mean * (2.0 * self.sum - ends) + (n - 1.0) * mean * mean;
-        let reach = (self.high - mean).max(mean - self.low);
+        let reach = self.most + mean.abs();
         let chance = sqrt(2.0 * n * CAUTION) * variance + reach * reach * CAUTION / 3.0;
         // Rounding leaves a variance where there is none.
         let rounding = 1e-24 * mean.abs().max(reach);
@@ -91,9 +86,9 @@ impl Rung {
         }
     }
 
-    const fn numbers(&self) -> [f64; 8] {
-        let Self { pending, first, last, sum, squares, products, low, high, .. } = *self;
-        [pending, first, last, low, high, sum, squares, products]
+    const fn numbers(&self) -> [f64; 6] {
+        let Self { first, last, sum, squares, products, most, .. } = *self;
+        [first, last, most, sum, squares, products]
     }
 
     fn read(bytes: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -101,16 +96,13 @@ impl Rung {
         ensure(u64::from(count) <= WINDOW_LIMIT, "rung")?;
         let waiting = bytes.u8()?;
         ensure(u32::from(waiting) == count % 2, "rung")?;
-        let mut x = [0.0; 5];
-        for slot in &mut x {
-            *slot = bounded(bytes, "rung", 2.01)?;
-        }
-        let [pending, first, last, low, high] = x;
+        let first = bounded(bytes, "first", 2.01)?;
+        let last = bounded(bytes, "last", 2.01)?;
+        let most = bounded(bytes, "most", 2.01)?;
         let sum = bounded(bytes, "sum", 1e7)?;
         let (squares, products) = (bytes.finite("squares")?, bytes.finite("products")?);
         ensure(squares >= 0.0 && squares.max(products.abs()) <= 1e210, "squares")?;
-        ensure(low <= high, "rung")?;
-        Ok(Self { count, waiting: waiting == 1, pending, first, last, sum, squares, products, low, high })
+        Ok(Self { count, waiting: waiting == 1, first, last, sum, squares, products, most })
     }
 }
 
@@ -127,8 +119,15 @@ pub(crate) struct Autocorrelation {
 }
 
 impl Autocorrelation {
+    /// Bytes on the heap.
+    pub(crate) const HEAP: usize = size_of::<[Rung; RUNGS]>();
+
     pub(crate) fn new() -> Self {
         Self { origin: 0.0, rungs: Box::new([Rung::default(); RUNGS]) }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.rungs.fill(Rung::default());
     }
 
     /// Counts the values of the window.
@@ -151,9 +150,9 @@ impl Autocorrelation {
         }
     }
 
-    /// Returns the time in values: 1 when no dependence is beyond chance.
-    pub(crate) fn time(&self) -> f64 {
-        let single = self.rungs.first().map_or(0.0, Rung::variance);
+    /// Returns the time in values, 1 when no dependence is beyond chance; nothing for equal values.
+    pub(crate) fn time(&self) -> Option<f64> {
+        let single = self.rungs.first().filter(|rung| rung.most > 0.0).map(Rung::variance)?;
         let mut time: f64 = 1.0;
         let mut length = 1.0;
         for rung in self.rungs.iter() {
@@ -162,7 +161,7 @@ impl Autocorrelation {
             }
             length *= 2.0;
         }
-        if time.is_finite() { time.min(WINDOW_LIMIT as f64) } else { 1.0 }
+        Some(if time.is_finite() { time.min(WINDOW_LIMIT as f64) } else { 1.0 })
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {

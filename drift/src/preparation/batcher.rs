@@ -24,7 +24,7 @@ parameters! {
         /// Longest batch to choose, in 1..=1048576.
         pub longest: u64 = 1_024,
         /// Values between checks of the autocorrelation, at most 1e15; 0 for none.
-        pub recheck: u64 = 100_000,
+        pub recheck: u64 = 20_000,
     }
 }
 
@@ -97,7 +97,8 @@ impl BatcherParams {
 /// # Edges
 ///
 /// A value that is not finite gives nothing and changes nothing. Values beyond ±1e100 are taken as
-/// ±1e100. A constant stream and one that alternates get batches of one. A trend, a season or a change
+/// ±1e100. A stream that alternates gets batches of
+/// one, and so does a constant one, for as long as it is. A trend, a season or a change
 /// within the first `learn` values asks for the longest batch; [`Batcher::is_longest`] tells.
 ///
 /// # References
@@ -175,7 +176,13 @@ impl Batcher {
         if window.count() < due {
             return self.length == 0;
         }
-        let time = window.time();
+        let Some(time) = window.time() else {
+            // All values were the same: it goes on listening, and says nothing of the window before.
+            window.clear();
+            let first = self.length == 0;
+            self.length = self.length.max(1);
+            return first;
+        };
         let asks = if time > 1.0 { self.params.times * time } else { 1.0 };
         let asks = (ceil(asks) as u64).clamp(1, self.params.longest);
         self.window = None;
@@ -217,6 +224,12 @@ impl Batcher {
         self.params.length == 0 && self.params.longest > 1 && self.length == self.params.longest
     }
 
+    /// Returns how many independent values a batch is worth: its length over the autocorrelation time.
+    #[inline]
+    pub(crate) fn independent_values(&self) -> f64 {
+        (self.length as f64 / self.time).max(1.0)
+    }
+
     /// Counts the values of the batch under way.
     pub const fn filled(&self) -> u64 {
         self.filled
@@ -245,7 +258,7 @@ impl Batcher {
 
     /// Counts the bytes that it holds now, on the heap included.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + if self.window.is_some() { 1_144 } else { 0 }
+        size_of::<Self>() + if self.window.is_some() { Autocorrelation::HEAP } else { 0 }
     }
 
     /// Appends the state, at most 1 KiB.
@@ -284,7 +297,7 @@ impl Batcher {
         next.asked = bytes.u64()?;
         ensure(next.rest <= self.params.recheck && next.asked <= self.params.longest, "rest")?;
         let listening = bytes.u8()?;
-        let may = self.params.length == 0 && (next.length == 0 || self.params.recheck > 0);
+        let may = self.params.length == 0;
         ensure(listening <= u8::from(may) && (listening == 1 || next.length > 0), "listening")?;
         next.window = if listening == 1 { Some(Autocorrelation::read(bytes)?) } else { None };
         *self = next;

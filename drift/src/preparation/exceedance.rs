@@ -10,14 +10,14 @@ use crate::state::{self, VALUE_LIMIT, bounded, ensure};
 
 const VERSION: u8 = 1;
 /// Most values kept while learning.
-const MOST: usize = 96;
+const MOST: usize = 56;
 
 parameters! {
     /// Parameters of [`Exceedance`].
     pub struct ExceedanceParams {
         /// Quantile whose exceedance counts, in [0.001, 0.999].
         pub quantile: f64 = 0.95,
-        /// Values to learn the quantile from: at least 2, and few enough that at most 95 of them lie on the
+        /// Values to learn the quantile from: at least 2, and few enough that at most 55 of them lie on the
         /// shorter side of it. Not used when `known` is true.
         pub learn: u64 = 1_000,
         /// Take `limit` as it is, and learn nothing.
@@ -39,7 +39,7 @@ impl ExceedanceParams {
         ParamError::check("quantile", quantile, ok, "in [0.001, 0.999]")?;
         ParamError::check("limit", limit, limit.abs() <= VALUE_LIMIT, "finite, at most 1e100 in size")?;
         let ok = known || ((2..=1 << 32).contains(&learn) && self.kept() <= MOST);
-        let allowed = "at least 2, with at most 95 values on the shorter side of the quantile";
+        let allowed = "at least 2, with at most 55 values on the shorter side of the quantile";
         ParamError::check("learn", learn as f64, ok, allowed)
     }
 
@@ -81,8 +81,8 @@ impl ExceedanceParams {
 ///
 /// # Cost
 ///
-/// One comparison per value after learning; while learning, a search and a shift among at most 96 values
-/// for those on the outer side. At most 96 values of memory, given back when learning is over.
+/// One comparison per value after learning; while learning, a search and a shift among at most 56 values
+/// for those on the outer side. At most 57 values of memory, given back when learning is over.
 ///
 /// # Examples
 ///
@@ -194,7 +194,7 @@ impl Exceedance {
         size_of::<Self>() + self.outer.capacity() * size_of::<f64>()
     }
 
-    /// Appends the state, at most 800 bytes.
+    /// Appends the state, at most 483 bytes.
     pub fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         put_u64(out, self.seen);

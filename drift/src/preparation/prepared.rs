@@ -94,12 +94,12 @@ impl Detector for Prepared {
     }
 
     fn count(&self) -> u64 {
-        let counts = self.preparation.status().counts;
+        let counts = self.preparation.counts();
         counts.given.saturating_sub(counts.missing)
     }
 
     fn ignored(&self) -> u64 {
-        self.preparation.status().counts.missing
+        self.preparation.counts().missing
     }
 
     fn estimation(&self) -> Option<f64> {

