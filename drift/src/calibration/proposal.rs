@@ -7,7 +7,7 @@ use crate::math::sqrt;
 use crate::preparation::autocorrelation::WINDOW_LIMIT;
 use crate::{
     AnyParams, Batcher, BatcherParams, Family, Input, MixtureParams, Mode, ParamError, PreparationParams,
-    Setting, StandardizerParams,
+    Prepared, Setting, StandardizerParams,
 };
 
 /// Fewest values of a history that say anything of autocorrelation.
@@ -65,6 +65,17 @@ pub struct Proposal {
     pub autocorrelation_time: f64,
     /// Why this one.
     pub reason: Reason,
+}
+
+impl Proposal {
+    /// Builds the detector behind its preparation.
+    ///
+    /// # Errors
+    ///
+    /// None for what [`propose`] returned; else names the first parameter that is out of range.
+    pub fn build(&self) -> Result<Prepared, ParamError> {
+        Prepared::new(self.preparation, self.params.build()?)
+    }
 }
 
 /// Proposes a detector, its parameters and its preparation for values like those of a good history.

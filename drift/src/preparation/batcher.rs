@@ -11,6 +11,12 @@ use crate::state::{self, VALUE_LIMIT, bounded, ensure};
 const VERSION: u8 = 1;
 /// Longest batch.
 const LONGEST: u64 = 1 << 20;
+/// Windows grow to this, unless batches need longer ones.
+const WIDEST: u64 = 1 << 14;
+/// Windows that it rests for after one.
+const RESTS: u64 = 4;
+/// An autocorrelation time below this is not worth the delay of batches.
+const NEGLIGIBLE: f64 = 1.25;
 
 parameters! {
     /// Parameters of [`Batcher`].
@@ -23,7 +29,7 @@ parameters! {
         pub times: f64 = 6.0,
         /// Longest batch to choose, in 1..=1048576.
         pub longest: u64 = 1_024,
-        /// Values between checks of the autocorrelation, at most 1e15; 0 for none.
+        /// Least number of values between checks of the autocorrelation, at most 1e15; 0 for none.
         pub recheck: u64 = 20_000,
     }
 }
@@ -61,9 +67,11 @@ impl BatcherParams {
 /// for each of the lengths looked at). At `times = 6` neighbouring means of a first-order
 /// autoregression have a correlation of about `1 / (4 times) = 0.04`.
 ///
-/// Every `recheck` values it listens again, to 64 batches or `learn` values, whichever is more. Two such
-/// windows in a row must both ask for a batch more than a quarter longer (or less than half as long)
-/// before it changes: a single change of the level looks like dependence in the one window that holds it.
+/// A time below 1.25 counts as 1. After `recheck` values, and four times the last window at least, it
+/// listens again, to windows that double up to 16,384 values (or 64 batches): rare errors need many values
+/// to show that they come in runs. Two windows in a row must both ask for a batch more than a quarter
+/// longer (or less than half as long) before it changes: a single change of the level looks like
+/// dependence in the one window that holds it.
 ///
 /// # What comes out
 ///
@@ -117,6 +125,8 @@ pub struct Batcher {
     sum: f64,
     /// Values until it listens again.
     rest: u64,
+    /// Values of the window under way, or of the next.
+    due: u64,
     /// The length that the window before asked for, 0 for none.
     asked: u64,
     window: Option<Autocorrelation>,
@@ -135,7 +145,8 @@ impl Batcher {
 
     fn fresh(params: BatcherParams) -> Self {
         let window = (params.length == 0).then(Autocorrelation::new);
-        Self { params, length: params.length, time: 1.0, filled: 0, sum: 0.0, rest: 0, asked: 0, window }
+        let due = params.learn;
+        Self { params, length: params.length, time: 1.0, filled: 0, sum: 0.0, rest: 0, due, asked: 0, window }
     }
 
     /// Takes the next value; returns the mean of the batch that it completes, and nothing otherwise.
@@ -172,8 +183,7 @@ impl Batcher {
     fn listen(&mut self, value: f64) -> bool {
         let Some(window) = &mut self.window else { return false };
         window.add(value);
-        let due = self.params.learn.max(64 * self.length).min(WINDOW_LIMIT);
-        if window.count() < due {
+        if window.count() < self.due {
             return self.length == 0;
         }
         let Some(time) = window.time() else {
@@ -183,14 +193,24 @@ impl Batcher {
             self.length = self.length.max(1);
             return first;
         };
-        let asks = if time > 1.0 { self.params.times * time } else { 1.0 };
-        let asks = (ceil(asks) as u64).clamp(1, self.params.longest);
+        let (asks, time) =
+            if time > NEGLIGIBLE { (ceil(self.params.times * time), time) } else { (1.0, 1.0) };
+        let asks = (asks as u64).clamp(1, self.params.longest);
         self.window = None;
-        self.rest = self.params.recheck;
-        if self.length == 0 {
+        self.rest = if self.params.recheck == 0 { 0 } else { self.params.recheck.max(RESTS * self.due) };
+        let first = self.length == 0;
+        if first {
             (self.length, self.time) = (asks, time);
-            return true;
+        } else {
+            self.weigh(asks);
         }
+        let wider = (2 * self.due).min(WIDEST.max(self.params.learn));
+        self.due = wider.max(64 * self.length).min(WINDOW_LIMIT);
+        first
+    }
+
+    /// Changes the length when this window and the one before ask for it.
+    fn weigh(&mut self, asks: u64) {
         let (least, most) = (asks.min(self.asked), asks.max(self.asked));
         let next = match self.asked {
             0 => self.length,
@@ -205,7 +225,6 @@ impl Batcher {
             // What was gathered towards the old length is given up.
             (self.sum, self.filled) = (0.0, 0);
         }
-        false
     }
 
     /// Returns the values per batch, or nothing while it is being learned.
@@ -269,6 +288,7 @@ impl Batcher {
         put_u64(out, self.filled);
         put_f64(out, self.sum);
         put_u64(out, self.rest);
+        put_u64(out, self.due);
         put_u64(out, self.asked);
         out.push(u8::from(self.window.is_some()));
         if let Some(window) = &self.window {
@@ -294,8 +314,11 @@ impl Batcher {
         ensure(next.filled == 0 || next.filled < next.length, "filled")?;
         next.sum = bounded(bytes, "sum", 1.01 * next.filled as f64)?;
         next.rest = bytes.u64()?;
+        next.due = bytes.u64()?;
         next.asked = bytes.u64()?;
-        ensure(next.rest <= self.params.recheck && next.asked <= self.params.longest, "rest")?;
+        ensure(next.rest <= self.params.recheck.max(RESTS * WINDOW_LIMIT), "rest")?;
+        ensure((self.params.learn..=WINDOW_LIMIT).contains(&next.due), "due")?;
+        ensure(next.asked <= self.params.longest, "asked")?;
         let listening = bytes.u8()?;
         let may = self.params.length == 0;
         ensure(listening <= u8::from(may) && (listening == 1 || next.length > 0), "listening")?;

@@ -272,7 +272,7 @@ fn a_proposed_detector_keeps_its_run_length_on_fresh_data() {
             continue;
         }
         runs += 1;
-        let mut detector = proposal.params.build().unwrap();
+        let mut detector = proposal.build().unwrap();
         let mut stream = source.stream(Random::fork(9, run)).unwrap();
         let alarm = (1..=20_000).find(|_| detector.update(stream.draw()).drift_detected());
         sum.add(alarm.unwrap_or(20_000), alarm.is_some());

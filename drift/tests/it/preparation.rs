@@ -126,14 +126,28 @@ fn batches_follow_a_lasting_change_of_the_dependence_and_not_one_step() {
     (0..20_000).for_each(|_| _ = batcher.update(stream.draw()));
     assert_eq!(batcher.length(), Some(1));
     // One step of the level, three deviations high.
-    (0..40_000).for_each(|_| _ = batcher.update(3.0 + stream.draw()));
+    (0..200_000).for_each(|_| _ = batcher.update(3.0 + stream.draw()));
     assert_eq!(batcher.length(), Some(1));
     stream.change(ar1(0.9)).unwrap();
-    (0..40_000).for_each(|_| _ = batcher.update(3.0 + stream.draw()));
+    (0..200_000).for_each(|_| _ = batcher.update(3.0 + stream.draw()));
     assert!((80..250).contains(&batcher.length().unwrap()), "{:?}", batcher.length());
     stream.change(Source::Gaussian { mean: 0.0, deviation: 1.0 }).unwrap();
-    (0..60_000).for_each(|_| _ = batcher.update(3.0 + stream.draw()));
+    (0..300_000).for_each(|_| _ = batcher.update(3.0 + stream.draw()));
     assert_eq!(batcher.length(), Some(1));
+}
+
+/// In the first 2,048 values there are four errors or so, in the wider windows after them enough.
+#[test]
+fn runs_of_rare_errors_are_seen_in_time() {
+    let batches = |source: Source| {
+        (0..10).filter(move |&run| {
+            let mut batcher = Batcher::new(BatcherParams::default()).unwrap();
+            source.stream(run).unwrap().take(400_000).for_each(|x| _ = batcher.update(x));
+            batcher.length() > Some(8)
+        })
+    };
+    assert!(batches(Source::Sticky { p: 0.002, phi: 0.5 }).count() >= 9);
+    assert_eq!(batches(Source::Bernoulli { p: 0.002 }).count(), 0);
 }
 
 #[test]
@@ -141,7 +155,7 @@ fn a_constant_start_is_not_taken_for_independence() {
     let mut batcher = Batcher::new(BatcherParams::default()).unwrap();
     (0..10_000).for_each(|_| _ = batcher.update(7.0));
     assert_eq!(batcher.length(), Some(1));
-    ar1(0.9).stream(1).unwrap().take(60_000).for_each(|x| _ = batcher.update(x));
+    ar1(0.9).stream(1).unwrap().take(120_000).for_each(|x| _ = batcher.update(x));
     assert!(batcher.length().unwrap() > 80, "{:?}", batcher.length());
 }
 
@@ -263,7 +277,7 @@ fn standardised_means_keep_their_deviation_when_the_batch_changes() {
     let first = preparation.status().batch_length.unwrap();
     let before = spread(&mut preparation, &mut stream.by_ref().take(50_000));
     stream.change(ar1(0.9)).unwrap();
-    stream.by_ref().take(60_000).for_each(|x| _ = preparation.update(x, 0));
+    stream.by_ref().take(250_000).for_each(|x| _ = preparation.update(x, 0));
     let second = preparation.status().batch_length.unwrap();
     let after = spread(&mut preparation, &mut stream.by_ref().take(300_000));
     assert!(second > 3 * first, "{first} {second}");
@@ -328,7 +342,7 @@ fn all_stages() -> Vec<PreparationParams> {
     let gap = GapParams { longest_seconds: 50_000, latest_seconds: 9_000 };
     let seasonal = SeasonalParams { season: Season::WeekOrDay, learn: 1, rate: 0.1, clip: 5.0 };
     let exceedance = ExceedanceParams { quantile: 0.8, learn: 20, ..ExceedanceParams::default() };
-    let batch = BatcherParams { learn: 256, recheck: 10, longest: 3, ..BatcherParams::default() };
+    let batch = BatcherParams { learn: 256, recheck: 10, longest: 3, times: 2.0, ..BatcherParams::default() };
     let fixed = BatcherParams { length: 3, ..batch };
     let standardize = StandardizerParams { learn: 20, clip: 5.0 };
     vec![
