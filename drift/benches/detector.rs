@@ -6,11 +6,15 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
+use visu_tility_drift::combination::{
+    EvidenceMerge, EvidenceMergeParams, Gate, GateParams, Vote, VoteParams,
+};
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, Bocpd, BocpdFamily, BocpdParams, CalendarNovelty, Detector, Ewma, Kswin,
-    KswinParams, KswinSample, MedianShift, MedianShiftParams, Mixture, MixtureESr, MixtureParams, Novelty,
-    NoveltyParams, PageHinkley, PageHinkleyParams, ParamError, QuantileSketch, Standardizer,
-    StandardizerParams,
+    Adwin, AdwinParams, AnyDetector, BatcherParams, Bocpd, BocpdFamily, BocpdParams, CalendarNovelty,
+    Detector, Ewma, ExceedanceParams, GapParams, Kswin, KswinParams, KswinSample, MedianShift,
+    MedianShiftParams, Mixture, MixtureESr, MixtureParams, Novelty, NoveltyParams, PageHinkley,
+    PageHinkleyParams, ParamError, Preparation, PreparationParams, QuantileSketch, RangeGuardParams,
+    SeasonalParams, Standardizer, StandardizerParams,
 };
 
 const VALUES: usize = 200_000;
@@ -110,5 +114,48 @@ fn main() -> Result<(), ParamError> {
     let mut sketch = QuantileSketch::default();
     report("quantile_sketch", measure(&latency, |value| sketch.insert(value)));
     black_box(sketch.quantile(0.99));
+    preparation(&uniform, &report)?;
+    combination(&bits, &report)
+}
+
+/// Each stage alone, all together, and none.
+fn preparation(stream: &[f64], report: &impl Fn(&str, f64)) -> Result<(), ParamError> {
+    let off = PreparationParams::default();
+    let range = Some(RangeGuardParams { low: 0.0, high: 1.0, ..RangeGuardParams::default() });
+    let gap = Some(GapParams { longest_seconds: 3_600, latest_seconds: 60 });
+    let seasonal = Some(SeasonalParams::default());
+    let exceedance = Some(ExceedanceParams::default());
+    let batch = Some(BatcherParams::default());
+    let standardize = Some(StandardizerParams::default());
+    for (name, params) in [
+        ("preparation, none", off),
+        ("preparation, range", PreparationParams { range, ..off }),
+        ("preparation, gap", PreparationParams { gap, ..off }),
+        ("preparation, seasonal", PreparationParams { seasonal, ..off }),
+        ("preparation, exceedance", PreparationParams { exceedance, ..off }),
+        ("preparation, batch", PreparationParams { batch, ..off }),
+        ("preparation, standardize", PreparationParams { standardize, ..off }),
+        ("preparation, all", PreparationParams { gap, range, seasonal, exceedance, batch, standardize }),
+    ] {
+        let mut stages = Preparation::new(params)?;
+        let mut seconds = 0;
+        let step = |value| {
+            seconds += 600;
+            black_box(stages.update(value, seconds));
+        };
+        report(name, measure(stream, step));
+    }
+    Ok(())
+}
+
+fn combination(stream: &[f64], report: &impl Fn(&str, f64)) -> Result<(), ParamError> {
+    let page = || PageHinkley::new(PageHinkleyParams::default()).map(AnyDetector::from);
+    let vote = Vote::new(VoteParams::default(), vec![page()?, page()?, page()?])?;
+    report("vote of 3 page_hinkley", detector(stream, vote));
+    report("gate on page_hinkley", detector(stream, Gate::new(GateParams::default(), page()?)?));
+    let bets = || MixtureESr::new(MixtureParams { m_pre: 0.12, ..MixtureParams::default() });
+    let members = vec![bets()?.into(), bets()?.into()];
+    let merge = EvidenceMerge::new(EvidenceMergeParams::default(), members, &[1.0, 1.0])?;
+    report("merge of 2 mixture_e_sr", detector(stream, merge));
     Ok(())
 }

@@ -152,6 +152,13 @@ macro_rules! detectors {
                 }
             }
 
+            fn log_evidence(&self) -> Option<f64> {
+                match self {
+                    $(Self::$variant(inner) => Detector::log_evidence(&**inner),)*
+                    Self::Custom(inner) => inner.log_evidence(),
+                }
+            }
+
             fn write_state(&self, out: &mut Vec<u8>) {
                 match self {
                     $(Self::$variant(inner) => inner.write_state(out),)*

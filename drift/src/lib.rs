@@ -14,7 +14,13 @@
 //! | | of unknown metrics | [`Novelty`], with a clock [`CalendarNovelty`] |
 //! | tests | of two samples | [`KolmogorovSmirnov`] |
 //! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
-//! | preparation | of unknown scales | [`Standardizer`] |
+//! | preparation | all of it, in order | [`Preparation`], in front of a detector [`Prepared`] |
+//! | | of unknown scales | [`Standardizer`] |
+//! | | of wild, late and missing values | [`RangeGuard`], [`Gap`] |
+//! | | of seasons and dependence | [`SeasonalResidual`], [`Batcher`] |
+//! | | of tails | [`Exceedance`] |
+//! | combination | of several detectors | [`combination`] |
+//! | calibration | of false alarms | [`Budget`], [`calibration`], [`simulate`] |
 //!
 //! # Features
 //!
@@ -29,9 +35,12 @@ mod adwin;
 mod any;
 mod bocpd;
 mod bucket;
+mod budget;
 mod calendar;
 mod calendar_novelty;
+pub mod calibration;
 pub mod codec;
+pub mod combination;
 mod compat;
 mod detector;
 mod ewma;
@@ -48,8 +57,10 @@ mod novelty;
 mod page_hinkley;
 mod param;
 mod parameters;
+mod preparation;
 mod quantile_sketch;
 mod signal;
+pub mod simulate;
 mod sorted;
 mod spans;
 mod standardizer;
@@ -59,6 +70,7 @@ mod windowed_quantiles;
 pub use adwin::{Adwin, AdwinParams};
 pub use any::{AnyDetector, AnyParams, CloneDetector, Input, Tier};
 pub use bocpd::{Bocpd, BocpdFamily, BocpdParams};
+pub use budget::{ArlError, Budget};
 pub use calendar_novelty::CalendarNovelty;
 pub use compat::Compat;
 pub use detector::Detector;
@@ -73,6 +85,13 @@ pub use novelty::{Novelty, NoveltyParams};
 pub use page_hinkley::{PageHinkley, PageHinkleyParams};
 pub use param::ParamError;
 pub use parameters::{Parameter, Parameters, Setting, SettingError, Shape};
+pub use preparation::batcher::{Batcher, BatcherParams};
+pub use preparation::exceedance::{Exceedance, ExceedanceParams};
+pub use preparation::gap::{Arrival, Gap, GapParams};
+pub use preparation::guard::{Outside, RangeGuard, RangeGuardParams};
+pub use preparation::prepared::Prepared;
+pub use preparation::seasonal::{Season, SeasonalParams, SeasonalResidual};
+pub use preparation::{Preparation, PreparationCounts, PreparationParams, PreparationStatus};
 pub use quantile_sketch::{QuantileSketch, QuantileSketchParams};
 pub use signal::{Direction, Level, Signal};
 pub use standardizer::{Standardizer, StandardizerParams};

@@ -279,6 +279,10 @@ impl Detector for MixtureESr {
         self.tally.ignored
     }
 
+    fn log_evidence(&self) -> Option<f64> {
+        self.log_value()
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.mixture.fingerprint());
         self.tally.write(out);

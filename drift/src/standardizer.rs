@@ -136,6 +136,18 @@ impl Standardizer {
         &self.params
     }
 
+    /// Takes the scores to come as those of values whose deviation is `factor` times less.
+    pub(crate) fn sharpen(&mut self, factor: f64) {
+        if !(factor.is_finite() && factor > 0.0) {
+            return;
+        }
+        if self.is_ready() {
+            self.spread = (self.spread * factor).min(1e300);
+        } else {
+            self.spread /= factor * factor;
+        }
+    }
+
     /// Forgets what it learned and learns anew.
     pub const fn reset(&mut self) {
         self.seen = 0;

@@ -1,8 +1,9 @@
 //! The serde form of parameters and signals.
 
+use visu_tility_drift::combination::{EvidenceMergeParams, GateParams, Rearm, VoteParams};
 use visu_tility_drift::{
-    AdwinParams, AnyParams, Compat, Detector, Direction, Level, QuantileSketchParams, Signal,
-    StandardizerParams,
+    AdwinParams, AnyParams, BatcherParams, Budget, Compat, Detector, Direction, Level, PreparationParams,
+    QuantileSketchParams, Season, SeasonalParams, Signal, StandardizerParams,
 };
 
 fn round_trip<T>(value: &T)
@@ -27,6 +28,18 @@ fn parameters_and_signals_come_back_as_they_were() {
     }
     round_trip(&QuantileSketchParams::default());
     round_trip(&StandardizerParams::default());
+    let off = PreparationParams::default();
+    round_trip(&off);
+    assert_eq!(serde_json::to_string(&off).unwrap(), "{}");
+    let batch: PreparationParams =
+        serde_json::from_str(r#"{"batch": {}, "seasonal": {"season": "day"}}"#).unwrap();
+    let seasonal = SeasonalParams { season: Season::Day, ..SeasonalParams::default() };
+    assert_eq!((batch.batch, batch.seasonal), (Some(BatcherParams::default()), Some(seasonal)));
+    round_trip(&batch);
+    round_trip(&GateParams { rearm: Rearm::CoolDown, ..GateParams::default() });
+    round_trip(&VoteParams::default());
+    round_trip(&EvidenceMergeParams::default());
+    round_trip(&Budget::new(2.0).unwrap());
     let signal = Signal {
         level: Level::Drift,
         direction: Direction::Up,

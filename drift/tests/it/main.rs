@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod bocpd;
+mod calibration;
+mod combination;
 #[cfg(feature = "serde")]
 mod form;
 mod golden;
@@ -12,3 +14,4 @@ mod never;
 mod novelty;
 mod oracle;
 mod page;
+mod preparation;

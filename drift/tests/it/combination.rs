@@ -1,0 +1,288 @@
+//! What detectors say together.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use visu_tility_drift::calibration::{Trial, measure_arl};
+use visu_tility_drift::codec::Reader;
+use visu_tility_drift::combination::{
+    EvidenceMerge, EvidenceMergeParams, Gate, GateParams, Rearm, Vote, VoteParams,
+};
+use visu_tility_drift::simulate::Source;
+use visu_tility_drift::{
+    Adwin, AdwinParams, AnyDetector, AnyParams, BatcherParams, Detector, Direction, Level, MixtureESr,
+    MixtureParams, Mode, PageHinkley, PageHinkleyParams, PreparationParams, Prepared, Signal,
+};
+
+fn bets(m_pre: f64, rearm: bool) -> MixtureESr {
+    let params = MixtureParams { m_pre, delta_upper: 0.4, arl: 200.0, rearm, ..MixtureParams::default() };
+    MixtureESr::new(params).unwrap()
+}
+
+fn page(threshold: f64) -> AnyDetector {
+    PageHinkley::new(PageHinkleyParams { threshold, ..PageHinkleyParams::default() }).unwrap().into()
+}
+
+fn members() -> Vec<AnyDetector> {
+    let adwin = Adwin::new(AdwinParams { clock: 1, ..AdwinParams::default() }).unwrap();
+    vec![adwin.into(), page(3.0), bets(0.3, true).into()]
+}
+
+fn combined() -> Vec<AnyDetector> {
+    let vote = |need, agree| Vote::new(VoteParams { need, horizon: 40, agree }, members()).unwrap();
+    let merge = |arl| {
+        let members = vec![bets(0.1, false).into(), bets(0.3, true).into()];
+        EvidenceMerge::new(EvidenceMergeParams { arl }, members, &[1.0, 3.0]).unwrap()
+    };
+    let gate = |rearm, detector: AnyDetector| {
+        let params = GateParams { rearm, warn_share: 0.5, cool_down: 30, ..GateParams::default() };
+        Gate::new(params, detector).unwrap()
+    };
+    let batch = BatcherParams { length: 3, ..BatcherParams::default() };
+    let prepared = PreparationParams { batch: Some(batch), ..PreparationParams::default() };
+    let mut all: Vec<AnyDetector> = vec![vote(1, true).into(), vote(2, true).into(), vote(3, false).into()];
+    all.extend([merge(50.0).into(), merge(1e6).into()]);
+    for rearm in [Rearm::AtOnce, Rearm::CoolDown, Rearm::Fallen] {
+        all.push(gate(rearm, bets(0.3, false).into()).into());
+        all.push(gate(rearm, page(3.0)).into());
+    }
+    // Nested: a gate on a vote of prepared detectors.
+    let nested = vec![Prepared::new(prepared, members().remove(0)).unwrap().into(), page(3.0)];
+    let nested = Vote::new(VoteParams { need: 1, ..VoteParams::default() }, nested).unwrap();
+    all.push(gate(Rearm::CoolDown, nested.into()).into());
+    all
+}
+
+fn state(detector: &AnyDetector) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    detector.write_state(&mut bytes);
+    bytes
+}
+
+fn streams() -> impl Strategy<Value = Vec<f64>> {
+    let mixed = vec(
+        prop_oneof![
+            8 => -1.0..2.0,
+            8 => prop_oneof![Just(0.0), Just(1.0)],
+            1 => any::<u64>().prop_map(f64::from_bits),
+        ],
+        0..300,
+    );
+    let steps = (vec(0.0..0.3, 50..300), -1.0..1.0).prop_map(|(noise, step)| {
+        let half = noise.len() / 2;
+        noise.iter().enumerate().map(|(i, e)| e + if i < half { 0.0 } else { step }).collect()
+    });
+    prop_oneof![mixed, steps]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn members_are_restored_with_the_whole(stream in streams(), cut in 0_usize..300) {
+        let cut = cut.min(stream.len());
+        for fresh in combined() {
+            let mut whole = fresh.clone();
+            stream[..cut].iter().for_each(|&x| _ = whole.update(x));
+            let bytes = state(&whole);
+            let mut restored = fresh.clone();
+            let mut reader = Reader::new(&bytes);
+            prop_assert_eq!(restored.read_state(&mut reader), Ok(()), "{}", whole.name());
+            prop_assert_eq!(reader.finish(), Ok(()));
+            for &x in &stream[cut..] {
+                let (a, b) = (whole.update(x), restored.update(x));
+                prop_assert_eq!(a, b, "{}", whole.name());
+                prop_assert!(a.statistic.is_finite() && a.threshold.is_finite());
+                prop_assert!(x.is_finite() || a.level == Level::Normal);
+                prop_assert!(a.level != Level::Drift || a.statistic >= a.threshold);
+            }
+            prop_assert_eq!(state(&whole), state(&restored));
+            let finite = stream.iter().filter(|x| x.is_finite()).count() as u64;
+            prop_assert!(whole.ignored() == stream.len() as u64 - finite);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_refused_or_work(
+        stream in streams(),
+        noise in vec(any::<u8>(), 0..40),
+        at in 0_usize..3_000,
+    ) {
+        for fresh in combined() {
+            let mut source = fresh.clone();
+            for &x in &stream {
+                source.update(x);
+            }
+            let mut bytes = state(&source);
+            let at = at % bytes.len();
+            for (byte, &other) in bytes[at..].iter_mut().zip(&noise[..noise.len().min(9)]) {
+                *byte = other;
+            }
+            for bytes in [&bytes[..], &bytes[..at], &noise] {
+                let mut target = fresh.clone();
+                if target.read_state(&mut Reader::new(bytes)).is_err() {
+                    prop_assert_eq!(state(&target), state(&fresh), "a failed read must change nothing");
+                }
+                for &x in &stream {
+                    let signal = target.update(x);
+                    prop_assert!(signal.statistic.is_finite() && signal.threshold.is_finite());
+                }
+            }
+        }
+    }
+
+    /// Against a list of alarms kept in full.
+    #[test]
+    fn a_vote_counts_the_alarms_of_its_horizon(stream in streams(), need in 1_u8..=3, horizon in 1_u64..60) {
+        let mut vote = Vote::new(VoteParams { need, horizon, agree: false }, members()).unwrap();
+        let mut alone = members();
+        let mut alarms: Vec<Option<usize>> = vec![None; 3];
+        for (i, &x) in stream.iter().filter(|x| x.is_finite()).enumerate() {
+            for (member, last) in alone.iter_mut().zip(&mut alarms) {
+                if member.update(x).drift_detected() {
+                    *last = Some(i);
+                }
+            }
+            let votes = alarms.iter().flatten().filter(|&&last| ((i - last) as u64) < horizon).count();
+            let signal = vote.update(x);
+            prop_assert_eq!(signal.drift_detected(), votes >= usize::from(need));
+            prop_assert_eq!(signal.statistic, votes as f64);
+            if signal.drift_detected() {
+                alarms.fill(None);
+            }
+        }
+    }
+}
+
+#[test]
+fn members_that_point_apart_do_not_agree() {
+    let one = |mode| {
+        AnyDetector::from(
+            PageHinkley::new(PageHinkleyParams { threshold: 3.0, mode, ..PageHinkleyParams::default() })
+                .unwrap(),
+        )
+    };
+    // Up for 100 values, then down: each sees its own.
+    let stream = || {
+        (0..400).map(|i| match i / 100 {
+            1 => 1.0,
+            2 => -1.0,
+            _ => 0.0,
+        })
+    };
+    let count = |agree| {
+        let params = VoteParams { need: 2, horizon: 300, agree };
+        let mut vote = Vote::new(params, vec![one(Mode::Up), one(Mode::Down)]).unwrap();
+        stream().filter(|&x| vote.update(x).drift_detected()).count()
+    };
+    assert_eq!((count(true), count(false)), (0, 1));
+}
+
+#[test]
+fn a_merge_is_the_weighted_average_of_its_members() {
+    let params = EvidenceMergeParams { arl: 1e15 };
+    let members = vec![bets(0.1, false).into(), bets(0.3, false).into()];
+    let mut merge = EvidenceMerge::new(params, members, &[1.0, 3.0]).unwrap();
+    let (mut a, mut b) = (bets(0.1, false), bets(0.3, false));
+    for x in (Source::Bernoulli { p: 0.2 }).stream(1).unwrap().take(200) {
+        let (a, b) = (a.update(x).statistic, b.update(x).statistic);
+        let expected = 0.25 * a + 0.75 * b;
+        let signal = merge.update(x);
+        assert!((signal.statistic - expected).abs() <= 1e-12 * expected, "{signal:?} {expected}");
+        let log = merge.log_evidence().unwrap();
+        assert!((log - expected.ln()).abs() < 1e-12);
+    }
+    assert_eq!(merge.weights(), [0.25, 0.75]);
+    let adwin = Adwin::new(AdwinParams::default()).unwrap().into();
+    assert_eq!(EvidenceMerge::new(params, vec![adwin], &[1.0]).unwrap_err().param, "members");
+}
+
+#[test]
+fn a_merge_keeps_the_guarantee_and_gains_when_members_agree() {
+    let arl = 300.0;
+    let merge = |arl| {
+        let members = vec![bets(0.1, false).into(), bets(0.15, false).into()];
+        EvidenceMerge::new(EvidenceMergeParams { arl }, members, &[1.0, 1.0]).unwrap()
+    };
+    let trial = Trial { runs: 300, cap: 100_000, seed: 1 };
+    let measured = measure_arl(&merge(arl), &Source::Bernoulli { p: 0.1 }, trial).unwrap();
+    assert_eq!(measured.censored(), 0);
+    let (mean, error) = (measured.mean().unwrap(), measured.standard_error().unwrap());
+    assert!(mean + 2.0 * error >= arl, "{mean} {error}");
+
+    // Three metrics that all go bad, each with a third of the budget, or merged.
+    let alone = |arl| bets_with(0.1, arl);
+    let members = || (0..3).map(|_| alone(1e15).into()).collect();
+    let (mut merged_sum, mut divided_sum) = (0, 0);
+    for run in 0..40 {
+        let mut streams: Vec<_> =
+            (0..3).map(|i| Source::Bernoulli { p: 0.25 }.stream(run * 3 + i).unwrap()).collect();
+        let mut merged = EvidenceMerge::new(EvidenceMergeParams { arl: 1e4 }, members(), &[1.0; 3]).unwrap();
+        let mut divided: Vec<_> = (0..3).map(|_| alone(3e4)).collect();
+        let (mut first_merged, mut first_divided) = (None, None);
+        for step in 1..5_000 {
+            for (i, stream) in streams.iter_mut().enumerate() {
+                let x = stream.draw();
+                if merged.update_member(i, x).drift_detected() {
+                    first_merged.get_or_insert(step);
+                }
+                if divided[i].update(x).drift_detected() {
+                    first_divided.get_or_insert(step);
+                }
+            }
+            if first_merged.is_some() && first_divided.is_some() {
+                break;
+            }
+        }
+        assert!(first_merged <= first_divided, "the merge is never later");
+        merged_sum += first_merged.unwrap();
+        divided_sum += first_divided.unwrap();
+    }
+    assert!(merged_sum < divided_sum, "{merged_sum} {divided_sum}");
+}
+
+fn bets_with(m_pre: f64, arl: f64) -> MixtureESr {
+    let params = MixtureParams { m_pre, delta_upper: 0.4, arl, rearm: false, ..MixtureParams::default() };
+    // The bets depend on the run length; they must be the same for a comparison.
+    let bets = visu_tility_drift::Mixture::new(MixtureParams { arl: 1e4, ..params }).unwrap();
+    let bets = visu_tility_drift::Mixture::with_components(params, bets.lambdas(), bets.weights()).unwrap();
+    MixtureESr::with_mixture(std::sync::Arc::new(bets))
+}
+
+#[test]
+fn a_gate_speaks_once_for_one_lasting_change() {
+    let stream = || (0..3_000).map(|i: u64| f64::from(i * 7 % 10 < if i < 1_000 { 1 } else { 4 }));
+    let drifts = |params, detector: AnyDetector| {
+        let mut gate = Gate::new(params, detector).unwrap();
+        let all: Vec<Level> = stream().map(|x| gate.update(x).level).collect();
+        let drifts = all.iter().filter(|&&level| level == Level::Drift).count();
+        let warnings = all.iter().filter(|&&level| level == Level::Warning).count() as u64;
+        assert_eq!(warnings, gate.held());
+        drifts
+    };
+    let at_once = GateParams::default();
+    let cool_down = GateParams { rearm: Rearm::CoolDown, cool_down: 500, ..at_once };
+    let fallen = GateParams { rearm: Rearm::Fallen, ..at_once };
+    let (afresh, gathering) = (|| bets(0.1, true).into(), || bets(0.1, false).into());
+    assert!(drifts(at_once, afresh()) > 50);
+    assert_eq!(drifts(cool_down, afresh()), 4);
+    assert_eq!(drifts(fallen, gathering()), 1);
+    // What starts afresh has fallen with the next value.
+    assert_eq!(drifts(fallen, afresh()), drifts(at_once, afresh()));
+}
+
+#[test]
+fn combinations_are_detectors_like_any_other() {
+    let vote = AnyDetector::from(Vote::new(VoteParams::default(), members()).unwrap());
+    assert_eq!((vote.name(), vote.clone().count()), ("vote", 0));
+    let refused = |params| Vote::new(params, members()).unwrap_err().param;
+    assert_eq!(refused(VoteParams { need: 4, ..VoteParams::default() }), "need");
+    assert_eq!(refused(VoteParams { horizon: 0, ..VoteParams::default() }), "horizon");
+    let gate = GateParams { warn_share: 1.0, ..GateParams::default() };
+    assert_eq!(Gate::new(gate, page(1.0)).unwrap_err().param, "warn_share");
+    // Every built-in can vote.
+    let all = AnyParams::NAMES.iter().map(|name| AnyParams::by_name(name).unwrap().build().unwrap());
+    let mut vote = Vote::new(VoteParams::default(), all.collect()).unwrap();
+    let step = (0..4_000).map(|i: u64| f64::from(i * 7 % 10 < if i < 2_000 { 1 } else { 8 }));
+    let drift = step.map(|x| vote.update(x)).find(Signal::drift_detected).unwrap();
+    assert_eq!(drift.direction, Direction::Up);
+}
