@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, Detector, Ewma, MedianShift, MedianShiftParams, Mixture, MixtureESr,
-    MixtureParams, PageHinkley, PageHinkleyParams, ParamError, QuantileSketch, Standardizer,
-    StandardizerParams,
+    Adwin, AdwinParams, AnyDetector, AnyParams, Detector, Ewma, MedianShift, MedianShiftParams, Mixture,
+    MixtureESr, MixtureParams, PageHinkley, PageHinkleyParams, ParamError, QuantileSketch, Setting,
+    Standardizer, StandardizerParams,
 };
 
 const VALUES: usize = 200_000;
@@ -78,6 +78,18 @@ fn main() -> Result<(), ParamError> {
     }
     let median = MedianShift::new(MedianShiftParams::default())?;
     report("median_shift", detector(&latency, median));
+    for name in ["ddm", "eddm", "rddm", "hddm-a", "hddm-w", "fhddm", "stepd", "ecdd", "gma", "seed"] {
+        if let Some(params) = AnyParams::by_name(name) {
+            report(name, detector(&bits, params.build()?));
+        }
+    }
+    for name in ["hddm-a", "hddm-w"] {
+        let params = AnyParams::by_name(name)
+            .map(|mut params| params.set("two_sided_test", Setting::Flag(true)).map(|()| params));
+        if let Some(Ok(params)) = params {
+            report(&format!("{name}, two-sided"), detector(&bits, params.build()?));
+        }
+    }
     let mut sketch = QuantileSketch::default();
     report("quantile_sketch", measure(&latency, |value| sketch.insert(value)));
     black_box(sketch.quantile(0.99));

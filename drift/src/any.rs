@@ -7,8 +7,10 @@ use core::fmt;
 use crate::codec::{DecodeError, Reader};
 use crate::parameters::Parameters;
 use crate::{
-    Adwin, AdwinParams, Detector, MedianShift, MedianShiftParams, MixtureESr, MixtureParams, PageHinkley,
-    PageHinkleyParams, ParamError, Parameter, Setting, SettingError, Signal,
+    Adwin, AdwinParams, Ddm, DdmParams, Detector, Ecdd, EcddParams, Eddm, EddmParams, Fhddm, FhddmParams,
+    Gma, GmaParams, HddmA, HddmAParams, HddmW, HddmWParams, MedianShift, MedianShiftParams, MixtureESr,
+    MixtureParams, PageHinkley, PageHinkleyParams, ParamError, Parameter, Rddm, RddmParams, Seed, SeedParams,
+    Setting, SettingError, Signal, Stepd, StepdParams,
 };
 
 /// What is known of a detector's false alarms.
@@ -274,6 +276,16 @@ detectors! {
     Adwin(AdwinParams) = "adwin", Known, Any;
     PageHinkley(PageHinkleyParams) = "page-hinkley", Known, Any;
     MedianShift(MedianShiftParams) = "median-shift", Known, Any;
+    Ddm(DdmParams) = "ddm", Compatible, Unit;
+    Eddm(EddmParams) = "eddm", Compatible, Bits;
+    Rddm(RddmParams) = "rddm", Compatible, Bits;
+    HddmA(HddmAParams) = "hddm-a", Compatible, Unit;
+    HddmW(HddmWParams) = "hddm-w", Compatible, Unit;
+    Fhddm(FhddmParams) = "fhddm", Compatible, Bits;
+    Stepd(StepdParams) = "stepd", Compatible, Bits;
+    Ecdd(EcddParams) = "ecdd", Compatible, Unit;
+    Gma(GmaParams) = "gma", Compatible, Any;
+    Seed(SeedParams) = "seed", Compatible, Any;
 }
 
 impl fmt::Debug for AnyDetector {

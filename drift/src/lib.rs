@@ -11,6 +11,7 @@
 //! | detectors | with a bound on false alarms | [`MixtureESr`] (its bets: [`Mixture`]) |
 //! | | well known | [`Adwin`], [`PageHinkley`] |
 //! | | robust | [`MedianShift`] |
+//! | | of other systems | [`Ddm`], [`Eddm`], [`Rddm`], [`HddmA`], [`HddmW`], [`Fhddm`], [`Stepd`], [`Ecdd`], [`Gma`], [`Seed`] |
 //! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
 //! | preparation | of unknown scales | [`Standardizer`] |
 //!
@@ -25,32 +26,52 @@ extern crate alloc;
 
 mod adwin;
 mod any;
+mod bit_ring;
 mod bucket;
 pub mod codec;
 mod compat;
+mod ddm;
 mod detector;
+mod ecdd;
+mod eddm;
+mod error_rate;
 mod ewma;
+mod fhddm;
+mod gma;
+mod hddm_a;
+mod hddm_w;
 mod math;
 mod median_shift;
 mod mixture;
 mod mixture_e_sr;
 mod mixture_grid;
 mod mode;
+mod normal_tail;
 mod page_hinkley;
 mod param;
 mod parameters;
 mod quantile_sketch;
+mod rddm;
+mod seed;
 mod signal;
 mod sorted;
 mod standardizer;
 mod state;
+mod stepd;
 mod windowed_quantiles;
 
 pub use adwin::{Adwin, AdwinParams};
 pub use any::{AnyDetector, AnyParams, CloneDetector, Input, Tier};
 pub use compat::Compat;
+pub use ddm::{Ddm, DdmParams};
 pub use detector::Detector;
+pub use ecdd::{Ecdd, EcddParams};
+pub use eddm::{Eddm, EddmParams};
 pub use ewma::Ewma;
+pub use fhddm::{Fhddm, FhddmParams};
+pub use gma::{Gma, GmaParams};
+pub use hddm_a::{HddmA, HddmAParams};
+pub use hddm_w::{HddmW, HddmWParams};
 pub use median_shift::{MedianShift, MedianShiftParams};
 pub use mixture::{Family, Mixture, MixtureParams, Recursion};
 pub use mixture_e_sr::MixtureESr;
@@ -59,8 +80,11 @@ pub use page_hinkley::{PageHinkley, PageHinkleyParams};
 pub use param::ParamError;
 pub use parameters::{Parameter, Parameters, Setting, SettingError, Shape};
 pub use quantile_sketch::{QuantileSketch, QuantileSketchParams};
+pub use rddm::{Rddm, RddmParams};
+pub use seed::{Seed, SeedParams};
 pub use signal::{Direction, Level, Signal};
 pub use standardizer::{Standardizer, StandardizerParams};
+pub use stepd::{Stepd, StepdParams};
 pub use windowed_quantiles::WindowedQuantiles;
 
 /// The README's example is a test.
