@@ -74,6 +74,13 @@ impl BitRing {
         self.len = 0;
     }
 
+    /// Forgets all but the newest `n` bits.
+    pub(crate) fn keep_newest(&mut self, n: u64) {
+        let gone = self.len - u32::try_from(n).unwrap_or(u32::MAX).min(self.len);
+        self.start = self.slot(gone);
+        self.len -= gone;
+    }
+
     /// Walks from the oldest bit to the newest.
     pub(crate) fn iter(&self) -> impl Iterator<Item = bool> + '_ {
         (0..self.len).map(|position| self.at(position))
@@ -121,6 +128,10 @@ mod tests {
                 assert!(ring.iter().eq(queue.iter().copied()));
                 let ones = queue.iter().rev().take(7).filter(|bit| **bit).count();
                 assert_eq!(ring.ones(7), ones as u32);
+                if i == 300 {
+                    ring.keep_newest(2);
+                    queue.drain(..queue.len().saturating_sub(2));
+                }
                 if i == 500 {
                     ring.clear();
                     queue.clear();

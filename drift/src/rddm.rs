@@ -60,13 +60,12 @@ impl RddmParams {
 ///
 /// As [`crate::Ddm`], and:
 ///
-/// - the newest `min_concept` errors and successes are stored; when a warning begins, those before it are
-///   forgotten;
-/// - after a drift the rate, its deviation and their lowest sum are computed anew from what is stored: the
-///   values since the warning began, or the drift alone when there was no warning;
+/// - the newest `min_concept` errors and successes are stored;
+/// - after a drift those since the warning began are kept (the drift alone when there was no warning), and the
+///   rate, its deviation and their lowest sum are computed anew from them;
 /// - more than `warning_limit` warnings in a row are a drift, after which only its own value is kept;
 /// - after `max_concept` values, when there is no warning, the rate is computed anew from what is stored. The
-///   lowest sum stays.
+///   lowest sum stays, so that a drift often follows.
 ///
 /// In the signal, `statistic` is the rate plus its deviation, `threshold` the limit for a drift (2 before
 /// there is one), `since` the values since the warning began. A drift may follow at once on another.
@@ -99,7 +98,6 @@ impl RddmParams {
 /// | | [`Compat::Paper`] | [`Compat::Moa`] |
 /// |---|---|---|
 /// | levels reached when the sum | reaches the limit | exceeds it |
-/// | first judgement at value | `warm_start` | `warm_start - 1` |
 /// | lowest while the deviation is 0 | not taken | taken: the first error ever is a drift |
 ///
 /// # References
@@ -163,17 +161,12 @@ impl Rddm {
         }
         for error in self.stored.iter() {
             self.rate.add(f64::from(u8::from(error)));
-            if drifted && self.rate.is_warm(warm_start, compat) {
+            if drifted && self.rate.seen >= warm_start {
                 self.rate.keep_lowest(compat);
             }
         }
         self.warned = 0;
         self.rebuild = Rebuild::Nothing;
-    }
-
-    fn keep_only(&mut self, error: bool) {
-        self.stored.clear();
-        self.stored.push(error);
     }
 }
 
@@ -190,7 +183,7 @@ impl Detector for Rddm {
         let error = value >= 0.5;
         self.stored.push(error);
         self.rate.add(f64::from(u8::from(error)));
-        let warm = self.rate.is_warm(warm_start, compat);
+        let warm = self.rate.seen >= warm_start;
         if warm {
             self.rate.keep_lowest(compat);
         }
@@ -201,18 +194,13 @@ impl Detector for Rddm {
         let drifts = warm && reaches(threshold);
         if drifts || warns && self.warned >= warning_limit {
             let since = self.warned + 1;
-            if !drifts || self.warned == 0 {
-                self.keep_only(error);
-            }
+            self.stored.keep_newest(if drifts { since } else { 1 });
             self.rebuild = Rebuild::AfterDrift;
             // Too many warnings are a drift whatever the rate.
             let statistic = statistic.max(threshold);
             return Signal { level: Level::Drift, direction: Direction::Up, statistic, threshold, since };
         }
         if warns {
-            if self.warned == 0 {
-                self.keep_only(error);
-            }
             self.warned += 1;
             let (level, since) = (Level::Warning, self.warned);
             return Signal { level, direction: Direction::Up, statistic, threshold, since };

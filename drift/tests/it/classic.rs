@@ -7,7 +7,9 @@ use visu_tility_drift::{AnyDetector, AnyParams, Detector, Direction, Level, Seed
 
 fn with(name: &str, settings: &[(&str, Setting<'_>)]) -> AnyDetector {
     let mut params = AnyParams::by_name(name).unwrap();
-    settings.iter().for_each(|(key, value)| params.set(key, *value).unwrap());
+    for (key, value) in settings {
+        params.set(key, *value).unwrap();
+    }
     params.build().unwrap()
 }
 
@@ -111,7 +113,7 @@ fn states_stay_small_under_the_largest_parameters() {
 fn a_long_concept_is_shortened_to_its_newest_values() {
     let settings = [("max_concept", Count(1_000)), ("min_concept", Count(200))];
     let mut rddm = with("rddm", &settings);
-    let error = |i: u32| if i < 900 { i % 10 == 0 } else { i % 20 == 0 };
+    let error = |i: u32| i.is_multiple_of(if i < 900 { 10 } else { 20 });
     for i in 0..1_000 {
         assert_eq!(rddm.update(f64::from(u8::from(error(i)))).level, Level::Normal);
     }
