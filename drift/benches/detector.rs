@@ -10,11 +10,11 @@ use visu_tility_drift::combination::{
     EvidenceMerge, EvidenceMergeParams, Gate, GateParams, Vote, VoteParams,
 };
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, BatcherParams, Bocpd, BocpdFamily, BocpdParams, CalendarNovelty,
-    Detector, Ewma, ExceedanceParams, GapParams, Kswin, KswinParams, KswinSample, MedianShift,
-    MedianShiftParams, Mixture, MixtureESr, MixtureParams, Novelty, NoveltyParams, PageHinkley,
+    Adwin, AdwinParams, AnyDetector, AnyParams, BatcherParams, Bocpd, BocpdFamily, BocpdParams,
+    CalendarNovelty, Detector, Ewma, ExceedanceParams, GapParams, Kswin, KswinParams, KswinSample,
+    MedianShift, MedianShiftParams, Mixture, MixtureESr, MixtureParams, Novelty, NoveltyParams, PageHinkley,
     PageHinkleyParams, ParamError, Preparation, PreparationParams, QuantileSketch, RangeGuardParams,
-    SeasonalParams, Standardizer, StandardizerParams,
+    SeasonalParams, Setting, Standardizer, StandardizerParams,
 };
 
 const VALUES: usize = 200_000;
@@ -110,6 +110,18 @@ fn main() -> Result<(), ParamError> {
     for (family, stream) in families.into_iter().zip(streams) {
         let params = BocpdParams { family, ..BocpdParams::default() };
         report(&format!("bocpd, 48 runs, {family:?}"), detector(stream, Bocpd::new(params)?));
+    }
+    for name in ["ddm", "eddm", "rddm", "hddm-a", "hddm-w", "fhddm", "stepd", "ecdd", "gma", "seed"] {
+        if let Some(params) = AnyParams::by_name(name) {
+            report(name, detector(&bits, params.build()?));
+        }
+    }
+    for name in ["hddm-a", "hddm-w"] {
+        let params = AnyParams::by_name(name)
+            .map(|mut params| params.set("two_sided_test", Setting::Flag(true)).map(|()| params));
+        if let Some(Ok(params)) = params {
+            report(&format!("{name}, two-sided"), detector(&bits, params.build()?));
+        }
     }
     let mut sketch = QuantileSketch::default();
     report("quantile_sketch", measure(&latency, |value| sketch.insert(value)));

@@ -7,9 +7,11 @@ use core::fmt;
 use crate::codec::{DecodeError, Reader};
 use crate::parameters::Parameters;
 use crate::{
-    Adwin, AdwinParams, Bocpd, BocpdParams, Detector, Kswin, KswinParams, MedianShift, MedianShiftParams,
-    MixtureESr, MixtureParams, Novelty, NoveltyParams, PageHinkley, PageHinkleyParams, ParamError, Parameter,
-    Setting, SettingError, Signal,
+    Adwin, AdwinParams, Bocpd, BocpdParams, Ddm, DdmParams, Detector, Ecdd, EcddParams, Eddm, EddmParams,
+    Fhddm, FhddmParams, Gma, GmaParams, HddmA, HddmAParams, HddmW, HddmWParams, Kswin, KswinParams,
+    MedianShift, MedianShiftParams, MixtureESr, MixtureParams, Novelty, NoveltyParams, PageHinkley,
+    PageHinkleyParams, ParamError, Parameter, Rddm, RddmParams, Seed, SeedParams, Setting, SettingError,
+    Signal, Stepd, StepdParams,
 };
 
 /// What is known of a detector's false alarms.
@@ -319,6 +321,16 @@ detectors! {
     Novelty(NoveltyParams) = "novelty", Known, Any;
     Kswin(KswinParams) = "kswin", Known, Any;
     Bocpd(BocpdParams) = "bocpd", Known, Any;
+    Ddm(DdmParams) = "ddm", Compatible, Unit;
+    Eddm(EddmParams) = "eddm", Compatible, Bits;
+    Rddm(RddmParams) = "rddm", Compatible, Bits;
+    HddmA(HddmAParams) = "hddm-a", Compatible, Unit;
+    HddmW(HddmWParams) = "hddm-w", Compatible, Unit;
+    Fhddm(FhddmParams) = "fhddm", Compatible, Bits;
+    Stepd(StepdParams) = "stepd", Compatible, Bits;
+    Ecdd(EcddParams) = "ecdd", Compatible, Unit;
+    Gma(GmaParams) = "gma", Compatible, Any;
+    Seed(SeedParams) = "seed", Compatible, Any;
 }
 
 impl fmt::Debug for AnyDetector {

@@ -1,5 +1,6 @@
 //! Whose reading of an algorithm a detector follows.
 
+use crate::ParamError;
 use crate::parameters::words;
 
 /// Which implementation a detector agrees with, to the last alarm index.
@@ -25,3 +26,10 @@ pub enum Compat {
 }
 
 words!(Compat { Paper = "paper", River = "river", Moa = "moa" });
+
+impl Compat {
+    /// Refuses `other`, which has no such detector; `allowed` says what there is.
+    pub(crate) fn refuse(self, other: Self, allowed: &'static str) -> Result<(), ParamError> {
+        ParamError::check("compat", f64::from(self as u8), self != other, allowed)
+    }
+}

@@ -13,6 +13,7 @@
 //! | | robust | [`MedianShift`] |
 //! | | of unknown metrics | [`Novelty`], with a clock [`CalendarNovelty`] |
 //! | tests | of two samples | [`KolmogorovSmirnov`] |
+//! | | of other systems | [`Ddm`], [`Eddm`], [`Rddm`], [`HddmA`], [`HddmW`], [`Fhddm`], [`Stepd`], [`Ecdd`], [`Gma`], [`Seed`] |
 //! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
 //! | preparation | all of it, in order | [`Preparation`], in front of a detector [`Prepared`] |
 //! | | of unknown scales | [`Standardizer`] |
@@ -33,6 +34,7 @@ extern crate alloc;
 
 mod adwin;
 mod any;
+mod bit_ring;
 mod bocpd;
 mod bucket;
 mod budget;
@@ -42,9 +44,17 @@ pub mod calibration;
 pub mod codec;
 pub mod combination;
 mod compat;
+mod ddm;
 mod detector;
+mod ecdd;
+mod eddm;
+mod error_rate;
 mod ewma;
+mod fhddm;
+mod gma;
 mod habituation;
+mod hddm_a;
+mod hddm_w;
 mod kolmogorov;
 mod kswin;
 mod math;
@@ -53,18 +63,22 @@ mod mixture;
 mod mixture_e_sr;
 mod mixture_grid;
 mod mode;
+mod normal_tail;
 mod novelty;
 mod page_hinkley;
 mod param;
 mod parameters;
 mod preparation;
 mod quantile_sketch;
+mod rddm;
+mod seed;
 mod signal;
 pub mod simulate;
 mod sorted;
 mod spans;
 mod standardizer;
 mod state;
+mod stepd;
 mod windowed_quantiles;
 
 pub use adwin::{Adwin, AdwinParams};
@@ -73,8 +87,15 @@ pub use bocpd::{Bocpd, BocpdFamily, BocpdParams};
 pub use budget::{ArlError, Budget};
 pub use calendar_novelty::CalendarNovelty;
 pub use compat::Compat;
+pub use ddm::{Ddm, DdmParams};
 pub use detector::Detector;
+pub use ecdd::{Ecdd, EcddParams};
+pub use eddm::{Eddm, EddmParams};
 pub use ewma::Ewma;
+pub use fhddm::{Fhddm, FhddmParams};
+pub use gma::{Gma, GmaParams};
+pub use hddm_a::{HddmA, HddmAParams};
+pub use hddm_w::{HddmW, HddmWParams};
 pub use kolmogorov::KolmogorovSmirnov;
 pub use kswin::{Kswin, KswinParams, KswinSample};
 pub use median_shift::{MedianShift, MedianShiftParams};
@@ -93,8 +114,11 @@ pub use preparation::prepared::Prepared;
 pub use preparation::seasonal::{Season, SeasonalParams, SeasonalResidual};
 pub use preparation::{Preparation, PreparationCounts, PreparationParams, PreparationStatus};
 pub use quantile_sketch::{QuantileSketch, QuantileSketchParams};
+pub use rddm::{Rddm, RddmParams};
+pub use seed::{Seed, SeedParams};
 pub use signal::{Direction, Level, Signal};
 pub use standardizer::{Standardizer, StandardizerParams};
+pub use stepd::{Stepd, StepdParams};
 pub use windowed_quantiles::WindowedQuantiles;
 
 /// The README's example is a test.

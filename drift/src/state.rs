@@ -104,3 +104,24 @@ pub(crate) fn bounded(bytes: &mut Reader<'_>, field: &'static str, spare: f64) -
 pub(crate) const fn ensure(ok: bool, field: &'static str) -> Result<(), DecodeError> {
     if ok { Ok(()) } else { Err(DecodeError::Range { field }) }
 }
+
+/// Reads a byte that must be 0 or 1.
+pub(crate) fn flag(bytes: &mut Reader<'_>, field: &'static str) -> Result<bool, DecodeError> {
+    let byte = bytes.u8()?;
+    ensure(byte <= 1, field)?;
+    Ok(byte == 1)
+}
+
+/// Reads a count of at most `max`.
+pub(crate) fn count(bytes: &mut Reader<'_>, field: &'static str, max: u64) -> Result<u64, DecodeError> {
+    let count = bytes.u64()?;
+    ensure(count <= max, field)?;
+    Ok(count)
+}
+
+/// Reads a double from 0 to 1.
+pub(crate) fn unit(bytes: &mut Reader<'_>, field: &'static str) -> Result<f64, DecodeError> {
+    let value = bytes.f64()?;
+    ensure((0.0..=1.0).contains(&value), field)?;
+    Ok(value)
+}

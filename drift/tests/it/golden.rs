@@ -10,6 +10,7 @@ use serde_json::Value;
 use visu_tility_drift::{AnyDetector, AnyParams, Detector, Setting};
 
 mod adwin;
+mod classic;
 mod kolmogorov;
 mod kswin;
 mod mixture;

@@ -4,6 +4,7 @@
 
 mod bocpd;
 mod calibration;
+mod classic;
 mod combination;
 #[cfg(feature = "serde")]
 mod form;

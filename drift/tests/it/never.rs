@@ -75,6 +75,10 @@ fn detectors() -> Vec<AnyDetector> {
             all.push(with("bocpd", &settings));
         }
     }
+    all.extend(classic());
+    for (recent, reference) in [(10, 30), (1, 4), (40, 200)] {
+        all.push(with("median-shift", &[("recent", Count(recent)), ("reference", Count(reference))]));
+    }
     for family in ["bernoulli", "bounded"].map(Word) {
         for mode in ["up", "down", "both"].map(Word) {
             for (rearm, recursion) in [(true, "shiryaev-roberts"), (false, "cusum")] {
@@ -90,6 +94,52 @@ fn detectors() -> Vec<AnyDetector> {
                 all.push(with("e-sr", &settings));
             }
         }
+    }
+    all
+}
+
+/// The detectors of other systems under parameters with which they alarm soon.
+fn classic() -> Vec<AnyDetector> {
+    let mut all = Vec::new();
+    let [paper, river, moa] = ["paper", "river", "moa"].map(|word| ("compat", Word(word)));
+    for compat in [paper, river, moa] {
+        let levels = [("warning_threshold", Number(1.0)), ("drift_threshold", Number(1.5))];
+        all.push(with("ddm", &[compat, ("warm_start", Count(5)), levels[0], levels[1]]));
+        all.push(with("eddm", &[compat, ("warm_start", Count(3))]));
+        let confidences = [("drift_confidence", Number(0.1)), ("warning_confidence", Number(0.3))];
+        for two_sided in [false, true].map(|both| ("two_sided_test", Flag(both))) {
+            all.push(with("hddm-a", &[compat, two_sided, confidences[0], confidences[1]]));
+            let lambda = ("lambda_val", Number(0.2));
+            all.push(with("hddm-w", &[compat, two_sided, lambda, confidences[0], confidences[1]]));
+        }
+        if compat != moa {
+            for short in [0, 7] {
+                let settings = [
+                    compat,
+                    ("sliding_window_size", Count(20)),
+                    ("short_window_size", Count(short)),
+                    ("confidence_level", Number(0.1)),
+                ];
+                all.push(with("fhddm", &settings));
+            }
+        }
+        if compat != river {
+            let concept = [("max_concept", Count(90)), ("min_concept", Count(70))];
+            let limit = ("warning_limit", Count(4));
+            all.push(with("rddm", &[compat, ("warm_start", Count(9)), limit, concept[0], concept[1]]));
+            all.push(with("stepd", &[compat, ("sliding_window_size", Count(9)), confidences[0]]));
+            all.push(with("ecdd", &[compat, ("warm_start", Count(3))]));
+            all.push(with("gma", &[compat, ("alpha", Number(0.9)), ("threshold", Number(0.2))]));
+            let blocks = [("block_size", Count(1)), ("compress_term", Count(5))];
+            all.push(with("seed", &[compat, blocks[0], ("delta", Number(0.2))]));
+            all.push(with("seed", &[compat, ("block_size", Count(4)), blocks[1]]));
+        }
+    }
+    for mode in ["up", "down"].map(Word) {
+        all.push(with("gma", &[("mode", mode), ("threshold", Number(0.2))]));
+    }
+    for arl in [100, 1000].map(Count) {
+        all.push(with("ecdd", &[("arl", arl), ("warning_share", Number(0.9))]));
     }
     all
 }
@@ -137,7 +187,10 @@ proptest! {
             let mut whole = fresh.clone();
             let warms = match &whole {
                 // Its first values are held back.
-                AnyDetector::PageHinkley(_) => true,
+                AnyDetector::PageHinkley(_)
+                | AnyDetector::Gma(_)
+                | AnyDetector::Ecdd(_)
+                | AnyDetector::Rddm(_) => true,
                 // A wild value can leave a negative variance, with which nothing is ever cut.
                 AnyDetector::Adwin(adwin) => adwin.params().compat != Compat::Paper,
                 _ => false,
