@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use visu_tility_drift::codec::{DecodeError, Reader, put_f64, put_u64};
 use visu_tility_drift::{
-    AnyDetector, AnyParams, Detector, Direction, Level, Signal, Standardizer, StandardizerParams,
+    AnyDetector, AnyParams, Detector, Direction, Level, Preparation, PreparationParams, Signal,
+    StandardizerParams,
 };
 
 use super::allowance::Allowance;
@@ -42,8 +43,8 @@ pub enum AlertOn {
 /// A detection is one instant: the alert stays out until a change back, or until the plan's
 /// `keep_firing` has passed without another.
 ///
-/// With a standardizer, the values are first scaled by mean and deviation of the first 1,000, which are
-/// not watched: for features, whose scale is not known.
+/// A preparation may stand before the detector ([`ChangeObserver::prepared`]): for values whose scale is not
+/// known, that have a season, or that resemble their neighbours.
 ///
 /// Cost and state are those of the detector.
 #[derive(Clone, Debug)]
@@ -53,7 +54,7 @@ pub struct ChangeObserver {
     prototype: Arc<AnyDetector>,
     /// The run length between false alarms follows from the plan's budget.
     budgeted: bool,
-    standardizer: Option<StandardizerParams>,
+    prepare: PreparationParams,
     alert_on: AlertOn,
     seen: Standalone,
 }
@@ -61,8 +62,8 @@ pub struct ChangeObserver {
 impl PartialEq for ChangeObserver {
     /// The prototype follows from the parameters.
     fn eq(&self, other: &Self) -> bool {
-        (&self.params, self.budgeted, self.standardizer, self.alert_on)
-            == (&other.params, other.budgeted, other.standardizer, other.alert_on)
+        (&self.params, self.budgeted, self.prepare, self.alert_on)
+            == (&other.params, other.budgeted, other.prepare, other.alert_on)
     }
 }
 
@@ -91,7 +92,7 @@ impl ChangeObserver {
             params,
             prototype,
             budgeted: false,
-            standardizer: None,
+            prepare: PreparationParams::default(),
             alert_on: AlertOn::Bad,
             seen: Standalone::default(),
         })
@@ -102,9 +103,20 @@ impl ChangeObserver {
     /// # Errors
     ///
     /// Fails with [`ObserverError::Config`] when a parameter is out of its range.
-    pub fn standardized(mut self, params: StandardizerParams) -> Result<Self, ObserverError> {
+    pub fn standardized(self, params: StandardizerParams) -> Result<Self, ObserverError> {
+        let prepare = PreparationParams { standardize: Some(params), ..self.prepare };
+        self.prepared(prepare)
+    }
+
+    /// Prepares the values before they reach the detector: gaps, range, season, exceedance, batches, scale, in
+    /// this order, as far as each is switched on.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ObserverError::Config`] when a parameter is out of its range.
+    pub fn prepared(mut self, params: PreparationParams) -> Result<Self, ObserverError> {
         params.validate()?;
-        self.standardizer = Some(params);
+        self.prepare = params;
         Ok(self)
     }
 
@@ -148,9 +160,9 @@ impl ChangeObserver {
         self.budgeted
     }
 
-    /// How the values are scaled; `None` when they are taken as they are.
-    pub(crate) const fn standardizer(&self) -> Option<StandardizerParams> {
-        self.standardizer
+    /// What is done to the values before they reach the detector.
+    pub const fn preparation(&self) -> &PreparationParams {
+        &self.prepare
     }
 
     /// Which changes raise an alert.
@@ -164,13 +176,21 @@ impl ChangeObserver {
             AlertOn::Any => Direction::Unknown,
         };
         ChangeState {
-            scaler: self.standardizer.and_then(|params| Standardizer::new(params).ok()),
+            preparation: self.preparation_state(),
             detector: (*self.prototype).clone(),
             allowance: self.budgeted.then(|| Allowance::new(1.0, 1)),
             bad,
             out: Direction::Unknown,
             last: Signal::default(),
         }
+    }
+
+    /// The stages in front of the detector, in no memory when there are none.
+    fn preparation_state(&self) -> Option<Box<Preparation>> {
+        if self.prepare == PreparationParams::default() {
+            return None;
+        }
+        Preparation::new(self.prepare).ok().map(Box::new)
     }
 
     fn settings(&self) -> Check {
@@ -196,7 +216,7 @@ impl MetricObserver for ChangeObserver {
 /// A detector, what stands before it, and the last that it said.
 #[derive(Clone, Debug)]
 pub(crate) struct ChangeState {
-    scaler: Option<Standardizer>,
+    preparation: Option<Box<Preparation>>,
     detector: AnyDetector,
     /// What the plan's budget leaves it.
     allowance: Option<Allowance>,
@@ -212,12 +232,20 @@ impl ChangeState {
         if value.is_nan() {
             return Verdict::level(AlertCondition::Clear);
         }
-        let value = match &mut self.scaler {
+        let value = match &mut self.preparation {
             None => value,
-            Some(scaler) => match scaler.update(value) {
-                Some(scaled) => scaled,
-                None => return Verdict::level(AlertCondition::Clear),
-            },
+            Some(preparation) => {
+                let gaps = preparation.gaps();
+                let prepared = preparation.update(value, at.micros().div_euclid(1_000_000));
+                if preparation.gaps() != gaps {
+                    // What was before the silence is no baseline for what comes after it.
+                    self.detector.reset();
+                }
+                match prepared {
+                    Some(prepared) => prepared,
+                    None => return Verdict::level(AlertCondition::Clear),
+                }
+            }
         };
         if let Some(allowance) = &mut self.allowance
             && allowance.note(self.detector.count() + 1, at)
@@ -272,12 +300,15 @@ impl ChangeState {
         out.extend(self.detector.baseline().map(|level| ("baseline", level)));
         out.extend(self.detector.arl().map(|arl| ("arl", arl)));
         out.extend(self.allowance.map(|allowance| ("values_per_day_max", allowance.rate_per_day())));
+        if let Some(preparation) = &self.preparation {
+            preparation_figures(preparation, out);
+        }
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(self.scaler.is_some()));
-        if let Some(scaler) = &self.scaler {
-            scaler.write_state(out);
+        out.push(u8::from(self.preparation.is_some()));
+        if let Some(preparation) = &self.preparation {
+            preparation.write_state(out);
         }
         out.push(u8::from(self.allowance.is_some()));
         if let Some(allowance) = &self.allowance {
@@ -289,10 +320,10 @@ impl ChangeState {
     }
 
     pub fn read(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
-        match (bytes.u8()?, &mut self.scaler) {
-            (1, Some(scaler)) => scaler.read_state(bytes)?,
+        match (bytes.u8()?, &mut self.preparation) {
+            (1, Some(preparation)) => preparation.read_state(bytes)?,
             (0, None) => {}
-            _ => return Err(DecodeError::Parameters { what: "standardizer" }),
+            _ => return Err(DecodeError::Parameters { what: "preparation" }),
         }
         self.allowance = match (bytes.u8()?, &self.allowance) {
             (1, Some(_)) => Some(Allowance::read(bytes)?),
@@ -303,6 +334,27 @@ impl ChangeState {
         self.last = read_signal(bytes)?;
         self.detector.read_state(bytes)
     }
+}
+
+/// What a preparation knows, and what it kept back.
+fn preparation_figures(preparation: &Preparation, out: &mut Vec<(&'static str, f64)>) {
+    let status = preparation.status();
+    let counts = status.counts;
+    out.push(("prepared", counts.passed as f64));
+    for (name, count) in [
+        ("outside", counts.outside),
+        ("too_late", counts.too_late),
+        ("learning", counts.learning),
+        ("gaps", status.gaps),
+    ] {
+        if count > 0 {
+            out.push((name, count as f64));
+        }
+    }
+    out.extend(status.batch_length.map(|length| ("batch_length", length as f64)));
+    out.extend(status.autocorrelation_time.map(|time| ("autocorrelation_time", time)));
+    out.extend(status.seasonal_cells.map(|cells| ("season_hours_learnt", f64::from(cells))));
+    out.extend(status.exceedance_limit.map(|limit| ("exceedance_limit", limit)));
 }
 
 /// One byte for a direction.

@@ -106,7 +106,7 @@ mod tests {
         let AnyParams::MedianShift(params) = quality.detector() else { panic!("median shift") };
         assert_eq!((params.recent, params.reference), (5, 20));
         let Check::Change(feature) = &find("feature-change").check else { panic!("a change") };
-        assert!(feature.standardizer().is_some(), "scaled first");
+        assert!(feature.preparation().standardize.is_some(), "scaled first");
         assert_eq!(plan.rules().len(), rules().unwrap().len());
     }
 }

@@ -1,6 +1,6 @@
 //! The settings of a rule, made into its check by the constructors, which know the ranges.
 
-use visu_tility_drift::{AnyParams, StandardizerParams};
+use visu_tility_drift::{AnyParams, ParamError, Parameters, PreparationParams, StandardizerParams};
 
 use super::choice;
 use super::section::Settings;
@@ -58,6 +58,37 @@ fn change(settings: &Settings) -> Result<ChangeObserver, ObserverError> {
     if observer.detector().get("arl").is_some() && settings.parameter("arl").is_none() {
         observer = observer.budgeted()?;
     }
+    Ok(observer.prepared(PreparationParams {
+        gap: stage("gap", settings)?,
+        range: stage("range", settings)?,
+        seasonal: stage("seasonal", settings)?,
+        exceedance: stage("exceedance", settings)?,
+        batch: stage("batch", settings)?,
+        standardize: standardize(settings)?,
+    })?)
+}
+
+/// A stage of the preparation, when it is switched on; its keys begin with its name.
+fn stage<P: Parameters>(name: &str, settings: &Settings) -> Result<Option<P>, ObserverError> {
+    let on = settings.flag(name) == Some(true);
+    let mut params = P::default();
+    for parameter in P::ALL {
+        let key = format!("{name}_{}", parameter.name);
+        let Some(setting) = settings.parameter(&key) else { continue };
+        if !on && !settings.is_bad(name) {
+            return Err(ObserverError::Config(format!("`{key}` says nothing without `{name} = true`")));
+        }
+        params.set(parameter.name, setting).map_err(|error| ObserverError::Config(error.to_string()))?;
+    }
+    // The parameter's own name is not the plan's.
+    let renamed =
+        |error: ParamError| ObserverError::Config(error.to_string().replacen('`', &format!("`{name}_"), 1));
+    params.check().map_err(renamed)?;
+    Ok(on.then_some(params))
+}
+
+/// The last stage, which has keys of its own.
+fn standardize(settings: &Settings) -> Result<Option<StandardizerParams>, ObserverError> {
     let mut scale = StandardizerParams::default();
     match (settings.count("standardize"), settings.flag("standardize")) {
         (Some(learn), _) => scale.learn = learn,
@@ -69,16 +100,15 @@ fn change(settings: &Settings) -> Result<ChangeObserver, ObserverError> {
                 Some(clip) => Err(ObserverError::Config(format!(
                     "`clip` is {clip}, which says nothing without `standardize`"
                 ))),
-                None => Ok(observer),
+                None => Ok(None),
             };
         }
     }
     scale.clip = settings.number("clip").unwrap_or(scale.clip);
-    // The parameter's own name is not the plan's.
-    observer.standardized(scale).map_err(|error| match error {
-        ObserverError::Config(text) => ObserverError::Config(text.replace("`learn`", "`standardize`")),
-        other => other,
-    })
+    scale
+        .validate()
+        .map_err(|error| ObserverError::Config(error.to_string().replace("`learn`", "`standardize`")))?;
+    Ok(Some(scale))
 }
 
 /// The detector with what is said of its parameters.

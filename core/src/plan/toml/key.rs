@@ -2,7 +2,10 @@
 
 use std::sync::LazyLock;
 
-use visu_tility_drift::{self as drift, AnyParams};
+use visu_tility_drift::{
+    self as drift, AnyParams, BatcherParams, ExceedanceParams, GapParams, Parameters as _, RangeGuardParams,
+    SeasonalParams,
+};
 
 use super::choice;
 use super::value::Shape;
@@ -97,20 +100,44 @@ pub(super) const RULE: &[Key] = &[
 /// The keys of each type, and of each detector of `change`.
 pub(super) fn groups() -> &'static [Group] {
     static ALL: LazyLock<Vec<Group>> = LazyLock::new(|| {
-        TYPES.iter().copied().chain(AnyParams::NAMES.iter().map(|name| detector(name))).collect()
+        let detectors = AnyParams::NAMES.iter().map(|name| detector(name));
+        TYPES.iter().copied().chain(stages()).chain(detectors).collect()
     });
     &ALL
+}
+
+/// The keys of the stages before a detector: each has a switch, and its parameters behind its name.
+fn stages() -> impl Iterator<Item = Group> {
+    let stages = [
+        ("gap", GapParams::ALL),
+        ("range", RangeGuardParams::ALL),
+        ("seasonal", SeasonalParams::ALL),
+        ("exceedance", ExceedanceParams::ALL),
+        ("batch", BatcherParams::ALL),
+    ];
+    stages.into_iter().map(|(name, parameters)| {
+        let own = parameters.iter().map(|known| {
+            let name: &'static str = String::leak(format!("{name}_{}", known.name));
+            key(name, shape(known.shape))
+        });
+        let keys: Vec<Key> = std::iter::once(key(name, Shape::Flag)).chain(own).collect();
+        Group { type_name: "change", detector: None, keys: Vec::leak(keys) }
+    })
+}
+
+/// What a parameter may hold, as a key.
+const fn shape(shape: drift::Shape) -> Shape {
+    match shape {
+        drift::Shape::Count { max } => Shape::Count { min: 0, max },
+        drift::Shape::Word(words) => Shape::Word(words),
+        drift::Shape::Flag => Shape::Flag,
+        _ => Shape::Number,
+    }
 }
 
 /// The keys of a detector: its parameters.
 fn detector(name: &'static str) -> Group {
     let parameters = AnyParams::by_name(name).map_or(&[][..], |params| params.parameters());
-    let shape = |shape| match shape {
-        drift::Shape::Count { max } => Shape::Count { min: 0, max },
-        drift::Shape::Word(words) => Shape::Word(words),
-        drift::Shape::Flag => Shape::Flag,
-        _ => Shape::Number,
-    };
     let keys: Vec<Key> = parameters.iter().map(|known| key(known.name, shape(known.shape))).collect();
     // Made once for the life of the program.
     Group { type_name: "change", detector: Some(name), keys: Vec::leak(keys) }
@@ -181,7 +208,9 @@ mod tests {
             ("Every rule", RULE),
         ];
         let fixed = fixed.into_iter().map(|(heading, keys)| (heading.to_owned(), keys));
-        let all = fixed.chain(TYPES.iter().map(|group| (group.label(), group.keys)));
+        let all = fixed
+            .chain(TYPES.iter().map(|group| (group.label(), group.keys)))
+            .chain(stages().map(|group| ("Preparation".to_owned(), group.keys)));
         let mut known: Vec<(String, String)> = all
             .flat_map(|(heading, keys)| keys.iter().map(move |key| (heading.clone(), key.name.to_owned())))
             .collect();

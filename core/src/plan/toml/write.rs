@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use visu_tility_drift::Setting;
+use visu_tility_drift::{Parameters, Setting};
 
 use super::super::{Glob, MonitorPlan, Rule};
 use super::choice::{self, word};
@@ -123,15 +123,15 @@ impl Writer {
             if parameter.name == "arl" && check.is_budgeted() {
                 continue;
             }
-            match check.detector().get(parameter.name) {
-                Some(Setting::Number(number)) => self.number(parameter.name, number),
-                Some(Setting::Count(count)) => self.count(parameter.name, count),
-                Some(Setting::Word(word)) => self.text(parameter.name, word),
-                Some(Setting::Flag(flag)) => self.line(parameter.name, if flag { "true" } else { "false" }),
-                _ => {}
-            }
+            self.parameter(parameter.name, check.detector().get(parameter.name));
         }
-        match check.standardizer() {
+        let prepare = check.preparation();
+        self.stage("gap", prepare.gap.as_ref());
+        self.stage("range", prepare.range.as_ref());
+        self.stage("seasonal", prepare.seasonal.as_ref());
+        self.stage("exceedance", prepare.exceedance.as_ref());
+        self.stage("batch", prepare.batch.as_ref());
+        match prepare.standardize {
             Some(params) => {
                 self.count("standardize", params.learn);
                 self.number("clip", params.clip);
@@ -139,6 +139,25 @@ impl Writer {
             None => self.line("standardize", "false"),
         }
         self.text("alert_on", word(choice::ALERT_ON, &check.alerts_on()));
+    }
+
+    fn parameter(&mut self, key: &str, setting: Option<Setting<'_>>) {
+        match setting {
+            Some(Setting::Number(number)) => self.number(key, number),
+            Some(Setting::Count(count)) => self.count(key, count),
+            Some(Setting::Word(word)) => self.text(key, word),
+            Some(Setting::Flag(flag)) => self.line(key, if flag { "true" } else { "false" }),
+            _ => {}
+        }
+    }
+
+    /// A stage of the preparation with all its parameters, when it is switched on.
+    fn stage<P: Parameters>(&mut self, name: &str, params: Option<&P>) {
+        let Some(params) = params else { return };
+        self.line(name, "true");
+        for parameter in P::ALL {
+            self.parameter(&format!("{name}_{}", parameter.name), params.get(parameter.name));
+        }
     }
 
     fn latency(&mut self, check: &LatencyObserver) {
