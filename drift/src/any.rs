@@ -7,8 +7,9 @@ use core::fmt;
 use crate::codec::{DecodeError, Reader};
 use crate::parameters::Parameters;
 use crate::{
-    Adwin, AdwinParams, Detector, MedianShift, MedianShiftParams, MixtureESr, MixtureParams, PageHinkley,
-    PageHinkleyParams, ParamError, Parameter, Setting, SettingError, Signal,
+    Adwin, AdwinParams, Cusum, CusumMoa, CusumMoaParams, CusumParams, Detector, Focus, FocusParams,
+    MedianShift, MedianShiftParams, MixtureESr, MixtureParams, PageHinkley, PageHinkleyParams, ParamError,
+    Parameter, Setting, SettingError, Signal,
 };
 
 /// What is known of a detector's false alarms.
@@ -271,6 +272,9 @@ macro_rules! detectors {
 
 detectors! {
     MixtureESr(MixtureParams) = "e-sr", Guaranteed, Unit;
+    Focus(FocusParams) = "focus", Guaranteed, Any;
+    Cusum(CusumParams) = "cusum", Guaranteed, Any;
+    CusumMoa(CusumMoaParams) = "cusum-moa", Compatible, Any;
     Adwin(AdwinParams) = "adwin", Known, Any;
     PageHinkley(PageHinkleyParams) = "page-hinkley", Known, Any;
     MedianShift(MedianShiftParams) = "median-shift", Known, Any;

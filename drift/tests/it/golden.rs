@@ -10,6 +10,8 @@ use serde_json::Value;
 use visu_tility_drift::{AnyDetector, AnyParams, Detector, Setting};
 
 mod adwin;
+mod cusum;
+mod focus;
 mod mixture;
 mod page_hinkley;
 
