@@ -11,7 +11,7 @@ mod arl;
 mod lattice;
 mod normal;
 
-pub use arl::{cusum_arl, cusum_threshold};
+pub use arl::{cusum_arl, cusum_delay, cusum_threshold};
 
 use arl::Design;
 
@@ -122,7 +122,8 @@ impl CusumParams {
 ///
 /// The threshold for `arl` is computed when the detector is built ([`cusum_threshold`]): on the lattice from
 /// Brook and Evans' Markov chain, which is exact there; for Gaussian values from Page's integral equation.
-/// With `Both` each side has twice the run length, and `1 / arl` is at most the sum of both sides' rates.
+/// With `Both` each side has twice the run length, so that both together have at least `arl`.
+/// [`cusum_delay`] says how many values a change to `target` takes.
 ///
 /// # Cost
 ///

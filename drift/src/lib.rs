@@ -9,8 +9,10 @@
 //! | | | |
 //! |---|---|---|
 //! | detectors | with a bound on false alarms | [`MixtureESr`] (its bets: [`Mixture`]) |
+//! | | with a stated run length | [`Focus`], [`Cusum`] |
 //! | | well known | [`Adwin`], [`PageHinkley`] |
 //! | | robust | [`MedianShift`] |
+//! | | of other systems | [`CusumMoa`] |
 //! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
 //! | preparation | of unknown scales | [`Standardizer`] |
 //!
@@ -52,7 +54,7 @@ mod windowed_quantiles;
 pub use adwin::{Adwin, AdwinParams};
 pub use any::{AnyDetector, AnyParams, CloneDetector, Input, Tier};
 pub use compat::Compat;
-pub use cusum::{Cusum, CusumFamily, CusumParams, cusum_arl, cusum_threshold};
+pub use cusum::{Cusum, CusumFamily, CusumParams, cusum_arl, cusum_delay, cusum_threshold};
 pub use cusum_moa::{CusumMoa, CusumMoaParams};
 pub use detector::Detector;
 pub use ewma::Ewma;

@@ -75,6 +75,16 @@ impl Lattice {
         self.block * self.chain(chain.min(highest) as usize) * exp(above.min(600.0))
     }
 
+    /// Returns the average number of values until the sum reaches `limit` units at the rate looked for.
+    pub(super) fn delay(&self, limit: f64) -> f64 {
+        let shifted = Self { rate: self.rate * exp(self.up * self.unit), ..*self };
+        let chain = ceil(limit / self.block).max(1.0);
+        let highest = round(HIGHEST / (self.unit * self.block)).max(1.0);
+        let gain = shifted.rate * self.up - (1.0 - shifted.rate) * self.down;
+        let above = (chain - highest).max(0.0) / gain;
+        self.block * (shifted.chain(chain.min(highest) as usize) + above)
+    }
+
     /// Solves Brook and Evans' chain of `n` states from the highest down: each state's run length is a
     /// combination of those of the `down` states below it, which replaces it in the equations of the lower.
     fn chain(&self, n: usize) -> f64 {

@@ -22,7 +22,8 @@ const GAUSS: [(f64, f64); 4] = [
     (0.960_289_856_497_536_3, 0.101_228_536_290_376_3),
 ];
 
-/// Returns the average number of standard normal values until `s = max(0, s + x - k)` reaches `h`.
+/// Returns the average number of standard normal values until `s = max(0, s + x - k)` reaches `h`. A negative
+/// `k` is a mean that has shifted.
 pub(super) fn run_length(k: f64, h: f64) -> f64 {
     if h > HIGHEST {
         return solve(k, HIGHEST) * siegmund(k, h) / siegmund(k, HIGHEST);
@@ -60,7 +61,7 @@ pub(super) fn threshold(k: f64, arl: f64) -> f64 {
 fn siegmund(k: f64, h: f64) -> f64 {
     let b = 2.0 * k * (h + OVERSHOOT);
     // exp(b) - 1 - b, without its cancellation.
-    let rest = if b < 0.01 { b * b * (0.5 + b / 6.0) } else { exp(b) - 1.0 - b };
+    let rest = if b.abs() < 0.01 { b * b * (0.5 + b / 6.0) } else { exp(b) - 1.0 - b };
     rest / (2.0 * k * k)
 }
 

@@ -1,7 +1,7 @@
 //! Run lengths of CUSUM against published tables, plain chains, and streams.
 
 use visu_tility_drift::{
-    Cusum, CusumFamily, CusumParams, Detector, Direction, Mode, cusum_arl, cusum_threshold,
+    Cusum, CusumFamily, CusumParams, Detector, Direction, Mode, cusum_arl, cusum_delay, cusum_threshold,
 };
 
 fn uniform(seed: u64) -> impl FnMut() -> f64 {
@@ -114,6 +114,25 @@ fn measured_run_lengths_are_the_computed_ones() {
         let most = if mode == Mode::Both { 1.25 } else { 1.07 };
         assert!((0.93..most).contains(&(found / computed)), "{params:?}: {found} {computed}");
     }
+}
+
+#[test]
+fn measured_delays_are_the_computed_ones() {
+    let mut next = uniform(6);
+    for (p, other, mode) in [(0.1, 0.2, Mode::Up), (0.3, 0.15, Mode::Both), (0.002, 0.02, Mode::Up)] {
+        let params = CusumParams { arl: 1_000.0, ..bits(p, other, mode) };
+        let mut test = Cusum::new(params).unwrap();
+        let (mut alarms, mut values) = (0_u32, 0_u32);
+        while alarms < 2_000 {
+            values += 1;
+            alarms += u32::from(test.update(f64::from(u8::from(next() < other))).drift_detected());
+        }
+        let (found, computed) = (f64::from(values) / f64::from(alarms), cusum_delay(&params).unwrap());
+        assert!((found / computed - 1.0).abs() < 0.07, "{params:?}: {found} {computed}");
+    }
+    // Montgomery's table 9.3: a shift of one deviation is found after 10.4 values at `h = 5`.
+    let params = CusumParams { threshold: 5.0, ..gaussian(1.0, Mode::Both) };
+    assert!((cusum_delay(&params).unwrap() - 10.4).abs() < 0.05, "{}", cusum_delay(&params).unwrap());
 }
 
 #[test]

@@ -173,12 +173,16 @@ fn false_alarms_of_bits_are_no_more_than_the_run_length_allows() {
 #[test]
 fn thresholds_grow_with_the_run_length_and_are_accepted_up_to_1e15() {
     for family in [FocusFamily::Gaussian, FocusFamily::Bernoulli, FocusFamily::Poisson] {
-        for (known, mode) in [(false, Mode::Up), (false, Mode::Both), (true, Mode::Down), (true, Mode::Both)] {
+        for (known, mode) in [(false, Mode::Up), (false, Mode::Both), (true, Mode::Down), (true, Mode::Both)]
+        {
             let mut last = 0.0;
             for arl in (8..=60).map(|quarter| 10_f64.powf(0.25 * f64::from(quarter))) {
                 let params = FocusParams { arl: arl.min(1e15), ..params(family, mode, known) };
                 let threshold = Focus::new(params).unwrap().update(0.0).threshold;
-                assert!(threshold > last && threshold < 1.1 * arl.ln() + 2.0, "{family:?} {arl}: {threshold}");
+                assert!(
+                    threshold > last && threshold < 1.1 * arl.ln() + 2.0,
+                    "{family:?} {arl}: {threshold}"
+                );
                 last = threshold;
             }
         }
@@ -211,7 +215,12 @@ fn candidates_stay_few_on_any_stream() {
         assert!(most <= 112, "{most}");
         let mut bytes = Vec::new();
         focus.write_state(&mut bytes);
-        assert!(bytes.len() <= 4_096 && size_of::<Focus>() <= 4_096, "{} {}", bytes.len(), size_of::<Focus>());
+        assert!(
+            bytes.len() <= 4_096 && size_of::<Focus>() <= 4_096,
+            "{} {}",
+            bytes.len(),
+            size_of::<Focus>()
+        );
     }
 }
 
@@ -234,10 +243,8 @@ fn beyond_the_limit_of_candidates_the_ratio_is_a_little_smaller() {
 fn it_starts_afresh_after_a_drift() {
     let mut focus = Focus::new(FocusParams::default()).unwrap();
     let bit = |i: u64| f64::from(u8::from(i % 10 == 0 || (i >= 1_000 && i % 10 < 6)));
-    let drifts: Vec<(u64, Signal)> = (0..4_000)
-        .map(|i| (i, focus.update(bit(i))))
-        .filter(|(_, signal)| signal.drift_detected())
-        .collect();
+    let drifts: Vec<(u64, Signal)> =
+        (0..4_000).map(|i| (i, focus.update(bit(i)))).filter(|(_, signal)| signal.drift_detected()).collect();
     assert_eq!(drifts.len(), 1, "{drifts:?}");
     assert_eq!(drifts[0].1.direction, Direction::Up);
     assert!((drifts[0].0 + 1 - drifts[0].1.since).abs_diff(1_000) <= 5, "{drifts:?}");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod cusum;
+mod focus;
 #[cfg(feature = "serde")]
 mod form;
 mod golden;
