@@ -1,6 +1,7 @@
 //! Page's CUSUM: the optimal test for a change from one known level to another, with its exact run length.
 
 use alloc::vec::Vec;
+use core::hint::select_unpredictable;
 
 use crate::codec::{DecodeError, Reader, put_f64, put_u64};
 use crate::parameters::{parameters, words};
@@ -189,8 +190,10 @@ impl Side {
 
     #[inline]
     fn add(&mut self, x: f64) {
-        self.sum = (self.sum + self.offset + self.slope * x).max(0.0);
-        self.since = if self.sum > 0.0 { self.since + 1 } else { 0 };
+        let sum = self.sum + (self.offset + self.slope * x);
+        let above = sum > 0.0;
+        self.sum = if above { sum } else { 0.0 };
+        self.since = select_unpredictable(above, self.since + 1, 0);
     }
 
     fn rest(&mut self) {
@@ -279,7 +282,8 @@ impl Detector for Cusum {
                 self.up.sum * self.down.limit >= self.down.sum * self.up.limit
             }
         };
-        let side = if rising { &self.up } else { &self.down };
+        // Either may be the larger at any value.
+        let side = select_unpredictable(rising, &self.up, &self.down);
         let (statistic, threshold) = (side.sum * side.unit, side.limit * side.unit);
         self.statistic = statistic;
         self.threshold = threshold;

@@ -308,12 +308,9 @@ impl Focus {
 
     #[inline]
     fn step<C: Cost>(&mut self, cost: &C, value: f64) -> Signal {
-        let now = &mut self.now;
-        if now.n < LENGTH_MOST {
-            now.n += 1.0;
-            now.sum += value;
+        if self.now.n < LENGTH_MOST {
+            self.now.add(cost, value);
         }
-        now.whole = cost.whole(now.n, now.sum);
         let now = self.now;
         let threshold = self.threshold;
         let floor = 0.5 * threshold;
@@ -418,15 +415,14 @@ impl Detector for Focus {
             FocusFamily::Bernoulli => (0.0..=run).contains(&rise) && rise % 1.0 == 0.0,
             FocusFamily::Poisson => (0.0..=1.01 * COUNT_MOST * run).contains(&rise),
         };
-        let now = Now { n, sum, whole: 0.0 };
         let (up, down) = (self.params.mode != Mode::Down, self.params.mode != Mode::Up);
         with_cost!(self.model, cost => {
-            read.now = Now { whole: if n > 0.0 { cost.whole(n, sum) } else { 0.0 }, ..now };
+            read.now = Now::new(cost, n, sum);
             if up {
-                read.up.read(bytes, cost, &now, possible)?;
+                read.up.read(bytes, cost, &read.now, possible)?;
             }
             if down {
-                read.down.read(bytes, cost, &now, possible)?;
+                read.down.read(bytes, cost, &read.now, possible)?;
             }
         });
         *self = read;

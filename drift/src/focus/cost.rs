@@ -11,6 +11,25 @@ pub(super) struct Now {
     pub(super) sum: f64,
     /// The maximised log-likelihood of all of them; 0 when the level before is known.
     pub(super) whole: f64,
+    /// `k ln k` of the ones and the zeros among bits: of the two, a value changes only one.
+    ones: f64,
+    zeros: f64,
+}
+
+impl Now {
+    /// The state after `n` values with this sum.
+    pub(super) fn new<C: Cost>(cost: &C, n: f64, sum: f64) -> Self {
+        let whole = if n > 0.0 { cost.whole(n, sum) } else { 0.0 };
+        Self { n, sum, whole, ones: x_ln_x(sum), zeros: x_ln_x(n - sum) }
+    }
+
+    /// Takes the next value.
+    #[inline]
+    pub(super) fn add<C: Cost>(&mut self, cost: &C, value: f64) {
+        self.n += 1.0;
+        self.sum += value;
+        self.whole = cost.next_whole(self, value);
+    }
 }
 
 /// The log-likelihood ratio of "changed after `cut`" against "never changed".
@@ -20,6 +39,12 @@ pub(super) trait Cost {
 
     /// The maximised log-likelihood of `n` values with this sum, where the ratio needs it.
     fn whole(&self, n: f64, sum: f64) -> f64;
+
+    /// The same of all values, the last of which is given, to the last bit.
+    #[inline]
+    fn next_whole(&self, now: &mut Now, _: f64) -> f64 {
+        self.whole(now.n, now.sum)
+    }
 }
 
 /// Deviations from the known mean, in standard deviations.
@@ -104,6 +129,16 @@ impl Cost for BernoulliUnknown {
     #[inline]
     fn whole(&self, n: f64, sum: f64) -> f64 {
         x_ln_x(sum) + x_ln_x(n - sum) - x_ln_x(n)
+    }
+
+    #[inline]
+    fn next_whole(&self, now: &mut Now, value: f64) -> f64 {
+        if value > 0.0 {
+            now.ones = x_ln_x(now.sum);
+        } else {
+            now.zeros = x_ln_x(now.n - now.sum);
+        }
+        now.ones + now.zeros - x_ln_x(now.n)
     }
 }
 

@@ -242,7 +242,7 @@ fn beyond_the_limit_of_candidates_the_ratio_is_a_little_smaller() {
 #[test]
 fn it_starts_afresh_after_a_drift() {
     let mut focus = Focus::new(FocusParams::default()).unwrap();
-    let bit = |i: u64| f64::from(u8::from(i % 10 == 0 || (i >= 1_000 && i % 10 < 6)));
+    let bit = |i: u64| f64::from(u8::from(i.is_multiple_of(10) || (i >= 1_000 && i % 10 < 6)));
     let drifts: Vec<(u64, Signal)> =
         (0..4_000).map(|i| (i, focus.update(bit(i)))).filter(|(_, signal)| signal.drift_detected()).collect();
     assert_eq!(drifts.len(), 1, "{drifts:?}");
