@@ -63,6 +63,9 @@ fn a_threshold_gives_the_run_length_that_was_asked_for() {
             }
         }
         for (p, other) in [(0.1, 0.2), (0.4, 0.5), (0.02, 0.06), (0.002, 0.008), (0.5, 0.2), (1e-5, 3e-5)] {
+            if arl > 1e8 && p < 0.01 {
+                continue;
+            }
             for mode in [if other > p { Mode::Up } else { Mode::Down }, Mode::Both] {
                 let params = CusumParams { arl, ..bits(p, other, mode) };
                 let threshold = cusum_threshold(&params).unwrap();

@@ -1,7 +1,13 @@
 //! `FOCuS` against all windows, and its false alarms against what its thresholds promise.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use serde_json::Value;
 use visu_tility_drift::{Detector, Direction, Focus, FocusFamily, FocusParams, Mode, Signal};
 
 fn x_ln(x: f64, y: f64) -> f64 {
@@ -79,7 +85,7 @@ proptest! {
             let near = (signal.statistic - ratio).abs() <= 1e-9 * (1.0 + ratio);
             // Below half the threshold it may be that of a younger window.
             prop_assert!(near || ratio < 0.5 * threshold && signal.statistic < ratio, "{signal:?} {ratio}");
-            if ratio >= threshold && near {
+            if ratio >= threshold + 1e-9 && near {
                 prop_assert!(signal.drift_detected());
                 // Windows may tie.
                 let others = brute(family, mode, known.then_some(0.3), &values[..n]).1;
@@ -237,6 +243,48 @@ fn beyond_the_limit_of_candidates_the_ratio_is_a_little_smaller() {
         assert!(found <= exact + 1e-9 && found >= 0.99 * exact, "{i}: {found} {exact}");
     }
     assert!(focus.candidates() >= 50);
+}
+
+/// The bits of a stream that say whether the model was right, and where that changed.
+fn correct(folder: &Path, name: &str) -> (Vec<f64>, Vec<u64>) {
+    let file = GzDecoder::new(File::open(folder.join(format!("{name}.events.ndjson.gz"))).unwrap());
+    let events =
+        BufReader::new(file).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let bits =
+        events.filter(|event| event["kind"] == "Correct").map(|event| event["value"].as_f64().unwrap());
+    let labels: Value =
+        serde_json::from_reader(File::open(folder.join(format!("{name}.labels.json"))).unwrap()).unwrap();
+    let drifts = labels["drifts"].as_array().unwrap().iter().map(|drift| drift["event"].as_u64().unwrap());
+    (bits.collect(), drifts.collect())
+}
+
+/// With the defaults, which were not chosen on them. The streams are read from the folder named by
+/// `VISU_TILITY_STREAMS`, or `shared/data/real/streams` beside the workspace.
+#[test]
+fn the_defaults_find_the_drifts_of_real_models_and_nothing_else() {
+    let folder = std::env::var_os("VISU_TILITY_STREAMS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/real/streams"),
+        PathBuf::from,
+    );
+    if !folder.is_dir() {
+        println!("skipped: the real streams are not at {}", folder.display());
+        return;
+    }
+    for name in ["abrupt_insects", "arabic_voices", "arabic_stationary"] {
+        let (bits, drifts) = correct(&folder, name);
+        let mut focus = Focus::new(FocusParams::default()).unwrap();
+        let alarms: Vec<u64> = (0..)
+            .zip(&bits)
+            .filter(|(_, bit)| focus.update(**bit).drift_detected())
+            .map(|(i, _)| i)
+            .collect();
+        println!("{name}: alarms {alarms:?}, drifts {drifts:?}");
+        assert_eq!(alarms.len(), drifts.len(), "{name}");
+        assert!(
+            alarms.iter().zip(&drifts).all(|(alarm, drift)| (*drift..drift + 40).contains(alarm)),
+            "{name}"
+        );
+    }
 }
 
 #[test]
