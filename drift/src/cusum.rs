@@ -231,17 +231,18 @@ impl Cusum {
         };
         let (up, down) = Design::sides(&params);
         let (up, down) = (side(up), side(down));
-        let first = if params.mode == Mode::Down { down } else { up };
-        Ok(Self {
+        let mut built = Self {
             params,
             tally: Tally::default(),
             per_sigma: 1.0 / params.sigma,
             up,
             down,
             statistic: 0.0,
-            threshold: first.limit * first.unit,
+            threshold: 0.0,
             stale: false,
-        })
+        };
+        built.reset();
+        Ok(built)
     }
 
     /// Returns the parameters.
@@ -299,7 +300,9 @@ impl Detector for Cusum {
         self.tally = Tally::default();
         self.up.rest();
         self.down.rest();
+        let first = if self.params.mode == Mode::Down { self.down } else { self.up };
         self.statistic = 0.0;
+        self.threshold = first.limit * first.unit;
         self.stale = false;
     }
 

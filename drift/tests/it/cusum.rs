@@ -166,3 +166,17 @@ fn parameters_out_of_range_are_refused() {
     assert_eq!(refused(CusumParams { arl: 1.0, ..CusumParams::default() }), "arl");
     assert!(cusum_arl(&CusumParams::default(), 0.0).is_err());
 }
+
+#[test]
+fn a_reset_leaves_nothing() {
+    let fresh = Cusum::new(bits(0.3, 0.15, Mode::Both)).unwrap();
+    let mut used = fresh;
+    (0..100).for_each(|i| _ = used.update(f64::from(i % 2)));
+    used.reset();
+    let state = |cusum: &Cusum| {
+        let mut bytes = Vec::new();
+        cusum.write_state(&mut bytes);
+        bytes
+    };
+    assert_eq!(state(&used), state(&fresh));
+}

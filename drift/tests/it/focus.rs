@@ -310,3 +310,23 @@ fn parameters_out_of_range_are_refused() {
     assert_eq!(refused(FocusParams { arl: f64::NAN, ..default }), "arl");
     assert_eq!(refused(FocusParams { threshold: -1.0, ..default }), "threshold");
 }
+
+#[test]
+fn a_reset_leaves_nothing() {
+    for (family, mode, known) in [
+        (FocusFamily::Gaussian, Mode::Both, false),
+        (FocusFamily::Bernoulli, Mode::Both, true),
+        (FocusFamily::Poisson, Mode::Down, false),
+    ] {
+        let fresh = Focus::new(params(family, mode, known)).unwrap();
+        let mut used = fresh.clone();
+        (0..100).for_each(|i| _ = used.update(f64::from(i % 3)));
+        used.reset();
+        let state = |focus: &Focus| {
+            let mut bytes = Vec::new();
+            focus.write_state(&mut bytes);
+            bytes
+        };
+        assert_eq!(state(&used), state(&fresh));
+    }
+}
