@@ -11,10 +11,11 @@ use visu_tility_drift::combination::{
 };
 use visu_tility_drift::{
     Adwin, AdwinParams, AnyDetector, AnyParams, BatcherParams, Bocpd, BocpdFamily, BocpdParams,
-    CalendarNovelty, Detector, Ewma, ExceedanceParams, GapParams, Kswin, KswinParams, KswinSample,
-    MedianShift, MedianShiftParams, Mixture, MixtureESr, MixtureParams, Novelty, NoveltyParams, PageHinkley,
-    PageHinkleyParams, ParamError, Preparation, PreparationParams, QuantileSketch, RangeGuardParams,
-    SeasonalParams, Setting, Standardizer, StandardizerParams,
+    CalendarNovelty, Cusum, CusumFamily, CusumMoa, CusumMoaParams, CusumParams, Detector, Ewma,
+    ExceedanceParams, Focus, FocusFamily, FocusParams, GapParams, Kswin, KswinParams, KswinSample,
+    MedianShift, MedianShiftParams, Mixture, MixtureESr, MixtureParams, Mode, Novelty, NoveltyParams,
+    PageHinkley, PageHinkleyParams, ParamError, Preparation, PreparationParams, QuantileSketch,
+    RangeGuardParams, SeasonalParams, Setting, Standardizer, StandardizerParams,
 };
 
 const VALUES: usize = 200_000;
@@ -53,6 +54,51 @@ fn detector(stream: &[f64], mut detector: impl Detector) -> f64 {
     })
 }
 
+/// The count of Poisson values of this rate below which a share `u` of them lies.
+fn poisson(rate: f64, u: f64) -> f64 {
+    let (mut count, mut mass) = (0.0, (-rate).exp());
+    let mut below = mass;
+    while u > below && count < 100.0 {
+        count += 1.0;
+        mass *= rate / count;
+        below += mass;
+    }
+    count
+}
+
+fn report_focus(uniform: &[f64], bits: &[f64], report: impl Fn(&str, f64)) -> Result<(), ParamError> {
+    // Sums of twelve uniform numbers less 6 are all but normal.
+    let normal: Vec<f64> =
+        (0..uniform.len()).map(|i| uniform.iter().cycle().skip(i * 7).take(12).sum::<f64>() - 6.0).collect();
+    let counts: Vec<f64> = uniform.iter().map(|&u| poisson(2.5, u)).collect();
+    let families = [
+        (FocusFamily::Gaussian, "gaussian", &normal[..], 0.0),
+        (FocusFamily::Bernoulli, "bernoulli", bits, 0.1),
+        (FocusFamily::Poisson, "poisson", &counts[..], 2.5),
+    ];
+    for (family, word, stream, baseline) in families {
+        for (mode, side) in [(Mode::Up, "up"), (Mode::Both, "both")] {
+            for known in [true, false] {
+                let params = FocusParams { family, mode, known, baseline, ..FocusParams::default() };
+                let name = format!("focus, {word} {side}, {}", if known { "known" } else { "unknown" });
+                report(&name, detector(stream, Focus::new(params)?));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn report_cusum(uniform: &[f64], bits: &[f64], report: impl Fn(&str, f64)) -> Result<(), ParamError> {
+    report("cusum, bits up", detector(bits, Cusum::new(CusumParams::default())?));
+    let both = CusumParams { mode: Mode::Both, ..CusumParams::default() };
+    report("cusum, bits both", detector(bits, Cusum::new(both)?));
+    let family = CusumFamily::Gaussian;
+    let values = CusumParams { family, baseline: 0.5, target: 1.0, sigma: 0.3, mode: Mode::Both, ..both };
+    report("cusum, gaussian both", detector(uniform, Cusum::new(values)?));
+    report("cusum_moa", detector(bits, CusumMoa::new(CusumMoaParams::default())?));
+    Ok(())
+}
+
 fn main() -> Result<(), ParamError> {
     let uniform = uniform();
     let bits: Vec<f64> = uniform.iter().map(|&u| f64::from(u < 0.1)).collect();
@@ -81,6 +127,8 @@ fn main() -> Result<(), ParamError> {
         let name = format!("mixture_e_sr, {} bets", mixture.lambdas().len());
         report(&name, detector(&bits, MixtureESr::with_mixture(mixture)));
     }
+    report_focus(&uniform, &bits, report)?;
+    report_cusum(&uniform, &bits, report)?;
     let median = MedianShift::new(MedianShiftParams::default())?;
     report("median_shift", detector(&latency, median));
     let novelty = || Novelty::new(NoveltyParams::default());

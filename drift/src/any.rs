@@ -7,11 +7,11 @@ use core::fmt;
 use crate::codec::{DecodeError, Reader};
 use crate::parameters::Parameters;
 use crate::{
-    Adwin, AdwinParams, Bocpd, BocpdParams, Ddm, DdmParams, Detector, Ecdd, EcddParams, Eddm, EddmParams,
-    Fhddm, FhddmParams, Gma, GmaParams, HddmA, HddmAParams, HddmW, HddmWParams, Kswin, KswinParams,
-    MedianShift, MedianShiftParams, MixtureESr, MixtureParams, Novelty, NoveltyParams, PageHinkley,
-    PageHinkleyParams, ParamError, Parameter, Rddm, RddmParams, Seed, SeedParams, Setting, SettingError,
-    Signal, Stepd, StepdParams,
+    Adwin, AdwinParams, Bocpd, BocpdParams, Cusum, CusumMoa, CusumMoaParams, CusumParams, Ddm, DdmParams,
+    Detector, Ecdd, EcddParams, Eddm, EddmParams, Fhddm, FhddmParams, Focus, FocusParams, Gma, GmaParams,
+    HddmA, HddmAParams, HddmW, HddmWParams, Kswin, KswinParams, MedianShift, MedianShiftParams, MixtureESr,
+    MixtureParams, Novelty, NoveltyParams, PageHinkley, PageHinkleyParams, ParamError, Parameter, Rddm,
+    RddmParams, Seed, SeedParams, Setting, SettingError, Signal, Stepd, StepdParams,
 };
 
 /// What is known of a detector's false alarms.
@@ -313,6 +313,9 @@ detectors! {
     /// for its false alarms.
     MixtureESr(MixtureParams) = "e-sr", Guaranteed, Unit;
     /// Neither the good level nor the size of the change is known, and values are bounded.
+    Focus(FocusParams) = "focus", Guaranteed, Any;
+    Cusum(CusumParams) = "cusum", Guaranteed, Any;
+    CusumMoa(CusumMoaParams) = "cusum-moa", Compatible, Any;
     Adwin(AdwinParams) = "adwin", Known, Any;
     /// A sustained shift of known scale; its threshold is in the values' units.
     PageHinkley(PageHinkleyParams) = "page-hinkley", Known, Any;

@@ -14,6 +14,10 @@
 //! | | of unknown metrics | [`Novelty`], with a clock [`CalendarNovelty`] |
 //! | tests | of two samples | [`KolmogorovSmirnov`] |
 //! | | of other systems | [`Ddm`], [`Eddm`], [`Rddm`], [`HddmA`], [`HddmW`], [`Fhddm`], [`Stepd`], [`Ecdd`], [`Gma`], [`Seed`] |
+//! | | with a stated run length | [`Focus`], [`Cusum`] |
+//! | | well known | [`Adwin`], [`PageHinkley`] |
+//! | | robust | [`MedianShift`] |
+//! | | of other systems | [`CusumMoa`] |
 //! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
 //! | preparation | all of it, in order | [`Preparation`], in front of a detector [`Prepared`] |
 //! | | of unknown scales | [`Standardizer`] |
@@ -44,6 +48,8 @@ pub mod calibration;
 pub mod codec;
 pub mod combination;
 mod compat;
+mod cusum;
+mod cusum_moa;
 mod ddm;
 mod detector;
 mod ecdd;
@@ -51,6 +57,7 @@ mod eddm;
 mod error_rate;
 mod ewma;
 mod fhddm;
+mod focus;
 mod gma;
 mod habituation;
 mod hddm_a;
@@ -87,12 +94,15 @@ pub use bocpd::{Bocpd, BocpdFamily, BocpdParams};
 pub use budget::{ArlError, Budget};
 pub use calendar_novelty::CalendarNovelty;
 pub use compat::Compat;
+pub use cusum::{Cusum, CusumFamily, CusumParams, cusum_arl, cusum_delay, cusum_threshold};
+pub use cusum_moa::{CusumMoa, CusumMoaParams};
 pub use ddm::{Ddm, DdmParams};
 pub use detector::Detector;
 pub use ecdd::{Ecdd, EcddParams};
 pub use eddm::{Eddm, EddmParams};
 pub use ewma::Ewma;
 pub use fhddm::{Fhddm, FhddmParams};
+pub use focus::{Focus, FocusFamily, FocusParams};
 pub use gma::{Gma, GmaParams};
 pub use hddm_a::{HddmA, HddmAParams};
 pub use hddm_w::{HddmW, HddmWParams};

@@ -54,7 +54,7 @@ pub struct ChangeObserver {
     prototype: Arc<AnyDetector>,
     /// The run length between false alarms follows from the plan's budget.
     budgeted: bool,
-    prepare: PreparationParams,
+    prepare: Box<PreparationParams>,
     alert_on: AlertOn,
     seen: Standalone,
 }
@@ -62,8 +62,8 @@ pub struct ChangeObserver {
 impl PartialEq for ChangeObserver {
     /// The prototype follows from the parameters.
     fn eq(&self, other: &Self) -> bool {
-        (&self.params, self.budgeted, self.prepare, self.alert_on)
-            == (&other.params, other.budgeted, other.prepare, other.alert_on)
+        (&self.params, self.budgeted, &self.prepare, self.alert_on)
+            == (&other.params, other.budgeted, &other.prepare, other.alert_on)
     }
 }
 
@@ -92,7 +92,7 @@ impl ChangeObserver {
             params,
             prototype,
             budgeted: false,
-            prepare: PreparationParams::default(),
+            prepare: Box::default(),
             alert_on: AlertOn::Bad,
             seen: Standalone::default(),
         })
@@ -104,7 +104,7 @@ impl ChangeObserver {
     ///
     /// Fails with [`ObserverError::Config`] when a parameter is out of its range.
     pub fn standardized(self, params: StandardizerParams) -> Result<Self, ObserverError> {
-        let prepare = PreparationParams { standardize: Some(params), ..self.prepare };
+        let prepare = PreparationParams { standardize: Some(params), ..*self.prepare };
         self.prepared(prepare)
     }
 
@@ -116,7 +116,7 @@ impl ChangeObserver {
     /// Fails with [`ObserverError::Config`] when a parameter is out of its range.
     pub fn prepared(mut self, params: PreparationParams) -> Result<Self, ObserverError> {
         params.validate()?;
-        self.prepare = params;
+        *self.prepare = params;
         Ok(self)
     }
 
@@ -187,14 +187,15 @@ impl ChangeObserver {
 
     /// The stages in front of the detector, in no memory when there are none.
     fn preparation_state(&self) -> Option<Box<Preparation>> {
-        if self.prepare == PreparationParams::default() {
+        if *self.prepare == PreparationParams::default() {
             return None;
         }
-        Preparation::new(self.prepare).ok().map(Box::new)
+        Preparation::new(*self.prepare).ok().map(Box::new)
     }
 
     fn settings(&self) -> Check {
-        Check::Change(Self { prototype: Arc::clone(&self.prototype), seen: Standalone::default(), ..*self })
+        let (prototype, prepare) = (Arc::clone(&self.prototype), self.prepare.clone());
+        Check::Change(Self { prototype, prepare, seen: Standalone::default(), ..*self })
     }
 }
 

@@ -11,6 +11,8 @@ use visu_tility_drift::{AnyDetector, AnyParams, Detector, Setting};
 
 mod adwin;
 mod classic;
+mod cusum;
+mod focus;
 mod kolmogorov;
 mod kswin;
 mod mixture;

@@ -6,6 +6,8 @@ mod bocpd;
 mod calibration;
 mod classic;
 mod combination;
+mod cusum;
+mod focus;
 #[cfg(feature = "serde")]
 mod form;
 mod golden;

@@ -76,9 +76,34 @@ fn detectors() -> Vec<AnyDetector> {
         }
     }
     all.extend(classic());
-    for (recent, reference) in [(10, 30), (1, 4), (40, 200)] {
-        all.push(with("median-shift", &[("recent", Count(recent)), ("reference", Count(reference))]));
+    for family in ["gaussian", "bernoulli", "poisson"].map(Word) {
+        for (mode, known, rearm) in
+            [("up", true, true), ("down", false, false), ("both", true, false), ("both", false, true)]
+        {
+            let settings = [
+                ("family", family),
+                ("mode", Word(mode)),
+                ("known", Flag(known)),
+                ("baseline", Number(0.4)),
+                ("arl", Number(100.0)),
+                ("rearm", Flag(rearm)),
+            ];
+            all.push(with("focus", &settings));
+        }
     }
+    for family in ["gaussian", "bernoulli"].map(Word) {
+        for (mode, target) in [("up", 0.6), ("down", 0.2), ("both", 0.6), ("both", 0.1)] {
+            let settings = [
+                ("family", family),
+                ("mode", Word(mode)),
+                ("baseline", Number(0.4)),
+                ("target", Number(target)),
+                ("threshold", Number(2.0)),
+            ];
+            all.push(with("cusum", &settings));
+        }
+    }
+    all.push(with("cusum-moa", &[("threshold", Number(2.0))]));
     for family in ["bernoulli", "bounded"].map(Word) {
         for mode in ["up", "down", "both"].map(Word) {
             for (rearm, recursion) in [(true, "shiryaev-roberts"), (false, "cusum")] {
@@ -190,7 +215,8 @@ proptest! {
                 AnyDetector::PageHinkley(_)
                 | AnyDetector::Gma(_)
                 | AnyDetector::Ecdd(_)
-                | AnyDetector::Rddm(_) => true,
+                | AnyDetector::Rddm(_)
+                | AnyDetector::CusumMoa(_) => true,
                 // A wild value can leave a negative variance, with which nothing is ever cut.
                 AnyDetector::Adwin(adwin) => adwin.params().compat != Compat::Paper,
                 _ => false,

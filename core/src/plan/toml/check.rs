@@ -58,14 +58,14 @@ fn change(settings: &Settings) -> Result<ChangeObserver, ObserverError> {
     if observer.detector().get("arl").is_some() && settings.parameter("arl").is_none() {
         observer = observer.budgeted()?;
     }
-    Ok(observer.prepared(PreparationParams {
+    observer.prepared(PreparationParams {
         gap: stage("gap", settings)?,
         range: stage("range", settings)?,
         seasonal: stage("seasonal", settings)?,
         exceedance: stage("exceedance", settings)?,
         batch: stage("batch", settings)?,
         standardize: standardize(settings)?,
-    })?)
+    })
 }
 
 /// A stage of the preparation, when it is switched on; its keys begin with its name.
