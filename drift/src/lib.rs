@@ -44,6 +44,7 @@ mod signal;
 mod sorted;
 mod standardizer;
 mod state;
+mod windowed_glr;
 mod windowed_quantiles;
 
 pub use adwin::{Adwin, AdwinParams};
@@ -61,6 +62,7 @@ pub use parameters::{Parameter, Parameters, Setting, SettingError, Shape};
 pub use quantile_sketch::{QuantileSketch, QuantileSketchParams};
 pub use signal::{Direction, Level, Signal};
 pub use standardizer::{Standardizer, StandardizerParams};
+pub use windowed_glr::WindowedGlr;
 pub use windowed_quantiles::WindowedQuantiles;
 
 /// The README's example is a test.

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use visu_tility_drift::Setting::{self, Count, Flag, Number, Word};
 use visu_tility_drift::codec::Reader;
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, AnyParams, Compat, Detector, Ewma, Level, MedianShift,
-    MedianShiftParams, MixtureESr, MixtureParams, QuantileSketch, QuantileSketchParams, Signal, Standardizer,
-    StandardizerParams, WindowedQuantiles,
+    Adwin, AdwinParams, AnyDetector, AnyParams, Compat, Detector, Ewma, Family, Level, MedianShift,
+    MedianShiftParams, MixtureESr, MixtureParams, Mode, QuantileSketch, QuantileSketchParams, Recursion,
+    Signal, Standardizer, StandardizerParams, WindowedQuantiles,
 };
 
 /// A detector by its plan's name under some parameters.
@@ -40,14 +40,18 @@ fn detectors() -> Vec<AnyDetector> {
     for (recent, reference) in [(10, 30), (1, 4), (40, 200)] {
         all.push(with("median-shift", &[("recent", Count(recent)), ("reference", Count(reference))]));
     }
-    for family in ["bernoulli", "bounded"].map(Word) {
+    for family in ["bernoulli", "bounded", "normal"].map(Word) {
         for mode in ["up", "down", "both"].map(Word) {
-            for (rearm, recursion) in [(true, "shiryaev-roberts"), (false, "cusum")] {
+            for (rearm, recursion) in
+                [(true, "shiryaev-roberts"), (false, "cusum"), (true, "cusum"), (false, "sequential-test")]
+            {
                 let settings = [
                     ("family", family),
                     ("mode", mode),
                     ("m_pre", Number(0.4)),
+                    ("band", Number(0.02)),
                     ("delta_upper", Number(0.3)),
+                    ("sigma", Number(0.25)),
                     ("arl", Number(100.0)),
                     ("rearm", Flag(rearm)),
                     ("recursion", Word(recursion)),
@@ -269,6 +273,38 @@ fn evidence_never_overflows() {
     }
     // After a long good stretch the smallest bet's evidence is left, and fades too.
     assert!(detector.log_value().unwrap() < 10.0, "{:?}", detector.log_value());
+}
+
+#[test]
+fn evidence_of_any_size_is_followed() {
+    for recursion in [Recursion::ShiryaevRoberts, Recursion::Cusum, Recursion::SequentialTest] {
+        let (family, mode) = (Family::Normal, Mode::Both);
+        let params =
+            MixtureParams { family, mode, m_pre: 0.0, recursion, rearm: false, ..Default::default() };
+        let mut detector = MixtureESr::new(params).unwrap();
+        let wild = [1e300, -1e300, 5.0, f64::MIN, 40.0, f64::MAX, -2.0, 1e-300];
+        for value in wild.into_iter().cycle().take(10_000) {
+            check_signal(detector.update(value), value, false);
+            assert!(detector.log_value().is_none_or(f64::is_finite));
+        }
+        assert!(state(&detector).len() <= 4_096);
+    }
+}
+
+/// A test that good values have driven to nothing does not find a change as if it started afresh.
+#[test]
+fn a_sequential_test_remembers_the_good_values() {
+    let recursion = Recursion::SequentialTest;
+    let params = MixtureParams { m_pre: 0.3, recursion, ..MixtureParams::default() };
+    let mut detector = MixtureESr::new(params).unwrap();
+    (0..100_000).for_each(|_| _ = detector.update(0.0));
+    // The bet for a change of .05 has lost ln(.65 / .7) at each.
+    let lost = 100_000.0 * (0.65_f64 / 0.7).ln();
+    assert!((detector.log_value().unwrap() - lost).abs() < 10.0, "{:?} {lost}", detector.log_value());
+    let alarm = (0..1_000_000).find(|_| detector.update(1.0).drift_detected());
+    // All ones gain ln(.35 / .3) each, and had to make up for all that.
+    let first = (-lost / (0.35_f64 / 0.3).ln()) as i32;
+    assert!(alarm.is_some_and(|at| (first - 100..first + 200).contains(&at)), "{alarm:?} {first}");
 }
 
 #[test]

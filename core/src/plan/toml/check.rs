@@ -133,6 +133,7 @@ fn e_sr(settings: &Settings) -> MixtureParams {
         max_components: settings.count("max_components").unwrap_or(usual.max_components),
         recursion: settings.choice("recursion", choice::RECURSION).unwrap_or(usual.recursion),
         rearm: settings.flag("rearm").unwrap_or(usual.rearm),
+        ..usual
     }
 }
 
