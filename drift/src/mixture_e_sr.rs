@@ -167,6 +167,11 @@ impl MixtureESr {
         if sum > 0.0 { Some(ln(sum) + f64::from(most) * LN_SCALE) } else { None }
     }
 
+    /// Returns the statistic after the last value.
+    pub(crate) const fn statistic(&self) -> f64 {
+        self.value
+    }
+
     /// Returns the natural logarithm of the threshold.
     pub fn log_threshold(&self) -> f64 {
         log_threshold(self.mixture.params())

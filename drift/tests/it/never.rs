@@ -60,6 +60,24 @@ fn detectors() -> Vec<AnyDetector> {
             }
         }
     }
+    for mode in ["up", "down", "both"].map(Word) {
+        for clock in [1, 8] {
+            let range = [("low", Number(-1.0)), ("high", Number(2.5))];
+            let settings =
+                [("mode", mode), ("arl", Number(3.0)), ("clock", Count(clock)), range[0], range[1]];
+            all.push(with("confidence-sequence", &settings));
+        }
+    }
+    for (mode, learn) in [("up", 0), ("down", 30), ("up", 100)] {
+        let settings = [
+            ("mode", Word(mode)),
+            ("learn", Count(learn)),
+            ("quantile", Number(0.5)),
+            ("delta_upper", Number(0.2)),
+            ("arl", Number(5.0)),
+        ];
+        all.push(with("exceedance", &settings));
+    }
     all
 }
 
