@@ -7,9 +7,9 @@ use core::fmt;
 use crate::codec::{DecodeError, Reader};
 use crate::parameters::Parameters;
 use crate::{
-    Adwin, AdwinParams, ConfidenceSequence, ConfidenceSequenceParams, Detector, Exceedance, ExceedanceParams,
-    MedianShift, MedianShiftParams, MixtureESr, MixtureParams, PageHinkley, PageHinkleyParams, ParamError,
-    Parameter, Setting, SettingError, Signal,
+    Adwin, AdwinParams, ConfidenceSequence, ConfidenceSequenceParams, ConformalSr, ConformalSrParams,
+    Detector, Exceedance, ExceedanceParams, MedianShift, MedianShiftParams, MixtureESr, MixtureParams,
+    PageHinkley, PageHinkleyParams, ParamError, Parameter, Setting, SettingError, Signal,
 };
 
 /// What is known of a detector's false alarms.
@@ -274,6 +274,7 @@ detectors! {
     MixtureESr(MixtureParams) = "e-sr", Guaranteed, Unit;
     Exceedance(ExceedanceParams) = "exceedance", Guaranteed, Any;
     ConfidenceSequence(ConfidenceSequenceParams) = "confidence-sequence", Guaranteed, Unit;
+    ConformalSr(ConformalSrParams) = "conformal-sr", Guaranteed, Any;
     Adwin(AdwinParams) = "adwin", Known, Any;
     PageHinkley(PageHinkleyParams) = "page-hinkley", Known, Any;
     MedianShift(MedianShiftParams) = "median-shift", Known, Any;

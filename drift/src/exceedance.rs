@@ -101,7 +101,7 @@ impl ExceedanceParams {
 ///
 /// Use it on values of any distribution, heavy tails included, when a growing tail is what hurts: with the
 /// limit that was agreed on, or with a quantile of the first values as the limit. Do not use it for a shift
-/// of the middle that leaves the tail alone (`ConformalSr` sees any), nor with a learnt limit on
+/// of the middle that leaves the tail alone ([`crate::ConformalSr`] sees any), nor with a learnt limit on
 /// values that depend on each other (batch them first).
 ///
 /// # Guarantee

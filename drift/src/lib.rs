@@ -8,10 +8,12 @@
 //!
 //! | | | |
 //! |---|---|---|
-//! | detectors | with a bound on false alarms | [`MixtureESr`] (its bets: [`Mixture`]) |
+//! | detectors | with a bound on false alarms | [`MixtureESr`] (its bets: [`Mixture`]), [`Exceedance`], |
+//! | | | [`ConfidenceSequence`], [`ConformalSr`] |
 //! | | well known | [`Adwin`], [`PageHinkley`] |
 //! | | robust | [`MedianShift`] |
 //! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
+//! | oracle | to check detectors by | [`WindowedGlr`] |
 //! | preparation | of unknown scales | [`Standardizer`] |
 //!
 //! # Features
@@ -29,6 +31,8 @@ mod bucket;
 pub mod codec;
 mod compat;
 mod confidence_sequence;
+mod conformal_bets;
+mod conformal_sr;
 mod detector;
 mod ewma;
 mod exceedance;
@@ -42,6 +46,7 @@ mod page_hinkley;
 mod param;
 mod parameters;
 mod quantile_sketch;
+mod rank_reference;
 mod regret;
 mod signal;
 mod sorted;
@@ -54,6 +59,7 @@ pub use adwin::{Adwin, AdwinParams};
 pub use any::{AnyDetector, AnyParams, CloneDetector, Input, Tier};
 pub use compat::Compat;
 pub use confidence_sequence::{ConfidenceSequence, ConfidenceSequenceParams};
+pub use conformal_sr::{ConformalSr, ConformalSrParams};
 pub use detector::Detector;
 pub use ewma::Ewma;
 pub use exceedance::{Exceedance, ExceedanceParams};

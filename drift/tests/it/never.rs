@@ -1,5 +1,7 @@
 //! What no detector ever does: panic, grow without bound, hold a `NaN`, or forget over a snapshot.
 
+use std::sync::OnceLock;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use visu_tility_drift::Setting::{self, Count, Flag, Number, Word};
@@ -19,8 +21,14 @@ fn with(name: &str, settings: &[(&str, Setting<'_>)]) -> AnyDetector {
     params.build().unwrap()
 }
 
-/// Every detector under its defaults, and those with more ways to go under several parameters.
+/// All detectors afresh. They are built once: their copies share what takes time to build.
 fn detectors() -> Vec<AnyDetector> {
+    static ALL: OnceLock<Vec<AnyDetector>> = OnceLock::new();
+    ALL.get_or_init(build).clone()
+}
+
+/// Every detector under its defaults, and those with more ways to go under several parameters.
+fn build() -> Vec<AnyDetector> {
     let mut all: Vec<AnyDetector> = AnyParams::NAMES.iter().map(|name| with(name, &[])).collect();
     for compat in ["paper", "river", "moa"].map(Word) {
         let compat = ("compat", compat);
@@ -77,6 +85,12 @@ fn detectors() -> Vec<AnyDetector> {
             ("arl", Number(5.0)),
         ];
         all.push(with("exceedance", &settings));
+    }
+    for mode in ["up", "down", "both"].map(Word) {
+        for cuts in [10, 60] {
+            let settings = [("mode", mode), ("cuts", Count(cuts)), ("arl", Number(3.0))];
+            all.push(with("conformal-sr", &settings));
+        }
     }
     all
 }
