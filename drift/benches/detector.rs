@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, Detector, Ewma, MedianShift, MedianShiftParams, Mixture, MixtureESr,
-    MixtureParams, PageHinkley, PageHinkleyParams, ParamError, QuantileSketch, Standardizer,
-    StandardizerParams,
+    Adwin, AdwinParams, AnyDetector, ConfidenceSequence, ConfidenceSequenceParams, ConformalSr,
+    ConformalSrParams, Detector, Ewma, Exceedance, ExceedanceParams, Family, MedianShift, MedianShiftParams,
+    Mixture, MixtureESr, MixtureParams, Mode, PageHinkley, PageHinkleyParams, ParamError, QuantileSketch,
+    Standardizer, StandardizerParams,
 };
 
 const VALUES: usize = 200_000;
@@ -75,6 +76,16 @@ fn main() -> Result<(), ParamError> {
         let mixture = Arc::new(Mixture::new(params)?);
         let name = format!("mixture_e_sr, {} bets", mixture.lambdas().len());
         report(&name, detector(&bits, MixtureESr::with_mixture(mixture)));
+    }
+    let normal = MixtureParams { family: Family::Normal, m_pre: 0.5, ..MixtureParams::default() };
+    report("mixture_e_sr, normal", detector(&uniform, MixtureESr::new(normal)?));
+    report("exceedance, learnt limit", detector(&latency, Exceedance::new(ExceedanceParams::default())?));
+    let sequence = || ConfidenceSequence::new(ConfidenceSequenceParams::default());
+    report("confidence_sequence, bits", detector(&bits, sequence()?));
+    report("confidence_sequence, uniform", detector(&uniform, sequence()?));
+    for (mode, name) in [(Mode::Up, "conformal_sr, up"), (Mode::Both, "conformal_sr, both")] {
+        let params = ConformalSrParams { mode, ..ConformalSrParams::default() };
+        report(name, detector(&latency, ConformalSr::new(params)?));
     }
     let median = MedianShift::new(MedianShiftParams::default())?;
     report("median_shift", detector(&latency, median));

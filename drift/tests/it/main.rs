@@ -5,6 +5,7 @@
 #[cfg(feature = "serde")]
 mod form;
 mod golden;
+mod guarantee;
 mod latency;
 mod never;
 mod oracle;
