@@ -57,8 +57,13 @@ impl ConfidenceSequenceParams {
 ///
 /// Use it when nobody can say what level is good, only that it should stay: it learns from all values since
 /// its start, needs no reference to be set aside, and its false alarms have a bound whatever the level. Do
-/// not use it when the level is known ([`crate::MixtureESr`] takes half as long), nor for values that
-/// all lie in a small part of their range: then give it that part as `low` and `high`.
+/// not use it when the level is known ([`crate::MixtureESr`] takes a third of the time), nor when values do
+/// not depend on each other ([`crate::ConformalSr`] takes about half). For values that all lie in a small
+/// part of their range give it that part as `low` and `high`: its evidence is that of zeros and ones.
+///
+/// With `arl` at 10,000, after 2000 good values, a share of ones of .1 that becomes .2 is seen after 319
+/// values and .3 after 91; .02 that becomes .06 after 654. Its measured run length is above ten times `arl`:
+/// the price of a bound for every level and dependence.
 ///
 /// # Guarantee
 ///
@@ -153,6 +158,7 @@ pub struct ConfidenceSequence {
     most: f64,
     starts: Vec<Start>,
     statistic: f64,
+    threshold: f64,
     stale: bool,
 }
 
@@ -210,7 +216,7 @@ impl ConfidenceSequence {
         size_of::<Self>() + self.starts.capacity() * size_of::<Start>()
     }
 
-    const fn fresh(params: ConfidenceSequenceParams) -> Self {
+    fn fresh(params: ConfidenceSequenceParams) -> Self {
         Self {
             params,
             tally: Tally { taken: 0, ignored: 0 },
@@ -221,12 +227,9 @@ impl ConfidenceSequence {
             most: 1.0,
             starts: Vec::new(),
             statistic: 0.0,
+            threshold: ln(4.0 * params.arl),
             stale: false,
         }
-    }
-
-    fn threshold(&self) -> f64 {
-        ln(4.0 * self.params.arl)
     }
 
     /// The level of a starting time.
@@ -300,7 +303,7 @@ impl ConfidenceSequence {
 
 impl Detector for ConfidenceSequence {
     fn update(&mut self, value: f64) -> Signal {
-        let threshold = self.threshold();
+        let threshold = self.threshold;
         let Some(value) = self.tally.admit(value) else {
             return Signal::quiet(self.statistic, threshold);
         };
@@ -388,7 +391,7 @@ impl Detector for ConfidenceSequence {
         next.statistic = bytes.finite("statistic")?;
         let stale = bytes.u8()?;
         next.stale = stale == 1;
-        let reached = next.statistic >= next.threshold();
+        let reached = next.statistic >= next.threshold;
         ensure(stale <= 1 && next.stale == reached && next.statistic >= 0.0, "statistic")?;
         let starts = bytes.u32()? as usize;
         ensure(starts <= MOST, "starts")?;

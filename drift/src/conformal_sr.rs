@@ -25,7 +25,8 @@ parameters! {
         pub cuts: u32 = 128,
         /// Least average number of values between false alarms, in [2, 1e15].
         pub arl: f64 = 10_000.0,
-        /// Start of the random numbers that break ties.
+        /// Start of the random numbers that break ties. Detectors of one seed alarm together more often than
+        /// chance would have it: give each stream its own.
         pub seed: u64 = 1,
     }
 }
@@ -81,6 +82,10 @@ impl ConformalSrParams {
 /// number of values since the strongest was last at rest, and its side is the direction.
 ///
 /// # Cost
+///
+/// With `arl` at 10,000, after 2000 good values, a share of ones of .1 that becomes .2 is seen after 185
+/// values and .3 after 58, one of .02 that becomes .06 after 289. The measured run length is 1.3 to 1.5 times
+/// `arl` on every distribution tried.
 ///
 /// One search among the cuts, one sum over their counts, and three operations per bet (16, with `Both` 32)
 /// and value; at most 16 bytes per cut, and 16 per bet. A clone shares the table of bets.
