@@ -11,8 +11,9 @@ use visu_tility_drift::combination::{
 };
 use visu_tility_drift::{
     Adwin, AdwinParams, AnyDetector, AnyParams, BatcherParams, Bocpd, BocpdFamily, BocpdParams,
-    CalendarNovelty, Cusum, CusumFamily, CusumMoa, CusumMoaParams, CusumParams, Detector, Ewma,
-    ExceedanceParams, Focus, FocusFamily, FocusParams, GapParams, Kswin, KswinParams, KswinSample,
+    CalendarNovelty, ConfidenceSequence, ConfidenceSequenceParams, ConformalSr, ConformalSrParams, Cusum,
+    CusumFamily, CusumMoa, CusumMoaParams, CusumParams, Detector, Ewma, Exceedance, ExceedanceBitsParams,
+    ExceedanceParams, Family, Focus, FocusFamily, FocusParams, GapParams, Kswin, KswinParams, KswinSample,
     MedianShift, MedianShiftParams, Mixture, MixtureESr, MixtureParams, Mode, Novelty, NoveltyParams,
     PageHinkley, PageHinkleyParams, ParamError, Preparation, PreparationParams, QuantileSketch,
     RangeGuardParams, SeasonalParams, Setting, Standardizer, StandardizerParams,
@@ -99,6 +100,7 @@ fn report_cusum(uniform: &[f64], bits: &[f64], report: impl Fn(&str, f64)) -> Re
     Ok(())
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn main() -> Result<(), ParamError> {
     let uniform = uniform();
     let bits: Vec<f64> = uniform.iter().map(|&u| f64::from(u < 0.1)).collect();
@@ -129,6 +131,16 @@ fn main() -> Result<(), ParamError> {
     }
     report_focus(&uniform, &bits, report)?;
     report_cusum(&uniform, &bits, report)?;
+    let normal = MixtureParams { family: Family::Normal, m_pre: 0.5, ..MixtureParams::default() };
+    report("mixture_e_sr, normal", detector(&uniform, MixtureESr::new(normal)?));
+    report("exceedance, learnt limit", detector(&latency, Exceedance::new(ExceedanceParams::default())?));
+    let sequence = || ConfidenceSequence::new(ConfidenceSequenceParams::default());
+    report("confidence_sequence, bits", detector(&bits, sequence()?));
+    report("confidence_sequence, uniform", detector(&uniform, sequence()?));
+    for (mode, name) in [(Mode::Up, "conformal_sr, up"), (Mode::Both, "conformal_sr, both")] {
+        let params = ConformalSrParams { mode, ..ConformalSrParams::default() };
+        report(name, detector(&latency, ConformalSr::new(params)?));
+    }
     let median = MedianShift::new(MedianShiftParams::default())?;
     report("median_shift", detector(&latency, median));
     let novelty = || Novelty::new(NoveltyParams::default());
@@ -184,7 +196,7 @@ fn preparation(stream: &[f64], report: &impl Fn(&str, f64)) -> Result<(), ParamE
     let range = Some(RangeGuardParams { low: 0.0, high: 1.0, ..RangeGuardParams::default() });
     let gap = Some(GapParams { longest_seconds: 3_600, latest_seconds: 60 });
     let seasonal = Some(SeasonalParams::default());
-    let exceedance = Some(ExceedanceParams::default());
+    let exceedance = Some(ExceedanceBitsParams::default());
     let batch = Some(BatcherParams::default());
     let standardize = Some(StandardizerParams::default());
     for (name, params) in [

@@ -7,11 +7,12 @@ use core::fmt;
 use crate::codec::{DecodeError, Reader};
 use crate::parameters::Parameters;
 use crate::{
-    Adwin, AdwinParams, Bocpd, BocpdParams, Cusum, CusumMoa, CusumMoaParams, CusumParams, Ddm, DdmParams,
-    Detector, Ecdd, EcddParams, Eddm, EddmParams, Fhddm, FhddmParams, Focus, FocusParams, Gma, GmaParams,
-    HddmA, HddmAParams, HddmW, HddmWParams, Kswin, KswinParams, MedianShift, MedianShiftParams, MixtureESr,
-    MixtureParams, Novelty, NoveltyParams, PageHinkley, PageHinkleyParams, ParamError, Parameter, Rddm,
-    RddmParams, Seed, SeedParams, Setting, SettingError, Signal, Stepd, StepdParams,
+    Adwin, AdwinParams, Bocpd, BocpdParams, ConfidenceSequence, ConfidenceSequenceParams, ConformalSr,
+    ConformalSrParams, Cusum, CusumMoa, CusumMoaParams, CusumParams, Ddm, DdmParams, Detector, Ecdd,
+    EcddParams, Eddm, EddmParams, Exceedance, ExceedanceParams, Fhddm, FhddmParams, Focus, FocusParams, Gma,
+    GmaParams, HddmA, HddmAParams, HddmW, HddmWParams, Kswin, KswinParams, MedianShift, MedianShiftParams,
+    MixtureESr, MixtureParams, Novelty, NoveltyParams, PageHinkley, PageHinkleyParams, ParamError, Parameter,
+    Rddm, RddmParams, Seed, SeedParams, Setting, SettingError, Signal, Stepd, StepdParams,
 };
 
 /// What is known of a detector's false alarms.
@@ -310,30 +311,56 @@ macro_rules! detectors {
 
 detectors! {
     /// The good level is known or agreed, and values lie in 0 to 1: error bits, accuracies. The shortest delay
-    /// for its false alarms.
+    /// for its false alarms, whatever the values' dependence.
     MixtureESr(MixtureParams) = "e-sr", Guaranteed, Unit;
-    /// Neither the good level nor the size of the change is known, and values are bounded.
+    /// The good level is not known, and values do not depend on each other: bits, counts, or normal values of
+    /// known deviation. Looks at all windows at once; its run lengths are simulated.
     Focus(FocusParams) = "focus", Guaranteed, Any;
+    /// Both levels are known, the good one and the bad one: the shortest delay of all for just that change. Its
+    /// run length is computed.
     Cusum(CusumParams) = "cusum", Guaranteed, Any;
-    CusumMoa(CusumMoaParams) = "cusum-moa", Compatible, Any;
+    /// Values of any law that may pass a limit now and then, such as latencies: watches how often, with a limit
+    /// that is agreed or learnt.
+    Exceedance(ExceedanceParams) = "exceedance", Guaranteed, Any;
+    /// Values in a range that may depend on each other, and whose good level is not known. Slow to speak, and
+    /// right.
+    ConfidenceSequence(ConfidenceSequenceParams) = "confidence-sequence", Guaranteed, Unit;
+    /// Scores of any law that do not depend on each other, with nothing known of them.
+    ConformalSr(ConformalSrParams) = "conformal-sr", Guaranteed, Any;
+    /// Neither the good level nor the size of the change is known, and values are bounded.
     Adwin(AdwinParams) = "adwin", Known, Any;
     /// A sustained shift of known scale; its threshold is in the values' units.
     PageHinkley(PageHinkleyParams) = "page-hinkley", Known, Any;
     /// Latencies: a level that moved, told apart from single spikes.
     MedianShift(MedianShiftParams) = "median-shift", Known, Any;
+    /// Metrics of which nothing is known: values unlike all that were seen before.
     Novelty(NoveltyParams) = "novelty", Known, Any;
+    /// Changes of the whole distribution and not of the mean only, within a short window.
     Kswin(KswinParams) = "kswin", Known, Any;
+    /// How likely it is that something has changed lately, and since when, under a model of the values.
     Bocpd(BocpdParams) = "bocpd", Known, Any;
+    /// To reproduce DDM: an error rate that grows. Blind to improvements; most of its alarms are false.
     Ddm(DdmParams) = "ddm", Compatible, Unit;
+    /// To reproduce EDDM: errors that come closer together.
     Eddm(EddmParams) = "eddm", Compatible, Bits;
+    /// To reproduce RDDM: DDM that forgets.
     Rddm(RddmParams) = "rddm", Compatible, Bits;
+    /// To reproduce HDDM-A: means before and after the best cut, by Hoeffding's bound. Blind to rare errors.
     HddmA(HddmAParams) = "hddm-a", Compatible, Unit;
+    /// To reproduce HDDM-W: the same with weights that fade.
     HddmW(HddmWParams) = "hddm-w", Compatible, Unit;
+    /// To reproduce FHDDM: the newest errors against the best that there was.
     Fhddm(FhddmParams) = "fhddm", Compatible, Bits;
+    /// To reproduce STEPD: the newest 30 answers against all before.
     Stepd(StepdParams) = "stepd", Compatible, Bits;
+    /// To reproduce ECDD: a control chart on an average of errors that fades.
     Ecdd(EcddParams) = "ecdd", Compatible, Unit;
+    /// To reproduce MOA's geometric moving average test.
     Gma(GmaParams) = "gma", Compatible, Any;
+    /// To reproduce SEED: ADWIN's cuts at the edges of blocks.
     Seed(SeedParams) = "seed", Compatible, Any;
+    /// To reproduce MOA's cumulative sum test.
+    CusumMoa(CusumMoaParams) = "cusum-moa", Compatible, Any;
 }
 
 impl fmt::Debug for AnyDetector {

@@ -22,7 +22,7 @@ parameters! {
         pub lambda_val: f64 = 0.2,
         /// Average number of values between false alarms that the limit is named for: 100, 400 or 1000 (see
         /// the page for what it is).
-        pub arl: u32 = 400,
+        pub run_length: u32 = 400,
         /// Share of the limit that makes a warning, in (0, 1].
         pub warning_share: f64 = 0.5,
         /// Whose algorithm to follow. river has none.
@@ -37,13 +37,13 @@ impl EcddParams {
     ///
     /// Names the first field that is out of range.
     pub fn validate(&self) -> Result<(), ParamError> {
-        let Self { lambda_val: lambda, arl, warning_share: share, compat, .. } = *self;
+        let Self { lambda_val: lambda, run_length: arl, warning_share: share, compat, .. } = *self;
         ParamError::check("lambda_val", lambda, lambda > 0.0 && lambda <= 1.0, "in (0, 1]")?;
         ParamError::check("warning_share", share, share > 0.0 && share <= 1.0, "in (0, 1]")?;
         compat.refuse(Compat::River, "\"paper\" or \"moa\": river has no ECDD")?;
         let (value, known) = (f64::from(arl), limit_of(arl).is_some());
-        ParamError::check("arl", value, known, "100, 400 or 1000")?;
-        ParamError::check("arl", value, arl == 400 || compat != Compat::Moa, "400 with compat \"moa\"")
+        ParamError::check("run_length", value, known, "100, 400 or 1000")?;
+        ParamError::check("run_length", value, arl == 400 || compat != Compat::Moa, "400 with compat \"moa\"")
     }
 }
 
@@ -68,7 +68,7 @@ const fn limit_of(arl: u32) -> Option<[f64; 5]> {
 /// `z = (1 - lambda) z + lambda x` from `z = 0`,
 /// `s = sqrt(p (1 - p) lambda / (2 - lambda) (1 - (1 - lambda)^(2 t)))`: [`Level::Drift`] when
 /// `z > p + L(p) s`, [`Level::Warning`] when `z > p + warning_share L(p) s`. `L(p)` is the paper's polynomial
-/// for the run length `arl`. The chart starts afresh with the value after a drift.
+/// for `run_length`. The chart starts afresh with the value after a drift.
 ///
 /// In the signal, `statistic` is `z`, `threshold` the limit, `since` the values since the warning began.
 ///
@@ -96,7 +96,7 @@ const fn limit_of(arl: u32) -> Option<[f64; 5]> {
 /// The polynomials are for `lambda_val` 0.2 and a known rate. Simulated so (1,500 runs), they give average run
 /// lengths of which only those for 400 come near the name:
 ///
-/// | rate | `arl` 100 | 400 | 1000 |
+/// | rate | `run_length` 100 | 400 | 1000 |
 /// |---|---|---|---|
 /// | 0.05 | 73 | 200 | 20 |
 /// | 0.1 | 50 | 251 | 41 |
@@ -110,7 +110,7 @@ const fn limit_of(arl: u32) -> Option<[f64; 5]> {
 /// |---|---|---|
 /// | first judgement at value | `warm_start` | `warm_start - 1` |
 /// | `L(p)` above a rate of 0.5 | held at its value there, and never below 0 | as the polynomial runs |
-/// | `arl` | 100, 400, 1000 | 400 |
+/// | `run_length` | 100, 400, 1000 | 400 |
 ///
 /// # References
 ///
@@ -165,7 +165,7 @@ impl Ecdd {
     fn limit(&self) -> f64 {
         let paper = self.params.compat == Compat::Paper;
         let p = if paper { self.rate.min(0.5) } else { self.rate };
-        let [c0, c1, c3, c5, c7] = limit_of(self.params.arl).unwrap_or_default();
+        let [c0, c1, c3, c5, c7] = limit_of(self.params.run_length).unwrap_or_default();
         let p2 = p * p;
         let limit = c0 + p * (c1 + p2 * (c3 + p2 * (c5 + p2 * c7)));
         if paper { limit.max(0.0) } else { limit }

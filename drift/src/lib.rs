@@ -15,6 +15,8 @@
 //! | tests | of two samples | [`KolmogorovSmirnov`] |
 //! | | of other systems | [`Ddm`], [`Eddm`], [`Rddm`], [`HddmA`], [`HddmW`], [`Fhddm`], [`Stepd`], [`Ecdd`], [`Gma`], [`Seed`] |
 //! | | with a stated run length | [`Focus`], [`Cusum`] |
+//! | detectors | with a bound on false alarms | [`MixtureESr`] (its bets: [`Mixture`]), [`Exceedance`], |
+//! | | | [`ConfidenceSequence`], [`ConformalSr`] |
 //! | | well known | [`Adwin`], [`PageHinkley`] |
 //! | | robust | [`MedianShift`] |
 //! | | of other systems | [`CusumMoa`] |
@@ -23,9 +25,11 @@
 //! | | of unknown scales | [`Standardizer`] |
 //! | | of wild, late and missing values | [`RangeGuard`], [`Gap`] |
 //! | | of seasons and dependence | [`SeasonalResidual`], [`Batcher`] |
-//! | | of tails | [`Exceedance`] |
+//! | | of tails | [`ExceedanceBits`] |
 //! | combination | of several detectors | [`combination`] |
 //! | calibration | of false alarms | [`Budget`], [`calibration`], [`simulate`] |
+//! | oracle | to check detectors by | [`WindowedGlr`] |
+//! | preparation | of unknown scales | [`Standardizer`] |
 //!
 //! # Features
 //!
@@ -48,6 +52,9 @@ pub mod calibration;
 pub mod codec;
 pub mod combination;
 mod compat;
+mod confidence_sequence;
+mod conformal_bets;
+mod conformal_sr;
 mod cusum;
 mod cusum_moa;
 mod ddm;
@@ -56,6 +63,7 @@ mod ecdd;
 mod eddm;
 mod error_rate;
 mod ewma;
+mod exceedance;
 mod fhddm;
 mod focus;
 mod gma;
@@ -77,7 +85,9 @@ mod param;
 mod parameters;
 mod preparation;
 mod quantile_sketch;
+mod rank_reference;
 mod rddm;
+mod regret;
 mod seed;
 mod signal;
 pub mod simulate;
@@ -86,6 +96,7 @@ mod spans;
 mod standardizer;
 mod state;
 mod stepd;
+mod windowed_glr;
 mod windowed_quantiles;
 
 pub use adwin::{Adwin, AdwinParams};
@@ -94,6 +105,8 @@ pub use bocpd::{Bocpd, BocpdFamily, BocpdParams};
 pub use budget::{ArlError, Budget};
 pub use calendar_novelty::CalendarNovelty;
 pub use compat::Compat;
+pub use confidence_sequence::{ConfidenceSequence, ConfidenceSequenceParams};
+pub use conformal_sr::{ConformalSr, ConformalSrParams};
 pub use cusum::{Cusum, CusumFamily, CusumParams, cusum_arl, cusum_delay, cusum_threshold};
 pub use cusum_moa::{CusumMoa, CusumMoaParams};
 pub use ddm::{Ddm, DdmParams};
@@ -101,6 +114,7 @@ pub use detector::Detector;
 pub use ecdd::{Ecdd, EcddParams};
 pub use eddm::{Eddm, EddmParams};
 pub use ewma::Ewma;
+pub use exceedance::{Exceedance, ExceedanceParams};
 pub use fhddm::{Fhddm, FhddmParams};
 pub use focus::{Focus, FocusFamily, FocusParams};
 pub use gma::{Gma, GmaParams};
@@ -117,7 +131,7 @@ pub use page_hinkley::{PageHinkley, PageHinkleyParams};
 pub use param::ParamError;
 pub use parameters::{Parameter, Parameters, Setting, SettingError, Shape};
 pub use preparation::batcher::{Batcher, BatcherParams};
-pub use preparation::exceedance::{Exceedance, ExceedanceParams};
+pub use preparation::exceedance::{ExceedanceBits, ExceedanceBitsParams};
 pub use preparation::gap::{Arrival, Gap, GapParams};
 pub use preparation::guard::{Outside, RangeGuard, RangeGuardParams};
 pub use preparation::prepared::Prepared;
@@ -129,6 +143,7 @@ pub use seed::{Seed, SeedParams};
 pub use signal::{Direction, Level, Signal};
 pub use standardizer::{Standardizer, StandardizerParams};
 pub use stepd::{Stepd, StepdParams};
+pub use windowed_glr::WindowedGlr;
 pub use windowed_quantiles::WindowedQuantiles;
 
 /// The README's example is a test.

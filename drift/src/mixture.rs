@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::math::{exp, ln};
 use crate::mixture_grid::{Side, grid};
 use crate::parameters::{parameters, words};
-use crate::state::Fingerprint;
+use crate::state::{Fingerprint, VALUE_LIMIT};
 use crate::{Mode, ParamError};
 
 /// Components are kept in groups of four, which the compiler turns into vector instructions.
@@ -20,9 +20,11 @@ const MOST: usize = 300;
 /// |---|---|---|
 /// | `Bernoulli` | 0 or 1 | `exp(l x) / (1 - m + m exp(l))` |
 /// | `Bounded` | anywhere in [0, 1] | `1 + l (x / m - 1)` |
+/// | `Normal` | any | `exp(l z - l^2 / 2)` with `z = (x - m) / sigma` |
 ///
-/// Both are valid for any values in [0, 1]; `Bernoulli` is quicker on 0 and 1, where it is the likelihood
-/// ratio, `Bounded` on values that lie well inside.
+/// The first two are valid for any values in [0, 1]; `Bernoulli` is quicker on 0 and 1, where it is the
+/// likelihood ratio, `Bounded` on values that lie well inside. `Normal` is valid for sub-Gaussian values of
+/// scale `sigma`: normal ones of at most that standard deviation, and any within a range of `2 sigma`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
@@ -32,9 +34,11 @@ pub enum Family {
     Bernoulli,
     /// Scores and rates in [0, 1].
     Bounded,
+    /// Values of any size with tails no heavier than a normal distribution's of known scale.
+    Normal,
 }
 
-words!(Family { Bernoulli = "bernoulli", Bounded = "bounded" });
+words!(Family { Bernoulli = "bernoulli", Bounded = "bounded", Normal = "normal" });
 
 /// How a component grows.
 ///
@@ -42,6 +46,10 @@ words!(Family { Bernoulli = "bernoulli", Bounded = "bounded" });
 /// |---|---|---|
 /// | `ShiryaevRoberts` | `M = L (M + 1)` | an average run length of at least `arl` |
 /// | `Cusum` | `M = L max(M, 1)` | the same, and a longer delay: never above the former |
+/// | `SequentialTest` | `M = L M` | a chance of at most `1 / arl` of any alarm, ever |
+///
+/// The last is a test that the good level holds from the first value on, not a change detector: evidence
+/// that good values have eaten is not given back, so a late change is found late or never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
@@ -51,28 +59,39 @@ pub enum Recursion {
     ShiryaevRoberts,
     /// Keeps the evidence of the best starting time.
     Cusum,
+    /// Starts once.
+    SequentialTest,
 }
 
-words!(Recursion { ShiryaevRoberts = "shiryaev-roberts", Cusum = "cusum" });
+words!(Recursion {
+    ShiryaevRoberts = "shiryaev-roberts",
+    Cusum = "cusum",
+    SequentialTest = "sequential-test",
+});
 
 parameters! {
     /// Parameters of [`crate::MixtureESr`].
     pub struct MixtureParams {
         /// Kind of the values.
         pub family: Family = Family::Bernoulli,
-        /// Which way a change is bad. With `Both` the guarantee needs a mean of exactly `m_pre`, else a mean on
-        /// the good side of it.
+        /// Which way a change is bad. With `Both` the guarantee needs a mean within `band` of `m_pre`, else a
+        /// mean on the good side of its edge.
         pub mode: Mode = Mode::Up,
-        /// Bound of the good mean, in (0, 1). An estimate from few values must be widened first: a mean that is
-        /// in truth worse than this is a change.
+        /// The good mean, or its bound; in (0, 1) but for `Normal`. An estimate from few values must be
+        /// widened (see `band`): a mean that is in truth worse is a change.
         pub m_pre: f64 = 0.1,
-        /// Least change worth a signal, above 0.
+        /// How far from `m_pre` the good mean may lie, not negative: changes are counted from the edges
+        /// `m_pre` ± `band`, which are inside (0, 1) but for `Normal`.
+        pub band: f64 = 0.0,
+        /// Least change worth a signal, above 0, from the edge of the band.
         pub delta_lower: f64 = 0.05,
-        /// Largest change looked for, from `delta_lower` up, with `m_pre` ± it inside (0, 1).
+        /// Largest change looked for, from `delta_lower` up, with the edge ± it inside (0, 1) but for `Normal`.
         pub delta_upper: f64 = 0.5,
+        /// Scale of the noise in the units of the values, for `Normal` only, above 0.
+        pub sigma: f64 = 1.0,
         /// Least average number of values between false alarms, in [2, 1e15].
         pub arl: f64 = 10_000.0,
-        /// Most bets per direction, in 2..=149. The paper's optimum is taken when it is smaller.
+        /// Most bets per direction, in 2..=255, with `Both` at most 149. The paper's optimum is taken when it is smaller.
         pub max_components: u8 = 16,
         /// How components grow.
         pub recursion: Recursion = Recursion::ShiryaevRoberts,
@@ -88,22 +107,62 @@ impl MixtureParams {
     ///
     /// Names the first field that is out of range.
     pub fn validate(&self) -> Result<(), ParamError> {
-        let Self { mode, m_pre, delta_lower, delta_upper, arl, max_components, .. } = *self;
-        ParamError::check("m_pre", m_pre, (1e-9..=1.0 - 1e-9).contains(&m_pre), "inside (0, 1)")?;
-        ParamError::check("delta_lower", delta_lower, delta_lower >= 1e-9, "above 0")?;
+        let Self { mode, delta_lower, delta_upper, arl, max_components, .. } = *self;
+        self.check_level()?;
+        let (least, unit) = match self.family {
+            Family::Normal => (1e-9 * self.sigma, self.sigma),
+            _ => (1e-9, 1.0),
+        };
+        ParamError::check("delta_lower", delta_lower, delta_lower >= least, "above 0")?;
         let ok = delta_upper >= delta_lower;
         ParamError::check("delta_upper", delta_upper, ok, "at least `delta_lower`")?;
-        let room_up = mode == Mode::Down || m_pre + delta_upper < 1.0;
-        let room_down = mode == Mode::Up || m_pre - delta_upper > 0.0;
-        let allowed = "small enough that `m_pre` plus or minus it is inside (0, 1)";
-        ParamError::check("delta_upper", delta_upper, room_up && room_down, allowed)?;
+        if self.family == Family::Normal {
+            let allowed = "at most 100 `sigma`";
+            ParamError::check("delta_upper", delta_upper, delta_upper <= 100.0 * unit, allowed)?;
+        } else {
+            let room_up = mode == Mode::Down || self.edge(Side::Up) + delta_upper < 1.0;
+            let room_down = mode == Mode::Up || self.edge(Side::Down) - delta_upper > 0.0;
+            let allowed = "small enough that `m_pre` and `band` plus or minus it are inside (0, 1)";
+            ParamError::check("delta_upper", delta_upper, room_up && room_down, allowed)?;
+        }
         ParamError::check("arl", arl, (2.0..=1e15).contains(&arl), "in [2, 1e15]")?;
-        let ok = (2..=149).contains(&max_components);
-        ParamError::check("max_components", f64::from(max_components), ok, "in 2..=149")
+        let ok = (2..=if mode == Mode::Both { 149 } else { 255 }).contains(&max_components);
+        ParamError::check(
+            "max_components",
+            f64::from(max_components),
+            ok,
+            "in 2..=255, with `both` at most 149",
+        )
+    }
+
+    /// Checks the good level and its scale.
+    fn check_level(&self) -> Result<(), ParamError> {
+        let Self { family, m_pre, band, sigma, .. } = *self;
+        if family == Family::Normal {
+            let ok = (1e-100..=VALUE_LIMIT).contains(&sigma);
+            ParamError::check("sigma", sigma, ok, "above 0 and finite")?;
+            ParamError::check("m_pre", m_pre, m_pre.abs() <= VALUE_LIMIT, "finite")?;
+            return ParamError::check("band", band, (0.0..=VALUE_LIMIT).contains(&band), "not negative");
+        }
+        let inside = 1e-9..=1.0 - 1e-9;
+        ParamError::check("m_pre", m_pre, inside.contains(&m_pre), "inside (0, 1)")?;
+        let edges = [self.edge(Side::Up), self.edge(Side::Down)];
+        let ok = band >= 0.0 && edges.iter().all(|edge| inside.contains(edge));
+        ParamError::check("band", band, ok, "not negative, with `m_pre` ± it inside (0, 1)")
+    }
+
+    /// Returns the edge of the good means on one side.
+    pub(crate) fn edge(&self, side: Side) -> f64 {
+        match side {
+            Side::Up => self.m_pre + self.band,
+            Side::Down => self.m_pre - self.band,
+        }
     }
 }
 
 /// One group of components: weight, increment at 0, and what is added to it at 1.
+///
+/// `Normal`: the logarithm of the increment at `m_pre`, and what is added to it a `sigma` above.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lane {
     pub(crate) weight: [f64; LANES],
@@ -167,14 +226,13 @@ impl Mixture {
     ///
     /// Fails when there are none or more than 300, when the numbers differ, when a weight is not above 0
     /// or they do not add up to 1 (within 1e-6), or when a bet can lose all or more than all on a value in
-    /// [0, 1] (`Bounded`: `lambda` outside `(-m / (1 - m), 1)`; `Bernoulli`: beyond ±100).
+    /// [0, 1] (`Bounded`: `lambda` outside `(-m / (1 - m), 1)`; `Bernoulli` and `Normal`: beyond ±100).
     pub fn with_components(
         params: MixtureParams,
         lambdas: &[f64],
         weights: &[f64],
     ) -> Result<Self, ParamError> {
-        let m = params.m_pre;
-        ParamError::check("m_pre", m, (1e-9..=1.0 - 1e-9).contains(&m), "inside (0, 1)")?;
+        params.check_level()?;
         ParamError::check("arl", params.arl, (2.0..=1e15).contains(&params.arl), "in [2, 1e15]")?;
         let n = lambdas.len();
         ParamError::check("lambdas", n as f64, (1..=MOST).contains(&n), "1 to 300 of them")?;
@@ -184,9 +242,12 @@ impl Mixture {
         let ok = above_zero && (total - 1.0).abs() <= 1e-6;
         ParamError::check("weights", total, ok, "above 0 and together 1")?;
         for &lambda in lambdas {
-            let (base, slope) = increment(params.family, m, lambda);
-            let ok = base > 0.0 && base + slope > 0.0 && lambda.abs() <= 100.0 / m.min(1.0 - m);
-            let ok = ok && (params.family == Family::Bounded || lambda.abs() <= 100.0);
+            let (base, slope) = increment(&params, lambda);
+            let ok = match params.family {
+                Family::Normal => lambda.abs() <= 100.0,
+                Family::Bernoulli => lambda.abs() <= 100.0 && base > 0.0 && base + slope > 0.0,
+                Family::Bounded => lambda.abs() <= 1e11 && base > 0.0 && base + slope > 0.0,
+            };
             ParamError::check("lambdas", lambda, ok, "a bet that cannot lose all")?;
         }
         let daters = daters(&params, lambdas);
@@ -223,17 +284,20 @@ impl Mixture {
     }
 }
 
-/// Writes the increment of a bet as a line through its values at 0 and 1.
+/// Writes the increment of a bet as a line through its values at 0 and 1, or for `Normal` its logarithm as
+/// a line through those at `m_pre` and a `sigma` above.
 ///
 /// For the Bernoulli family the chord lies above the curve `exp(l x)`, and is valid for any value in
 /// between: its mean at a mean of `m` is exactly 1.
-fn increment(family: Family, m: f64, lambda: f64) -> (f64, f64) {
-    match family {
+fn increment(params: &MixtureParams, lambda: f64) -> (f64, f64) {
+    let m = params.edge(if lambda < 0.0 { Side::Down } else { Side::Up });
+    match params.family {
         Family::Bernoulli => {
             let normal = 1.0 - m + m * exp(lambda);
             (1.0 / normal, (exp(lambda) - 1.0) / normal)
         }
         Family::Bounded => (1.0 - lambda, lambda / m),
+        Family::Normal => (-lambda.abs() * (params.band / params.sigma) - lambda * lambda / 2.0, lambda),
     }
 }
 
@@ -245,7 +309,7 @@ fn daters(params: &MixtureParams, lambdas: &[f64]) -> Daters {
     for (i, (base, slope)) in daters.base.iter_mut().zip(&mut daters.slope).enumerate() {
         let place = i * (sorted.len() - 1) / (LANES - 1);
         let lambda = sorted.get(place).copied().unwrap_or_default();
-        (*base, *slope) = increment(params.family, params.m_pre, lambda);
+        (*base, *slope) = increment(params, lambda);
     }
     daters
 }
@@ -259,7 +323,7 @@ fn lanes(params: &MixtureParams, lambdas: &[f64], weights: &[f64]) -> Box<[Lane]
         let slots = lane.weight.iter_mut().zip(&mut lane.base).zip(&mut lane.slope);
         for (((weight, base), slope), (&lambda, &given)) in slots.zip(lambdas.iter().zip(weights)) {
             *weight = given;
-            (*base, *slope) = increment(params.family, params.m_pre, lambda);
+            (*base, *slope) = increment(params, lambda);
         }
         lane
     };

@@ -5,8 +5,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, put_f64, put_u32, put_u64};
-use crate::math::ln;
-use crate::mixture::{Daters, LANES, Mixture, MixtureParams, Recursion, log_threshold};
+use crate::math::{exp, ln};
+use crate::mixture::{Daters, Family, LANES, Mixture, MixtureParams, Recursion, log_threshold};
 use crate::state::{self, Tally, ensure};
 use crate::{Detector, Direction, Level, ParamError, Signal};
 
@@ -14,10 +14,12 @@ const VERSION: u8 = 1;
 /// A component is scaled by this power of two when it leaves the range of a double.
 const SCALE: f64 = 1.340_780_792_994_259_7e154; // 2^512
 const LN_SCALE: f64 = 512.0 * core::f64::consts::LN_2;
+/// No value multiplies evidence by more than `exp` of this, so that no product leaves the range of a double.
+const MOST_GAIN: f64 = 300.0;
 /// The evidence of a dating component is not followed beyond this.
 const DATED: f64 = 1e300;
 
-/// Mixture of e-Shiryaev-Roberts (or e-CUSUM) detectors of the mean of values in [0, 1].
+/// Mixture of e-Shiryaev-Roberts (or e-CUSUM) detectors of the mean, of values in [0, 1] or with light tails.
 ///
 /// Use it when the good level is known or agreed ("at most 2 % errors", "accuracy at least 0.9"): it has
 /// the shortest delay of all detectors here at the same false-alarm rate, and its rate is a theorem. Do
@@ -26,9 +28,11 @@ const DATED: f64 = 1e300;
 ///
 /// # Guarantee
 ///
-/// While the conditional mean of each value, given all before, is on the good side of `m_pre`, the mean
-/// number of values to the first alarm is at least `arl`: whatever the distribution, dependent values
-/// included.
+/// While the conditional mean of each value, given all before, is on the good side of `m_pre` (in the band
+/// around it, in both directions), the mean number of values to the first alarm is at least `arl`: whatever
+/// the distribution in [0, 1], dependent values included. With [`Family::Normal`], whatever the
+/// distribution that is sub-Gaussian at scale `sigma` given all before. With
+/// [`Recursion::SequentialTest`] the chance of any alarm is at most `1 / arl`.
 ///
 /// # Recurrence
 ///
@@ -44,8 +48,8 @@ const DATED: f64 = 1e300;
 ///
 /// # Cost
 ///
-/// Five operations per component and value, four components at once; eight bytes per component and
-/// stream. Lambdas and weights are shared between streams through an [`Arc`].
+/// Five operations per component and value, four components at once (`Normal`: and an exponential each);
+/// eight bytes per component and stream. Lambdas and weights are shared between streams through an [`Arc`].
 ///
 /// # Examples
 ///
@@ -65,7 +69,8 @@ const DATED: f64 = 1e300;
 ///
 /// # Edges
 ///
-/// Values that are not finite change nothing; values outside [0, 1] are taken as the nearer end. Without
+/// Values that are not finite change nothing; values outside [0, 1] are taken as the nearer end (not with
+/// `Normal`, where one value multiplies evidence by at most `exp(300)`). Without
 /// `rearm` components are scaled one by one when they leave the range of a double, so nothing overflows,
 /// however long the stream.
 ///
@@ -86,8 +91,8 @@ pub struct MixtureESr {
     tally: Tally,
     /// Weight times evidence of each component, in groups.
     evidence: Box<[[f64; LANES]]>,
-    /// How often each component was scaled down; empty until one was.
-    scaled: Vec<u32>,
+    /// How often each component was scaled down, or if negative up; empty until one was.
+    scaled: Vec<i32>,
     dating: Dating,
     value: f64,
     stale: bool,
@@ -102,10 +107,10 @@ struct Dating {
 
 impl Dating {
     #[inline]
-    fn add(&mut self, daters: &Daters, value: f64) {
+    fn add<const NORMAL: bool>(&mut self, daters: &Daters, value: f64) {
         let own = self.evidence.iter_mut().zip(&mut self.since);
         for ((evidence, since), (base, slope)) in own.zip(daters.base.iter().zip(&daters.slope)) {
-            *evidence = (evidence.max(1.0) * (base + slope * value)).min(DATED);
+            *evidence = (evidence.max(1.0) * gain::<NORMAL>(*base, *slope, value)).min(DATED);
             *since = if *evidence <= 1.0 { 0 } else { *since + 1 };
         }
     }
@@ -150,18 +155,21 @@ impl MixtureESr {
         &self.mixture
     }
 
-    /// Returns the natural logarithm of the statistic, or nothing before the first value.
+    /// Returns the natural logarithm of the statistic, or nothing when that is 0, as before the first value.
     pub fn log_value(&self) -> Option<f64> {
-        if self.value == 0.0 {
-            return None;
-        }
-        if self.scaled.is_empty() {
-            return Some(ln(self.value));
-        }
         let most = self.scaled.iter().copied().max().unwrap_or(0);
-        let components = self.evidence.as_flattened().iter().zip(&self.scaled);
-        let sum: f64 = components.map(|(&v, &scaled)| v * power(most - scaled)).sum();
-        Some(ln(sum) + f64::from(most) * LN_SCALE)
+        let sum = if self.scaled.is_empty() {
+            self.value
+        } else {
+            let components = self.evidence.as_flattened().iter().zip(&self.scaled);
+            components.map(|(&evidence, &scaled)| evidence * power(most - scaled)).sum()
+        };
+        if sum > 0.0 { Some(ln(sum) + f64::from(most) * LN_SCALE) } else { None }
+    }
+
+    /// Returns the statistic after the last value.
+    pub(crate) const fn statistic(&self) -> f64 {
+        self.value
     }
 
     /// Returns the natural logarithm of the threshold.
@@ -171,7 +179,7 @@ impl MixtureESr {
 
     /// Counts the bytes that the detector holds now, on the heap included, the shared bets not.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.evidence) + self.scaled.capacity() * size_of::<u32>()
+        size_of::<Self>() + size_of_val(&*self.evidence) + self.scaled.capacity() * size_of::<i32>()
     }
 
     fn start(&mut self) {
@@ -180,11 +188,32 @@ impl MixtureESr {
         self.dating = Dating::default();
         self.value = 0.0;
         self.stale = false;
+        if self.is_test() {
+            for (group, lane) in self.evidence.iter_mut().zip(self.mixture.lanes()) {
+                *group = lane.weight;
+            }
+            self.scaled = alloc::vec![0; self.evidence.len() * LANES];
+        }
+    }
+
+    fn is_test(&self) -> bool {
+        self.mixture.params().recursion == Recursion::SequentialTest
+    }
+
+    /// Takes a value, in the units of the bets.
+    #[inline]
+    fn take<const NORMAL: bool>(&mut self, value: f64) {
+        self.dating.add::<NORMAL>(self.mixture.daters(), value);
+        self.value = if self.scaled.is_empty() {
+            self.step::<NORMAL>(value)
+        } else {
+            self.step_scaled::<NORMAL>(value)
+        };
     }
 
     /// Takes a value while all components are within range; returns their sum.
     #[inline]
-    fn step(&mut self, value: f64) -> f64 {
+    fn step<const NORMAL: bool>(&mut self, value: f64) -> f64 {
         let mut sums = [0.0; LANES];
         let cusum = self.mixture.params().recursion == Recursion::Cusum;
         for (group, lane) in self.evidence.iter_mut().zip(self.mixture.lanes()) {
@@ -192,71 +221,97 @@ impl MixtureESr {
             let constants = lane.weight.iter().zip(&lane.base).zip(&lane.slope);
             for ((evidence, sum), ((weight, base), slope)) in parts.zip(constants) {
                 let started = if cusum { evidence.max(*weight) } else { *evidence + *weight };
-                *evidence = started * (base + slope * value);
+                *evidence = started * gain::<NORMAL>(*base, *slope, value);
                 *sum += *evidence;
             }
         }
         sums.iter().sum()
     }
 
-    /// Takes a value when some components have been scaled.
+    /// Begins to scale components one by one.
     #[cold]
-    fn step_scaled(&mut self, value: f64) -> f64 {
+    fn scale(&mut self) {
+        let scale = |evidence: &mut f64| {
+            let beyond = *evidence > SCALE;
+            *evidence *= power(i32::from(beyond));
+            i32::from(beyond)
+        };
+        self.scaled = self.evidence.as_flattened_mut().iter_mut().map(scale).collect();
+    }
+
+    /// Takes a value when components are scaled.
+    #[cold]
+    fn step_scaled<const NORMAL: bool>(&mut self, value: f64) -> f64 {
         let mixture = Arc::clone(&self.mixture);
-        let cusum = mixture.params().recursion == Recursion::Cusum;
+        let recursion = mixture.params().recursion;
+        let test = recursion == Recursion::SequentialTest;
         let lanes = mixture.lanes().iter();
         let constants = lanes.flat_map(|lane| lane.weight.iter().zip(&lane.base).zip(&lane.slope));
         let components = self.evidence.as_flattened_mut().iter_mut().zip(&mut self.scaled);
         let mut sum = 0.0;
         for ((evidence, scaled), ((weight, base), slope)) in components.zip(constants) {
-            let weight = weight * power(*scaled);
-            let started = if cusum { evidence.max(weight) } else { *evidence + weight };
-            *evidence = started * (base + slope * value);
+            let started = match recursion {
+                Recursion::ShiryaevRoberts => *evidence + weight * power(*scaled),
+                Recursion::Cusum => evidence.max(weight * power(*scaled)),
+                Recursion::SequentialTest => *evidence,
+            };
+            *evidence = started * gain::<NORMAL>(*base, *slope, value);
             if *evidence > SCALE {
                 *evidence /= SCALE;
                 *scaled += 1;
-            } else if *scaled > 0 && *evidence * SCALE < 1.0 {
+            } else if *evidence * SCALE < 1.0 && (*scaled > 0 || (test && *evidence > 0.0)) {
                 *evidence *= SCALE;
                 *scaled -= 1;
             }
             sum += match *scaled {
+                ..=-2 => 0.0,
+                -1 => *evidence / SCALE,
                 0 => *evidence,
                 1 => *evidence * SCALE,
-                _ => f64::MAX,
+                2.. => f64::MAX,
             };
         }
         sum.min(f64::MAX)
     }
 }
 
+/// What a value multiplies the evidence of a bet by.
+#[inline]
+fn gain<const NORMAL: bool>(base: f64, slope: f64, value: f64) -> f64 {
+    let line = base + slope * value;
+    if NORMAL { exp(line.min(MOST_GAIN)) } else { line }
+}
+
 /// Returns one over the scale to a power: 0 from the third on.
-fn power(scaled: u32) -> f64 {
+fn power(scaled: i32) -> f64 {
     match scaled {
-        0 => 1.0,
+        ..=0 => 1.0,
         1 => 1.0 / SCALE,
         2 => 1.0 / SCALE / SCALE,
-        _ => 0.0,
+        3.. => 0.0,
     }
 }
 
 impl Detector for MixtureESr {
     fn update(&mut self, value: f64) -> Signal {
-        let (arl, rearm) = (self.mixture.params().arl, self.mixture.params().rearm);
+        let MixtureParams { family, m_pre, sigma, arl, rearm, .. } = *self.mixture.params();
         let Some(value) = self.tally.admit(value) else {
             return Signal::quiet(self.value, arl);
         };
-        let value = value.clamp(0.0, 1.0);
         if self.stale {
             self.start();
         }
-        self.dating.add(self.mixture.daters(), value);
-        self.value = if self.scaled.is_empty() { self.step(value) } else { self.step_scaled(value) };
+        if family == Family::Normal {
+            self.take::<true>((value - m_pre) / sigma);
+        } else {
+            self.take::<false>(value.clamp(0.0, 1.0));
+        }
         if self.value < arl {
             return Signal::quiet(self.value, arl);
         }
         self.stale = rearm;
         if self.value > SCALE && self.scaled.is_empty() {
-            self.scaled = alloc::vec![0; self.evidence.len() * LANES];
+            self.scale();
         }
         let (direction, since) = self.dating.strongest(self.mixture.daters());
         Signal { level: Level::Drift, direction, statistic: self.value, threshold: arl, since }
@@ -294,7 +349,7 @@ impl Detector for MixtureESr {
         }
         put_u32(out, self.scaled.len() as u32);
         for &scaled in &self.scaled {
-            put_u32(out, scaled);
+            put_u32(out, scaled.cast_unsigned());
         }
         for &evidence in self.evidence.as_flattened() {
             put_f64(out, evidence);
@@ -316,16 +371,17 @@ impl Detector for MixtureESr {
             ensure((0.0..=DATED).contains(evidence) && *since <= next.tally.taken, "dating")?;
         }
         let scaled = bytes.u32()? as usize;
-        ensure(scaled == 0 || scaled == next.evidence.len() * LANES, "scaled")?;
+        let test = self.is_test();
+        ensure(scaled == next.evidence.len() * LANES || (scaled == 0 && !test), "scaled")?;
+        next.scaled.clear();
         for _ in 0..scaled {
-            let times = bytes.u32()?;
-            ensure(times <= 1 << 30, "scaled")?;
+            let times = bytes.u32()?.cast_signed();
+            ensure((if test { -1 << 30 } else { 0 }..=1 << 30).contains(&times), "scaled")?;
             next.scaled.push(times);
         }
-        let limit = if scaled == 0 && self.mixture.params().rearm { 1e40 } else { SCALE * 1e12 };
         for evidence in next.evidence.as_flattened_mut() {
             *evidence = bytes.finite("evidence")?;
-            ensure((0.0..=limit).contains(evidence), "evidence")?;
+            ensure((0.0..=SCALE).contains(evidence), "evidence")?;
         }
         *self = next;
         Ok(())

@@ -23,13 +23,15 @@ impl Model {
     /// Returns the information per value (the convex conjugate of the cumulant bound) at change `d`.
     ///
     /// Bernoulli: the Kullback-Leibler divergence of the means `m + d` and `m`. Bounded: `d - ln(1 + d)`,
-    /// the conjugate of `-ln(1 - l) - l`, at `d` in units of the second moment.
+    /// the conjugate of `-ln(1 - l) - l`, at `d` in units of the second moment. Normal: `d^2 / 2`, at `d` in
+    /// units of the noise.
     fn information(self, d: f64) -> f64 {
         match self.family {
             Family::Bernoulli => {
                 let p = self.m + d;
                 p * ln(p / self.m) + (1.0 - p) * ln((1.0 - p) / (1.0 - self.m))
             }
+            Family::Normal => d * d / 2.0,
             Family::Bounded => {
                 if d < 1e-3 {
                     // The series: the difference of the two terms would lose digits.
@@ -49,16 +51,19 @@ impl Model {
                 ln(p / (1.0 - p)) - ln(self.m / (1.0 - self.m))
             }
             Family::Bounded => d / (1.0 + d),
+            Family::Normal => d,
         }
     }
 
     /// Returns the changes between which the grid lies.
     ///
-    /// Bounded: the mean of `x / m - 1` over its second moment, which lies between `lower^2` and
+    /// Normal: in units of the noise. Bounded: the mean of `x / m - 1` over its second moment, which lies between `lower^2` and
     /// `1/4 + upper^2` (in units of `m^2`).
-    fn range(self, lower: f64, upper: f64) -> (f64, f64) {
+    fn range(self, params: &MixtureParams) -> (f64, f64) {
+        let (lower, upper) = (params.delta_lower, params.delta_upper);
         match self.family {
             Family::Bernoulli => (lower, upper),
+            Family::Normal => (lower / params.sigma, upper / params.sigma),
             Family::Bounded => (self.m * lower / (0.25 + upper * upper), self.m * upper / (lower * lower)),
         }
     }
@@ -82,15 +87,16 @@ impl Model {
 
 /// Returns the bets of one side with their weights, which add up to 1, for false-alarm level `alpha`.
 pub(crate) fn grid(params: &MixtureParams, side: Side, alpha: f64) -> Vec<(f64, f64)> {
-    let m = if side == Side::Up { params.m_pre } else { 1.0 - params.m_pre };
+    let edge = params.edge(side);
+    let m = if side == Side::Up { edge } else { 1.0 - edge };
     let model = Model { family: params.family, m };
-    let (low, high) = model.range(params.delta_lower, params.delta_upper);
+    let (low, high) = model.range(params);
     let (least, most) = (model.information(low), model.information(high));
     let sign = match (side, params.family) {
         (Side::Up, _) => 1.0,
-        (Side::Down, Family::Bernoulli) => -1.0,
+        (Side::Down, Family::Bernoulli | Family::Normal) => -1.0,
         // 1 + l' ((1 - x) / (1 - m) - 1) = 1 + l (x / m - 1) for this multiple.
-        (Side::Down, Family::Bounded) => -params.m_pre / (1.0 - params.m_pre),
+        (Side::Down, Family::Bounded) => -edge / (1.0 - edge),
     };
     if most <= least * (1.0 + 1e-12) {
         return [(sign * model.bet(high), 1.0)].into();

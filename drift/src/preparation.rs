@@ -5,7 +5,7 @@
 //! | 1 | [`Gap`] | the time of a value | late and lost values counted, a fresh start after a silence |
 //! | 2 | [`RangeGuard`] | any value | values that can be |
 //! | 3 | [`SeasonalResidual`] | a value and its time | the value less its hour's level, in deviations |
-//! | 4 | [`Exceedance`] | values of any law | 0 and 1 |
+//! | 4 | [`ExceedanceBits`] | values of any law | 0 and 1 |
 //! | 5 | [`Batcher`] | values that resemble their neighbours | means of batches that do not |
 //! | 6 | [`Standardizer`] | values of any scale | scores of mean 0 and deviation 1 |
 //!
@@ -29,8 +29,8 @@ use crate::codec::{DecodeError, Reader, put_u64};
 use crate::math::sqrt;
 use crate::state::{self, COUNT_LIMIT, Fingerprint, ensure};
 use crate::{
-    Arrival, Batcher, BatcherParams, Exceedance, ExceedanceParams, Gap, GapParams, ParamError, RangeGuard,
-    RangeGuardParams, SeasonalParams, SeasonalResidual, Standardizer, StandardizerParams,
+    Arrival, Batcher, BatcherParams, ExceedanceBits, ExceedanceBitsParams, Gap, GapParams, ParamError,
+    RangeGuard, RangeGuardParams, SeasonalParams, SeasonalResidual, Standardizer, StandardizerParams,
 };
 
 const VERSION: u8 = 1;
@@ -51,7 +51,7 @@ pub struct PreparationParams {
     pub seasonal: Option<SeasonalParams>,
     /// Turn values into exceedances of a limit.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    pub exceedance: Option<ExceedanceParams>,
+    pub exceedance: Option<ExceedanceBitsParams>,
     /// Take means of batches.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub batch: Option<BatcherParams>,
@@ -161,7 +161,7 @@ pub struct Preparation {
     gap: Option<Gap>,
     range: Option<RangeGuard>,
     seasonal: Option<SeasonalResidual>,
-    exceedance: Option<Exceedance>,
+    exceedance: Option<ExceedanceBits>,
     batch: Option<Batcher>,
     standardize: Option<Standardizer>,
 }
@@ -180,7 +180,7 @@ impl Preparation {
             gap: params.gap.map(Gap::new).transpose()?,
             range: params.range.map(RangeGuard::new).transpose()?,
             seasonal: params.seasonal.map(SeasonalResidual::new).transpose()?,
-            exceedance: params.exceedance.map(Exceedance::new).transpose()?,
+            exceedance: params.exceedance.map(ExceedanceBits::new).transpose()?,
             batch: params.batch.map(Batcher::new).transpose()?,
             standardize: params.standardize.map(Standardizer::new).transpose()?,
         })
@@ -272,9 +272,9 @@ impl Preparation {
             batch_length: batch.and_then(Batcher::length),
             autocorrelation_time: batch.and_then(Batcher::autocorrelation_time),
             seasonal_cells: seasonal.map(SeasonalResidual::learned_cells),
-            exceedance_limit: self.exceedance.as_ref().and_then(Exceedance::limit),
+            exceedance_limit: self.exceedance.as_ref().and_then(ExceedanceBits::limit),
             ready: seasonal.is_none_or(all_hours)
-                && self.exceedance.as_ref().is_none_or(Exceedance::is_ready)
+                && self.exceedance.as_ref().is_none_or(ExceedanceBits::is_ready)
                 && batch.is_none_or(|batch| batch.length().is_some())
                 && self.standardize.as_ref().is_none_or(Standardizer::is_ready),
         }
@@ -297,7 +297,7 @@ impl Preparation {
         self.gap.iter_mut().for_each(Gap::reset);
         self.range.iter_mut().for_each(RangeGuard::reset);
         self.seasonal.iter_mut().for_each(SeasonalResidual::reset);
-        self.exceedance.iter_mut().for_each(Exceedance::reset);
+        self.exceedance.iter_mut().for_each(ExceedanceBits::reset);
         self.batch.iter_mut().for_each(Batcher::reset);
         self.standardize.iter_mut().for_each(Standardizer::reset);
     }

@@ -13,8 +13,8 @@ const VERSION: u8 = 1;
 const MOST: usize = 56;
 
 parameters! {
-    /// Parameters of [`Exceedance`].
-    pub struct ExceedanceParams {
+    /// Parameters of [`ExceedanceBits`].
+    pub struct ExceedanceBitsParams {
         /// Quantile whose exceedance counts, in [0.001, 0.999].
         pub quantile: f64 = 0.95,
         /// Values to learn the quantile from: at least 2, and few enough that at most 55 of them lie on the
@@ -27,7 +27,7 @@ parameters! {
     }
 }
 
-impl ExceedanceParams {
+impl ExceedanceBitsParams {
     /// Checks every field against its range.
     ///
     /// # Errors
@@ -87,9 +87,9 @@ impl ExceedanceParams {
 /// # Examples
 ///
 /// ```
-/// use visu_tility_drift::{Exceedance, ExceedanceParams};
+/// use visu_tility_drift::{ExceedanceBits, ExceedanceBitsParams};
 ///
-/// let mut slow = Exceedance::new(ExceedanceParams { quantile: 0.9, learn: 10, ..Default::default() })?;
+/// let mut slow = ExceedanceBits::new(ExceedanceBitsParams { quantile: 0.9, learn: 10, ..Default::default() })?;
 /// assert!((1..=10).all(|ms| slow.update(f64::from(ms)).is_none()));
 /// assert_eq!(slow.limit(), Some(9.0));
 /// assert_eq!([9.0, 9.5].map(|ms| slow.update(ms)), [Some(0.0), Some(1.0)]);
@@ -105,21 +105,21 @@ impl ExceedanceParams {
 ///
 /// David and Nagaraja, "Order Statistics", third edition (2003), section 2.3: the law of a coverage.
 #[derive(Clone, Debug)]
-pub struct Exceedance {
-    params: ExceedanceParams,
+pub struct ExceedanceBits {
+    params: ExceedanceBitsParams,
     seen: u64,
     /// The outermost values seen, sorted, while learning.
     outer: Vec<f64>,
     limit: f64,
 }
 
-impl Exceedance {
+impl ExceedanceBits {
     /// Builds one that has learned nothing.
     ///
     /// # Errors
     ///
     /// Fails when a parameter is out of the range that its field names.
-    pub fn new(params: ExceedanceParams) -> Result<Self, ParamError> {
+    pub fn new(params: ExceedanceBitsParams) -> Result<Self, ParamError> {
         params.validate()?;
         Ok(Self { params, seen: 0, outer: Vec::new(), limit: params.limit })
     }
@@ -180,7 +180,7 @@ impl Exceedance {
     }
 
     /// Returns the parameters.
-    pub const fn params(&self) -> &ExceedanceParams {
+    pub const fn params(&self) -> &ExceedanceBitsParams {
         &self.params
     }
 
@@ -205,7 +205,7 @@ impl Exceedance {
         }
     }
 
-    /// Replaces the state by one that [`Exceedance::write_state`] wrote for the same parameters.
+    /// Replaces the state by one that [`ExceedanceBits::write_state`] wrote for the same parameters.
     ///
     /// # Errors
     ///

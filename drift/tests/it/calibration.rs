@@ -7,7 +7,7 @@ use visu_tility_drift::calibration::{
 };
 use visu_tility_drift::simulate::{Random, Source};
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyParams, ArlError, Budget, Detector, Exceedance, ExceedanceParams, Input,
+    Adwin, AdwinParams, AnyParams, ArlError, Budget, Detector, ExceedanceBits, ExceedanceBitsParams, Input,
     MixtureESr, MixtureParams, Mode, Tier,
 };
 
@@ -99,12 +99,12 @@ fn bounds_cover_as_often_as_they_say() {
 
 #[test]
 fn the_share_above_a_learned_limit_is_within_its_bound() {
-    let params = ExceedanceParams { quantile: 0.9, learn: 200, ..ExceedanceParams::default() };
-    let (n, rank) = Exceedance::new(params).unwrap().learned_from().unwrap();
+    let params = ExceedanceBitsParams { quantile: 0.9, learn: 200, ..ExceedanceBitsParams::default() };
+    let (n, rank) = ExceedanceBits::new(params).unwrap().learned_from().unwrap();
     let bound = exceedance_bound(n, rank, 0.95).unwrap();
     let (mut beyond, mut sum) = (0, 0.0);
     for run in 0..2_000 {
-        let mut exceedance = Exceedance::new(params).unwrap();
+        let mut exceedance = ExceedanceBits::new(params).unwrap();
         let uniform = Source::Uniform { low: 0.0, high: 1.0 };
         uniform.stream(Random::fork(3, run)).unwrap().take(200).for_each(|x| _ = exceedance.update(x));
         let share = 1.0 - exceedance.limit().unwrap();
@@ -113,7 +113,7 @@ fn the_share_above_a_learned_limit_is_within_its_bound() {
     }
     assert!((70..=130).contains(&beyond), "{beyond} of 2000 at 5 %");
     assert!((sum / 2_000.0 - bound.estimate).abs() < 0.002 && (bound.estimate - 21.0 / 201.0).abs() < 1e-12);
-    // The figure of `Exceedance`'s page.
+    // The figure of `ExceedanceBits`'s page.
     let page = exceedance_bound(1_000, 950, 0.99).unwrap().bound;
     assert!((0.067..0.0695).contains(&page), "{page}");
 }

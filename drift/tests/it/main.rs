@@ -11,6 +11,7 @@ mod focus;
 #[cfg(feature = "serde")]
 mod form;
 mod golden;
+mod guarantee;
 mod kolmogorov;
 mod latency;
 mod never;

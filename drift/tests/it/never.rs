@@ -1,13 +1,15 @@
 //! What no detector ever does: panic, grow without bound, hold a `NaN`, or forget over a snapshot.
 
+use std::sync::OnceLock;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use visu_tility_drift::Setting::{self, Count, Flag, Number, Word};
 use visu_tility_drift::codec::Reader;
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, AnyParams, CalendarNovelty, Compat, Detector, Ewma, Level, MedianShift,
-    MedianShiftParams, MixtureESr, MixtureParams, NoveltyParams, QuantileSketch, QuantileSketchParams,
-    Signal, Standardizer, StandardizerParams, WindowedQuantiles,
+    Adwin, AdwinParams, AnyDetector, AnyParams, CalendarNovelty, Compat, Detector, Ewma, Family, Level,
+    MedianShift, MedianShiftParams, MixtureESr, MixtureParams, Mode, NoveltyParams, QuantileSketch,
+    QuantileSketchParams, Recursion, Signal, Standardizer, StandardizerParams, WindowedQuantiles,
 };
 
 /// A detector by its plan's name under some parameters.
@@ -19,8 +21,14 @@ fn with(name: &str, settings: &[(&str, Setting<'_>)]) -> AnyDetector {
     params.build().unwrap()
 }
 
-/// Every detector under its defaults, and those with more ways to go under several parameters.
+/// All detectors afresh. They are built once: their copies share what takes time to build.
 fn detectors() -> Vec<AnyDetector> {
+    static ALL: OnceLock<Vec<AnyDetector>> = OnceLock::new();
+    ALL.get_or_init(build).clone()
+}
+
+/// Every detector under its defaults, and those with more ways to go under several parameters.
+fn build() -> Vec<AnyDetector> {
     let mut all: Vec<AnyDetector> = AnyParams::NAMES.iter().map(|name| with(name, &[])).collect();
     for compat in ["paper", "river", "moa"].map(Word) {
         let compat = ("compat", compat);
@@ -104,20 +112,48 @@ fn detectors() -> Vec<AnyDetector> {
         }
     }
     all.push(with("cusum-moa", &[("threshold", Number(2.0))]));
-    for family in ["bernoulli", "bounded"].map(Word) {
+    for family in ["bernoulli", "bounded", "normal"].map(Word) {
         for mode in ["up", "down", "both"].map(Word) {
-            for (rearm, recursion) in [(true, "shiryaev-roberts"), (false, "cusum")] {
+            for (rearm, recursion) in
+                [(true, "shiryaev-roberts"), (false, "cusum"), (true, "cusum"), (false, "sequential-test")]
+            {
                 let settings = [
                     ("family", family),
                     ("mode", mode),
                     ("m_pre", Number(0.4)),
+                    ("band", Number(0.02)),
                     ("delta_upper", Number(0.3)),
+                    ("sigma", Number(0.25)),
                     ("arl", Number(100.0)),
                     ("rearm", Flag(rearm)),
                     ("recursion", Word(recursion)),
                 ];
                 all.push(with("e-sr", &settings));
             }
+        }
+    }
+    for mode in ["up", "down", "both"].map(Word) {
+        for clock in [1, 8] {
+            let range = [("low", Number(-1.0)), ("high", Number(2.5))];
+            let settings =
+                [("mode", mode), ("arl", Number(3.0)), ("clock", Count(clock)), range[0], range[1]];
+            all.push(with("confidence-sequence", &settings));
+        }
+    }
+    for (mode, learn) in [("up", 0), ("down", 30), ("up", 100)] {
+        let settings = [
+            ("mode", Word(mode)),
+            ("learn", Count(learn)),
+            ("quantile", Number(0.5)),
+            ("delta_upper", Number(0.2)),
+            ("arl", Number(5.0)),
+        ];
+        all.push(with("exceedance", &settings));
+    }
+    for mode in ["up", "down", "both"].map(Word) {
+        for cuts in [10, 60] {
+            let settings = [("mode", mode), ("cuts", Count(cuts)), ("arl", Number(3.0))];
+            all.push(with("conformal-sr", &settings));
         }
     }
     all
@@ -164,7 +200,7 @@ fn classic() -> Vec<AnyDetector> {
         all.push(with("gma", &[("mode", mode), ("threshold", Number(0.2))]));
     }
     for arl in [100, 1000].map(Count) {
-        all.push(with("ecdd", &[("arl", arl), ("warning_share", Number(0.9))]));
+        all.push(with("ecdd", &[("run_length", arl), ("warning_share", Number(0.9))]));
     }
     all
 }
@@ -430,6 +466,38 @@ fn evidence_never_overflows() {
     }
     // After a long good stretch the smallest bet's evidence is left, and fades too.
     assert!(detector.log_value().unwrap() < 10.0, "{:?}", detector.log_value());
+}
+
+#[test]
+fn evidence_of_any_size_is_followed() {
+    for recursion in [Recursion::ShiryaevRoberts, Recursion::Cusum, Recursion::SequentialTest] {
+        let (family, mode) = (Family::Normal, Mode::Both);
+        let params =
+            MixtureParams { family, mode, m_pre: 0.0, recursion, rearm: false, ..Default::default() };
+        let mut detector = MixtureESr::new(params).unwrap();
+        let wild = [1e300, -1e300, 5.0, f64::MIN, 40.0, f64::MAX, -2.0, 1e-300];
+        for value in wild.into_iter().cycle().take(10_000) {
+            check_signal(detector.update(value), value, false);
+            assert!(detector.log_value().is_none_or(f64::is_finite));
+        }
+        assert!(state(&detector).len() <= 4_096);
+    }
+}
+
+/// A test that good values have driven to nothing does not find a change as if it started afresh.
+#[test]
+fn a_sequential_test_remembers_the_good_values() {
+    let recursion = Recursion::SequentialTest;
+    let params = MixtureParams { m_pre: 0.3, recursion, ..MixtureParams::default() };
+    let mut detector = MixtureESr::new(params).unwrap();
+    (0..100_000).for_each(|_| _ = detector.update(0.0));
+    // The bet for a change of .05 has lost ln(.65 / .7) at each.
+    let lost = 100_000.0 * (0.65_f64 / 0.7).ln();
+    assert!((detector.log_value().unwrap() - lost).abs() < 10.0, "{:?} {lost}", detector.log_value());
+    let alarm = (0..1_000_000).find(|_| detector.update(1.0).drift_detected());
+    // All ones gain ln(.35 / .3) each, and had to make up for all that.
+    let first = (-lost / (0.35_f64 / 0.3).ln()) as i32;
+    assert!(alarm.is_some_and(|at| (first - 100..first + 200).contains(&at)), "{alarm:?} {first}");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use visu_tility_drift::codec::Reader;
 use visu_tility_drift::simulate::{Random, Source};
 use visu_tility_drift::{
-    Adwin, AdwinParams, Batcher, BatcherParams, Compat, Detector, Exceedance, ExceedanceParams, Family,
-    GapParams, MixtureESr, MixtureParams, Outside, Preparation, PreparationParams, Prepared,
+    Adwin, AdwinParams, Batcher, BatcherParams, Compat, Detector, ExceedanceBits, ExceedanceBitsParams,
+    Family, GapParams, MixtureESr, MixtureParams, Outside, Preparation, PreparationParams, Prepared,
     RangeGuardParams, Season, SeasonalParams, SeasonalResidual, StandardizerParams,
 };
 
@@ -241,7 +241,8 @@ fn a_change_of_the_level_is_not_learned_away_at_once() {
 fn the_limit_of_an_exceedance_is_the_order_statistic() {
     for (quantile, learn) in [(0.95, 1_000_u64), (0.5, 100), (0.01, 900), (0.999, 5_000), (0.9, 11)] {
         let mut exceedance =
-            Exceedance::new(ExceedanceParams { quantile, learn, ..ExceedanceParams::default() }).unwrap();
+            ExceedanceBits::new(ExceedanceBitsParams { quantile, learn, ..ExceedanceBitsParams::default() })
+                .unwrap();
         let mut values: Vec<f64> = Source::StudentT { freedom: 3.0, mean: 0.0, scale: 1.0 }
             .stream(9)
             .unwrap()
@@ -253,8 +254,8 @@ fn the_limit_of_an_exceedance_is_the_order_statistic() {
         assert_eq!(exceedance.limit(), Some(values[rank - 1]), "{quantile} {learn}");
         assert_eq!(exceedance.learned_from(), Some((learn, rank as u64)));
     }
-    let known = ExceedanceParams { known: true, limit: 3.0, ..ExceedanceParams::default() };
-    let mut known = Exceedance::new(known).unwrap();
+    let known = ExceedanceBitsParams { known: true, limit: 3.0, ..ExceedanceBitsParams::default() };
+    let mut known = ExceedanceBits::new(known).unwrap();
     assert_eq!([3.0, 3.1].map(|x| known.update(x)), [Some(0.0), Some(1.0)]);
 }
 
@@ -341,7 +342,7 @@ fn all_stages() -> Vec<PreparationParams> {
     let clamp = RangeGuardParams { outside: Outside::Clamp, ..range };
     let gap = GapParams { longest_seconds: 50_000, latest_seconds: 9_000 };
     let seasonal = SeasonalParams { season: Season::WeekOrDay, learn: 1, rate: 0.1, clip: 5.0 };
-    let exceedance = ExceedanceParams { quantile: 0.8, learn: 20, ..ExceedanceParams::default() };
+    let exceedance = ExceedanceBitsParams { quantile: 0.8, learn: 20, ..ExceedanceBitsParams::default() };
     let batch = BatcherParams { learn: 256, recheck: 10, longest: 3, times: 2.0, ..BatcherParams::default() };
     let fixed = BatcherParams { length: 3, ..batch };
     let standardize = StandardizerParams { learn: 20, clip: 5.0 };
@@ -357,7 +358,7 @@ fn all_stages() -> Vec<PreparationParams> {
             gap: Some(gap),
             range: Some(range),
             seasonal: Some(seasonal),
-            exceedance: Some(ExceedanceParams { learn: 275, ..exceedance }),
+            exceedance: Some(ExceedanceBitsParams { learn: 275, ..exceedance }),
             batch: Some(batch),
             standardize: Some(standardize),
         },
@@ -457,7 +458,7 @@ fn parameters_out_of_range_are_refused_by_name() {
     assert_eq!(refused(PreparationParams { range: Some(range), ..off }), "high");
     let seasonal = SeasonalParams { learn: 0, ..SeasonalParams::default() };
     assert_eq!(refused(PreparationParams { seasonal: Some(seasonal), ..off }), "learn");
-    let exceedance = ExceedanceParams { learn: 100_000, ..ExceedanceParams::default() };
+    let exceedance = ExceedanceBitsParams { learn: 100_000, ..ExceedanceBitsParams::default() };
     assert_eq!(refused(PreparationParams { exceedance: Some(exceedance), ..off }), "learn");
     let batch = BatcherParams { times: f64::NAN, ..BatcherParams::default() };
     assert_eq!(refused(PreparationParams { batch: Some(batch), ..off }), "times");

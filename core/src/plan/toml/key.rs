@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use visu_tility_drift::{
-    self as drift, AnyParams, BatcherParams, ExceedanceParams, GapParams, Parameters as _, RangeGuardParams,
-    SeasonalParams,
+    self as drift, AnyParams, BatcherParams, ExceedanceBitsParams, GapParams, Parameters as _,
+    RangeGuardParams, SeasonalParams,
 };
 
 use super::choice;
@@ -112,7 +112,7 @@ fn stages() -> impl Iterator<Item = Group> {
         ("gap", GapParams::ALL),
         ("range", RangeGuardParams::ALL),
         ("seasonal", SeasonalParams::ALL),
-        ("exceedance", ExceedanceParams::ALL),
+        ("exceedance", ExceedanceBitsParams::ALL),
         ("batch", BatcherParams::ALL),
     ];
     stages.into_iter().map(|(name, parameters)| {
