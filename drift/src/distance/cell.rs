@@ -68,8 +68,7 @@ fn binomial(n: f64, share: f64) -> Vec<(f64, f64)> {
     let low = whole(mean - 8.0 * deviation - 2.0);
     let high = (whole(mean + 8.0 * deviation + 20.0) + 1.0).min(n);
     let stride = (whole((high - low) / POINTS as f64) + 1.0).max(1.0);
-    // Beyond 2^52 counts are no longer whole doubles, one by one.
-    if stride > 16.0 || n > 4.5e15 {
+    if stride > 16.0 {
         // The law is normal to within its skewness, which is below 1/60 here.
         let step = deviation / 4.0;
         let weight = |i: i32| exp(-f64::from(i * i) / 32.0);

@@ -9,6 +9,9 @@ use super::{BinnedDistance, DistanceError};
 use crate::math::{exp, ln, sqrt};
 use crate::special::{chi2_quantile, chi2_sf, ln_gamma, normal_sf, power, sin_cos};
 
+/// Larger samples are taken as this large, so that differences of counts stay exact enough.
+const MAX_SIZE: f64 = 1e12;
+
 /// The law of a [`BinnedDistance`] between two histograms of given sizes over given bins, when both come from one
 /// distribution.
 ///
@@ -85,7 +88,7 @@ impl NullLaw {
     }
 
     /// Builds the law for the shares of a histogram, usually the reference's, and samples of `n_ref` and `n_cur`
-    /// values. Bins without counts are taken as never hit.
+    /// values. Bins without counts are taken as never hit, sizes above 10^12 as 10^12.
     ///
     /// # Errors
     ///
@@ -116,7 +119,7 @@ impl NullLaw {
                 _ => groups.push((share, 1.0)),
             }
         }
-        let (n, m) = (n_ref as f64, n_cur as f64);
+        let (n, m) = ((n_ref as f64).min(MAX_SIZE), (n_cur as f64).min(MAX_SIZE));
         let shape = match distance {
             BinnedDistance::LInfinity => Shape::Largest(largest(&groups, n, m)),
             _ => scaled(distance, &groups, n, m),
@@ -152,10 +155,11 @@ impl NullLaw {
     /// Fails when `level` is not in (0, 1).
     pub fn threshold(&self, level: f64) -> Result<f64, DistanceError> {
         DistanceError::check("level", level, level > 0.0 && level < 1.0, "in (0, 1)")?;
-        Ok(match &self.shape {
+        Ok((match &self.shape {
             Shape::Scaled { scale, degrees } => self.of_sum(scale * chi2_quantile(level, *degrees)),
             Shape::Largest(tails) => quantile_of_largest(tails, level),
         })
+        .max(f64::MIN_POSITIVE))
     }
 
     /// Returns the probability of a distance of at least `statistic`.
@@ -197,7 +201,10 @@ fn scaled(distance: BinnedDistance, groups: &[(f64, f64)], n: f64, m: f64) -> Sh
         let degrees = chi_degrees(mean * mean / square);
         return Shape::Scaled { scale: square / degrees, degrees };
     }
-    Shape::Scaled { scale: variance / (2.0 * mean), degrees: 2.0 * mean * mean / variance }
+    // Shares below a floor leave nothing that could differ.
+    let mean = mean.max(1e-100);
+    let degrees = (2.0 * mean * mean / variance).clamp(1e-3, 1e9);
+    Shape::Scaled { scale: mean / degrees, degrees }
 }
 
 /// How much the fixed totals change the variance of the sum against that of independent bins, for large counts.
