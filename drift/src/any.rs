@@ -7,8 +7,9 @@ use core::fmt;
 use crate::codec::{DecodeError, Reader};
 use crate::parameters::Parameters;
 use crate::{
-    Adwin, AdwinParams, Detector, MedianShift, MedianShiftParams, MixtureESr, MixtureParams, PageHinkley,
-    PageHinkleyParams, ParamError, Parameter, Setting, SettingError, Signal,
+    Adwin, AdwinParams, Detector, DistributionShift, DistributionShiftParams, MedianShift, MedianShiftParams,
+    MixtureESr, MixtureParams, PageHinkley, PageHinkleyParams, ParamError, Parameter, Setting, SettingError,
+    Signal,
 };
 
 /// What is known of a detector's false alarms.
@@ -274,6 +275,7 @@ detectors! {
     Adwin(AdwinParams) = "adwin", Known, Any;
     PageHinkley(PageHinkleyParams) = "page-hinkley", Known, Any;
     MedianShift(MedianShiftParams) = "median-shift", Known, Any;
+    DistributionShift(DistributionShiftParams) = "distribution", Guaranteed, Any;
 }
 
 impl fmt::Debug for AnyDetector {

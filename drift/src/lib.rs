@@ -11,7 +11,11 @@
 //! | detectors | with a bound on false alarms | [`MixtureESr`] (its bets: [`Mixture`]) |
 //! | | well known | [`Adwin`], [`PageHinkley`] |
 //! | | robust | [`MedianShift`] |
+//! | | of a distribution | [`DistributionShift`], [`HistogramDrift`] with a given reference |
+//! | | of vectors | [`OnlineMmd`], [`CentroidShift`] |
 //! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
+//! | summaries | of values | [`Histogram`], [`CategoryCounts`], [`Reservoir`] |
+//! | comparison | of two samples | [`distance`], on top of [`special`] |
 //! | preparation | of unknown scales | [`Standardizer`] |
 //!
 //! # Features
@@ -30,7 +34,11 @@ pub mod codec;
 mod compat;
 mod detector;
 pub mod distance;
+mod distribution_shift;
+mod embedding;
 mod ewma;
+mod histogram;
+mod histogram_drift;
 mod math;
 mod median_shift;
 mod mixture;
@@ -41,6 +49,7 @@ mod page_hinkley;
 mod param;
 mod parameters;
 mod quantile_sketch;
+mod reservoir;
 mod signal;
 mod sorted;
 pub mod special;
@@ -53,7 +62,14 @@ pub use adwin::{Adwin, AdwinParams};
 pub use any::{AnyDetector, AnyParams, CloneDetector, Input, Tier};
 pub use compat::Compat;
 pub use detector::Detector;
+pub use distribution_shift::{DistributionShift, DistributionShiftParams};
+pub use embedding::VectorError;
+pub use embedding::{
+    CentroidMetric, CentroidShift, CentroidShiftParams, MmdBound, OnlineMmd, OnlineMmdParams,
+};
 pub use ewma::Ewma;
+pub use histogram::{CategoryCounts, Histogram};
+pub use histogram_drift::HistogramDrift;
 pub use median_shift::{MedianShift, MedianShiftParams};
 pub use mixture::{Family, Mixture, MixtureParams, Recursion};
 pub use mixture_e_sr::MixtureESr;
@@ -62,6 +78,7 @@ pub use page_hinkley::{PageHinkley, PageHinkleyParams};
 pub use param::ParamError;
 pub use parameters::{Parameter, Parameters, Setting, SettingError, Shape};
 pub use quantile_sketch::{QuantileSketch, QuantileSketchParams};
+pub use reservoir::Reservoir;
 pub use signal::{Direction, Level, Signal};
 pub use standardizer::{Standardizer, StandardizerParams};
 pub use windowed_quantiles::WindowedQuantiles;

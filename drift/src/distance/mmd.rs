@@ -29,7 +29,7 @@ pub struct Mmd2 {
 /// use visu_tility_drift::distance::mmd2;
 ///
 /// let mmd = mmd2(&[0.0, 0.0, 1.0, 0.0], &[3.0, 1.0, 4.0, 1.0], 2, 0.5)?;
-/// assert!((mmd.biased - 1.578_0).abs() < 1e-4);
+/// assert!((mmd.biased - 1.558_6).abs() < 1e-4);
 /// # Ok::<(), visu_tility_drift::distance::DistanceError>(())
 /// ```
 ///

@@ -27,7 +27,7 @@ const MAX_VECTORS: usize = 2_000;
 /// use visu_tility_drift::distance::Permutation;
 ///
 /// let reference: Vec<f64> = (0..50).map(|i| f64::from(i % 10)).collect();
-/// let current: Vec<f64> = (0..40).map(|i| f64::from(i % 10) + 2.0).collect();
+/// let current: Vec<f64> = (0..40).map(|i| f64::from(i % 10) + 4.0).collect();
 /// let verdict = Permutation { rounds: 999, seed: 7 }.wasserstein_1(&reference, &current, 0.01)?;
 /// assert!(verdict.drifted() && verdict.p_value == 0.001);
 /// # Ok::<(), visu_tility_drift::distance::DistanceError>(())

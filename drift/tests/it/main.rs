@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod comparison;
+mod distribution;
 #[cfg(feature = "serde")]
 mod form;
 mod golden;
@@ -10,3 +11,4 @@ mod latency;
 mod never;
 mod null_law;
 mod oracle;
+mod vector;

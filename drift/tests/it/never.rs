@@ -40,6 +40,16 @@ fn detectors() -> Vec<AnyDetector> {
     for (recent, reference) in [(10, 30), (1, 4), (40, 200)] {
         all.push(with("median-shift", &[("recent", Count(recent)), ("reference", Count(reference))]));
     }
+    for (distance, reference, bins) in [("psi", 50, 5), ("l-infinity", 60, 2), ("tvd", 80, 32)] {
+        let settings = [
+            ("distance", Word(distance)),
+            ("reference", Count(reference)),
+            ("bins", Count(bins)),
+            ("window", Count(10)),
+            ("arl", Number(40.0)),
+        ];
+        all.push(with("distribution", &settings));
+    }
     for family in ["bernoulli", "bounded"].map(Word) {
         for mode in ["up", "down", "both"].map(Word) {
             for (rearm, recursion) in [(true, "shiryaev-roberts"), (false, "cusum")] {
