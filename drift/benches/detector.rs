@@ -6,10 +6,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
+use visu_tility_drift::distance::{BinnedDistance, NullLaw, Permutation, wasserstein_1};
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, Detector, Ewma, MedianShift, MedianShiftParams, Mixture, MixtureESr,
-    MixtureParams, PageHinkley, PageHinkleyParams, ParamError, QuantileSketch, Standardizer,
-    StandardizerParams,
+    Adwin, AdwinParams, AnyDetector, CentroidShift, CentroidShiftParams, Detector, DistributionShift,
+    DistributionShiftParams, Ewma, MedianShift, MedianShiftParams, Mixture, MixtureESr, MixtureParams,
+    OnlineMmd, OnlineMmdParams, PageHinkley, PageHinkleyParams, ParamError, QuantileSketch, Reservoir,
+    Standardizer, StandardizerParams,
 };
 
 const VALUES: usize = 200_000;
@@ -81,5 +83,48 @@ fn main() -> Result<(), ParamError> {
     let mut sketch = QuantileSketch::default();
     report("quantile_sketch", measure(&latency, |value| sketch.insert(value)));
     black_box(sketch.quantile(0.99));
+    report(
+        "distribution, 10 bins",
+        detector(&latency, DistributionShift::new(DistributionShiftParams::default())?),
+    );
+    if let Ok(mut sample) = Reservoir::new(500, 1) {
+        report("reservoir", measure(&latency, |value| sample.insert(value)));
+    }
+    vectors(&uniform, unit)?;
+    comparisons(&uniform);
     Ok(())
+}
+
+/// Detectors of vectors of 64 components, per vector.
+fn vectors(uniform: &[f64], unit: f64) -> Result<(), ParamError> {
+    let all: Vec<f32> = uniform.iter().map(|&u| u as f32).collect();
+    let starts: Vec<f64> = (0..4_000).map(f64::from).collect();
+    let at = |start: f64| all.get(start as usize * 7..start as usize * 7 + 64).unwrap_or_default();
+    let mut mmd = OnlineMmd::new(OnlineMmdParams::default())?;
+    let ns = measure(&starts, |start| _ = black_box(mmd.update(at(start))));
+    println!("{:28} {ns:8.1} ns  {:6.2} x", "online_mmd, 64 x 64", ns / unit);
+    let mut centroid = CentroidShift::new(CentroidShiftParams::default())?;
+    let ns = measure(&starts, |start| _ = black_box(centroid.update(at(start))));
+    println!("{:28} {ns:8.1} ns  {:6.2} x", "centroid, 64", ns / unit);
+    Ok(())
+}
+
+/// Whole comparisons, in microseconds.
+fn comparisons(uniform: &[f64]) {
+    let (x, y) = uniform.split_at(1_000);
+    let y = y.get(..1_000).unwrap_or_default();
+    let report = |name: &str, step: &mut dyn FnMut()| {
+        let ns = measure(&[0.0; 4], |_| step());
+        println!("{name:28} {:8.1} us", ns / 1_000.0);
+    };
+    report("law of psi, 10 even bins", &mut || {
+        _ = black_box(NullLaw::uniform(BinnedDistance::Psi, 1_000, 200, 10));
+    });
+    let uneven: Vec<u64> = (10..20).collect();
+    report("law of psi, 10 uneven bins", &mut || {
+        _ = black_box(NullLaw::of(BinnedDistance::Psi, &uneven, 1_000, 200));
+    });
+    report("wasserstein, 1000 + 1000", &mut || _ = black_box(wasserstein_1(x, y)));
+    let test = Permutation::default();
+    report("permutations of it, 999", &mut || _ = black_box(test.wasserstein_1(x, y, 0.01)));
 }

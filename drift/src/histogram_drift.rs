@@ -29,7 +29,7 @@ pub(crate) const MAX_BINS: usize = 64;
 ///
 /// # Cost
 ///
-/// A binary search in the edges a value; a pass over the bins a window. Building computes the law (about 0.1 ms a
+/// A comparison with each edge a value; a pass over the bins a window. Building computes the law (about 10 us a
 /// bin). At most 64 bins; state at most 0.6 KiB, the reference up to 1 KiB.
 ///
 /// # Examples
@@ -90,7 +90,8 @@ impl Windows {
 
     #[inline]
     pub(crate) fn update(&mut self, value: f64) -> Signal {
-        let bin = self.edges.partition_point(|&edge| edge < value);
+        // Counting all edges is faster than a search whose turns cannot be predicted.
+        let bin = self.edges.iter().map(|&edge| usize::from(edge < value)).sum::<usize>();
         if let Some(count) = self.current.get_mut(bin) {
             *count += 1;
         }

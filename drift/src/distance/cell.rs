@@ -7,7 +7,7 @@ use super::binned::{PROPORTION_FLOOR, likelihood, pearson};
 use crate::math::{exp, ln, sqrt};
 
 /// No axis of the sums below has more points; counts of a wide spread are taken in strides.
-const POINTS: usize = 64;
+const POINTS: usize = 32;
 
 /// One bin's part of the sum that the distance is a function of; never negative. `a` of `n` reference values
 /// and `b` of `m` current ones fall into the bin.
@@ -65,15 +65,15 @@ fn binomial(n: f64, share: f64) -> Vec<(f64, f64)> {
     let mean = n * share;
     let variance = mean * (1.0 - share);
     let deviation = sqrt(variance);
-    let low = whole(mean - 8.0 * deviation - 2.0);
-    let high = (whole(mean + 8.0 * deviation + 20.0) + 1.0).min(n);
+    let low = whole(mean - 6.5 * deviation - 2.0);
+    let high = (whole(mean + 6.5 * deviation + 12.0) + 1.0).min(n);
     let stride = (whole((high - low) / POINTS as f64) + 1.0).max(1.0);
     if stride > 16.0 {
-        // The law is normal to within its skewness, which is below 1/60 here.
-        let step = deviation / 4.0;
-        let weight = |i: i32| exp(-f64::from(i * i) / 32.0);
-        let total: f64 = (-32..=32).map(weight).sum();
-        return (-32..=32).map(|i| ((mean + f64::from(i) * step).clamp(0.0, n), weight(i) / total)).collect();
+        // The law is normal to within its skewness, which is below 1/30 here.
+        let step = deviation / 2.0;
+        let weight = |i: i32| exp(-f64::from(i * i) / 8.0);
+        let total: f64 = (-13..=13).map(weight).sum();
+        return (-13..=13).map(|i| ((mean + f64::from(i) * step).clamp(0.0, n), weight(i) / total)).collect();
     }
     // Unscaled weights outwards from the middle, each from its neighbour.
     let odds = share / (1.0 - share).max(f64::MIN_POSITIVE);
@@ -117,7 +117,7 @@ mod tests {
     fn the_points_carry_the_binomial_law() {
         for (n, share) in [(100.0, 0.03), (50.0, 0.5), (5_000.0, 0.2), (1e6, 0.1), (1e7, 1e-6), (3.0, 0.9)] {
             let points = binomial(n, share);
-            assert!(points.len() <= 70, "{}", points.len());
+            assert!(points.len() <= 36, "{}", points.len());
             let mean: f64 = points.iter().map(|(a, w)| a * w).sum();
             let variance: f64 = points.iter().map(|(a, w)| (a - mean) * (a - mean) * w).sum();
             assert!((mean / (n * share) - 1.0).abs() < 1e-6, "{n} {share} {mean}");

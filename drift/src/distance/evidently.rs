@@ -5,6 +5,7 @@
 //! of the smallest share where that is at most 1e-4. Its thresholds are constants (0.1, or a p-value of 0.05):
 //! they call nine of ten pairs of identical windows of 100 values drifted. Prefer [`super::NullLaw`].
 //!
+//! `t_test`, `ed` and `anderson` are [`super::student_t`], [`super::energy`] and [`super::anderson_darling`].
 //! `empirical_mmd` and `TVD` there are permutation tests with numpy's generator, and not reproduced; see
 //! [`super::Permutation`]. `ks` is the exact Kolmogorov-Smirnov test of this crate.
 

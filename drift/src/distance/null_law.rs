@@ -35,7 +35,7 @@ const MAX_SIZE: f64 = 1e12;
 ///
 /// # Cost
 ///
-/// Up to 4,096 evaluations for each different share of bins, once: about 0.1 ms each. The law itself keeps a few
+/// Up to 1,100 evaluations for each different share of bins, once: about 10 us each. The law itself keeps a few
 /// numbers.
 ///
 /// # Examples

@@ -41,15 +41,17 @@ impl Features {
     }
 }
 
-/// The dot product in eight sums, which the compiler keeps in wide registers. Large components overflow no `f64`.
-fn product(a: &[f32], b: &[f32]) -> f64 {
-    let mut sums = [0.0_f64; 8];
-    let (mut left, mut right) = (a.chunks_exact(8), b.chunks_exact(8));
+/// The dot product in eight sums, which the compiler keeps in one wide register. Components are held within ±1e15,
+/// so that no sum of at most 4,096 products overflows.
+fn product(direction: &[f32], vector: &[f32]) -> f64 {
+    let held = |x: f32| x.clamp(-1e15, 1e15);
+    let mut sums = [0.0_f32; 8];
+    let (mut left, mut right) = (direction.chunks_exact(8), vector.chunks_exact(8));
     for (x, y) in left.by_ref().zip(right.by_ref()) {
         for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
-            *sum += f64::from(*x) * f64::from(*y);
+            *sum += x * held(*y);
         }
     }
-    let rest = left.remainder().iter().zip(right.remainder());
-    rest.map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>() + sums.iter().sum::<f64>()
+    let rest: f32 = left.remainder().iter().zip(right.remainder()).map(|(x, y)| x * held(*y)).sum();
+    f64::from(sums.iter().sum::<f32>() + rest)
 }

@@ -120,7 +120,8 @@ impl OnlineMmdParams {
 ///
 /// # Edges
 ///
-/// A vector of another length or with a component that is not finite is refused and counted. Equal first vectors
+/// A vector of another length or with a component that is not finite is refused and counted; components beyond ±1e15
+/// are taken as ±1e15. Equal first vectors
 /// leave the bandwidth at 1.
 ///
 /// # References
