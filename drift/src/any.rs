@@ -8,11 +8,12 @@ use crate::codec::{DecodeError, Reader};
 use crate::parameters::Parameters;
 use crate::{
     Adwin, AdwinParams, Bocpd, BocpdParams, ConfidenceSequence, ConfidenceSequenceParams, ConformalSr,
-    ConformalSrParams, Cusum, CusumMoa, CusumMoaParams, CusumParams, Ddm, DdmParams, Detector, Ecdd,
-    EcddParams, Eddm, EddmParams, Exceedance, ExceedanceParams, Fhddm, FhddmParams, Focus, FocusParams, Gma,
-    GmaParams, HddmA, HddmAParams, HddmW, HddmWParams, Kswin, KswinParams, MedianShift, MedianShiftParams,
-    MixtureESr, MixtureParams, Novelty, NoveltyParams, PageHinkley, PageHinkleyParams, ParamError, Parameter,
-    Rddm, RddmParams, Seed, SeedParams, Setting, SettingError, Signal, Stepd, StepdParams,
+    ConformalSrParams, Cusum, CusumMoa, CusumMoaParams, CusumParams, Ddm, DdmParams, Detector,
+    DistributionShift, DistributionShiftParams, Ecdd, EcddParams, Eddm, EddmParams, Exceedance,
+    ExceedanceParams, Fhddm, FhddmParams, Focus, FocusParams, Gma, GmaParams, HddmA, HddmAParams, HddmW,
+    HddmWParams, Kswin, KswinParams, MedianShift, MedianShiftParams, MixtureESr, MixtureParams, Novelty,
+    NoveltyParams, PageHinkley, PageHinkleyParams, ParamError, Parameter, Rddm, RddmParams, Seed, SeedParams,
+    Setting, SettingError, Signal, Stepd, StepdParams,
 };
 
 /// What is known of a detector's false alarms.
@@ -361,6 +362,8 @@ detectors! {
     Seed(SeedParams) = "seed", Compatible, Any;
     /// To reproduce MOA's cumulative sum test.
     CusumMoa(CusumMoaParams) = "cusum-moa", Compatible, Any;
+    /// Values of any law whose whole distribution matters, tested window by window against the first ones.
+    DistributionShift(DistributionShiftParams) = "distribution", Guaranteed, Any;
 }
 
 impl fmt::Debug for AnyDetector {

@@ -29,6 +29,11 @@
 //! | combination | of several detectors | [`combination`] |
 //! | calibration | of false alarms | [`Budget`], [`calibration`], [`simulate`] |
 //! | oracle | to check detectors by | [`WindowedGlr`] |
+//! | | of a distribution | [`DistributionShift`], [`HistogramDrift`] with a given reference |
+//! | | of vectors | [`OnlineMmd`], [`CentroidShift`] |
+//! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
+//! | summaries | of values | [`Histogram`], [`CategoryCounts`], [`Reservoir`] |
+//! | comparison | of two samples | [`distance`], on top of [`special`] |
 //! | preparation | of unknown scales | [`Standardizer`] |
 //!
 //! # Features
@@ -59,8 +64,11 @@ mod cusum;
 mod cusum_moa;
 mod ddm;
 mod detector;
+pub mod distance;
+mod distribution_shift;
 mod ecdd;
 mod eddm;
+mod embedding;
 mod error_rate;
 mod ewma;
 mod exceedance;
@@ -70,6 +78,8 @@ mod gma;
 mod habituation;
 mod hddm_a;
 mod hddm_w;
+mod histogram;
+mod histogram_drift;
 mod kolmogorov;
 mod kswin;
 mod math;
@@ -88,11 +98,14 @@ mod quantile_sketch;
 mod rank_reference;
 mod rddm;
 mod regret;
+mod reservoir;
 mod seed;
 mod signal;
 pub mod simulate;
 mod sorted;
 mod spans;
+pub mod special;
+mod splitmix;
 mod standardizer;
 mod state;
 mod stepd;
@@ -111,8 +124,13 @@ pub use cusum::{Cusum, CusumFamily, CusumParams, cusum_arl, cusum_delay, cusum_t
 pub use cusum_moa::{CusumMoa, CusumMoaParams};
 pub use ddm::{Ddm, DdmParams};
 pub use detector::Detector;
+pub use distribution_shift::{DistributionShift, DistributionShiftParams};
 pub use ecdd::{Ecdd, EcddParams};
 pub use eddm::{Eddm, EddmParams};
+pub use embedding::VectorError;
+pub use embedding::{
+    CentroidMetric, CentroidShift, CentroidShiftParams, MmdBound, OnlineMmd, OnlineMmdParams,
+};
 pub use ewma::Ewma;
 pub use exceedance::{Exceedance, ExceedanceParams};
 pub use fhddm::{Fhddm, FhddmParams};
@@ -120,6 +138,8 @@ pub use focus::{Focus, FocusFamily, FocusParams};
 pub use gma::{Gma, GmaParams};
 pub use hddm_a::{HddmA, HddmAParams};
 pub use hddm_w::{HddmW, HddmWParams};
+pub use histogram::{CategoryCounts, Histogram};
+pub use histogram_drift::HistogramDrift;
 pub use kolmogorov::KolmogorovSmirnov;
 pub use kswin::{Kswin, KswinParams, KswinSample};
 pub use median_shift::{MedianShift, MedianShiftParams};
@@ -139,6 +159,7 @@ pub use preparation::seasonal::{Season, SeasonalParams, SeasonalResidual};
 pub use preparation::{Preparation, PreparationCounts, PreparationParams, PreparationStatus};
 pub use quantile_sketch::{QuantileSketch, QuantileSketchParams};
 pub use rddm::{Rddm, RddmParams};
+pub use reservoir::Reservoir;
 pub use seed::{Seed, SeedParams};
 pub use signal::{Direction, Level, Signal};
 pub use standardizer::{Standardizer, StandardizerParams};

@@ -12,11 +12,15 @@ use visu_tility_drift::{AnyDetector, AnyParams, Detector, Setting};
 mod adwin;
 mod classic;
 mod cusum;
+mod distance;
+mod evidently;
 mod focus;
 mod kolmogorov;
 mod kswin;
 mod mixture;
+mod nannyml;
 mod page_hinkley;
+mod special;
 
 /// The folders to check: the excerpt always, the full set where it is.
 fn folders() -> Vec<PathBuf> {
@@ -48,6 +52,21 @@ fn streams(folder: &Path) -> HashMap<String, Vec<f64>> {
 
 fn numbers(list: &Value) -> Vec<f64> {
     list.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+/// Values are recorded to 15 digits; what is 0 but for rounding is near 0.
+fn near(ours: f64, theirs: f64, relative: f64, what: &str) {
+    let off = (ours - theirs).abs();
+    assert!(off <= relative * theirs.abs() + 2e-15, "{what}: {ours:e}, recorded {theirs:e}");
+}
+
+/// The samples of `distances.json` by name.
+fn pairs(folder: &Path) -> HashMap<String, (Vec<f64>, Vec<f64>)> {
+    let file = load(folder, "distances.json");
+    let pair = |pair: &Value| {
+        (pair["name"].as_str().unwrap().to_owned(), (numbers(&pair["x"]), numbers(&pair["y"])))
+    };
+    file["pairs"].as_array().unwrap().iter().map(pair).collect()
 }
 
 fn integers(list: &Value) -> Vec<u64> {

@@ -6,7 +6,9 @@ mod bocpd;
 mod calibration;
 mod classic;
 mod combination;
+mod comparison;
 mod cusum;
+mod distribution;
 mod focus;
 #[cfg(feature = "serde")]
 mod form;
@@ -16,6 +18,8 @@ mod kolmogorov;
 mod latency;
 mod never;
 mod novelty;
+mod null_law;
 mod oracle;
 mod page;
 mod preparation;
+mod vector;

@@ -112,6 +112,16 @@ fn build() -> Vec<AnyDetector> {
         }
     }
     all.push(with("cusum-moa", &[("threshold", Number(2.0))]));
+    for (distance, reference, bins) in [("psi", 50, 5), ("l-infinity", 60, 2), ("tvd", 80, 32)] {
+        let settings = [
+            ("distance", Word(distance)),
+            ("reference", Count(reference)),
+            ("bins", Count(bins)),
+            ("window", Count(10)),
+            ("arl", Number(40.0)),
+        ];
+        all.push(with("distribution", &settings));
+    }
     for family in ["bernoulli", "bounded", "normal"].map(Word) {
         for mode in ["up", "down", "both"].map(Word) {
             for (rearm, recursion) in

@@ -1,0 +1,194 @@
+//! Summaries of streams, and windows against a reference.
+
+use visu_tility_drift::codec::Reader;
+use visu_tility_drift::distance::BinnedDistance;
+use visu_tility_drift::{
+    CategoryCounts, Detector, Direction, DistributionShift, DistributionShiftParams, Histogram,
+    HistogramDrift, Reservoir,
+};
+
+struct Random(u64);
+
+impl Random {
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A skewed positive number.
+    fn skewed(&mut self) -> f64 {
+        1.0 / (1.001 - self.uniform())
+    }
+}
+
+/// Mean number of values to the first false alarm after learning, over `runs` streams of at most 6 ARL.
+fn mean_run(params: DistributionShiftParams, runs: u64, mut value: impl FnMut(&mut Random) -> f64) -> f64 {
+    let most = (6.0 * params.arl) as u64;
+    let one = |seed| {
+        let (mut random, mut detector) = (Random(seed), DistributionShift::new(params).unwrap());
+        for _ in 0..params.reference {
+            detector.update(value(&mut random));
+        }
+        (1..=most).find(|_| detector.update(value(&mut random)).drift_detected()).unwrap_or(most)
+    };
+    (0..runs).map(one).sum::<u64>() as f64 / runs as f64
+}
+
+#[test]
+fn false_alarms_come_as_seldom_as_was_asked() {
+    for distance in BinnedDistance::ALL {
+        for (reference, bins, window) in [(500, 10, 100), (1_000, 20, 50)] {
+            let params = DistributionShiftParams { reference, bins, window, distance, arl: 4_000.0 };
+            let continuous = mean_run(params, 80, Random::skewed);
+            let discrete = mean_run(params, 80, |random| (random.uniform() * random.uniform() * 6.0).floor());
+            println!(
+                "{distance:?}, {reference} values, {bins} bins, window {window}: mean run {continuous:.0} \
+                 (skewed), {discrete:.0} (six values), seeds 0..80"
+            );
+            // The standard error of 80 runs is an eighth.
+            assert!(
+                continuous >= 0.7 * 4_000.0 && discrete >= 0.7 * 4_000.0,
+                "{distance:?} {continuous} {discrete}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_distance_finds_a_shift_and_its_direction() {
+    for distance in BinnedDistance::ALL {
+        for (by, direction) in [(0.3, Direction::Up), (-0.3, Direction::Down)] {
+            let params = DistributionShiftParams { distance, ..Default::default() };
+            let (mut random, mut detector) = (Random(9), DistributionShift::new(params).unwrap());
+            let first =
+                (0..4_000).map(|i| (i, detector.update(random.uniform() + if i < 3_000 { 0.0 } else { by })));
+            let (at, signal) = first.into_iter().find(|(_, signal)| signal.drift_detected()).unwrap();
+            assert_eq!((at, signal.direction, signal.since), (3_199, direction, 200), "{distance:?}");
+        }
+    }
+}
+
+#[test]
+fn a_constant_reference_sees_every_other_value() {
+    for other in [1.0, 3.0, 2.0 + 1e-12] {
+        let mut detector = DistributionShift::new(DistributionShiftParams::default()).unwrap();
+        let alarm =
+            (0..3_000).find(|&i| detector.update(if i < 2_000 { 2.0 } else { other }).drift_detected());
+        assert_eq!(alarm, Some(2_199), "{other}");
+    }
+}
+
+#[test]
+fn a_given_reference_works_from_its_written_form() {
+    let mut random = Random(10);
+    let training: Vec<f64> = (0..2_000).map(|_| random.skewed()).collect();
+    let mut reference = Histogram::of_quantiles(&training[..500], 10).unwrap();
+    for &value in &training {
+        reference.insert(value);
+    }
+    let mut bytes = Vec::new();
+    reference.write(&mut bytes);
+    let read = Histogram::read(&mut Reader::new(&bytes)).unwrap();
+    assert_eq!(read, reference);
+    let build = || HistogramDrift::new(&read, BinnedDistance::G, 100, 5_000.0).unwrap();
+    let (mut whole, mut copy) = (build(), build());
+    for i in 0..3_000 {
+        if i % 41 == 0 {
+            let mut bytes = Vec::new();
+            whole.write_state(&mut bytes);
+            assert!(bytes.len() <= 600, "{}", bytes.len());
+            copy = build();
+            assert_eq!(copy.read_state(&mut Reader::new(&bytes)), Ok(()));
+        }
+        let value = if i % 50 == 0 { f64::NAN } else { random.skewed() * if i < 2_000 { 1.0 } else { 1.5 } };
+        let signal = whole.update(value);
+        assert_eq!(signal, copy.update(value));
+        assert!(!signal.drift_detected() || i > 2_000, "{i}");
+    }
+    assert_eq!((whole.count(), whole.ignored()), (2_940, 60));
+    let one_bin = Histogram::of_width(0.0, 1.0, 1).unwrap();
+    let error = HistogramDrift::new(&one_bin, BinnedDistance::G, 100, 5_000.0).unwrap_err();
+    assert_eq!(error.to_string(), "`bins` is 1, must be from 2 to 64");
+    let empty = Histogram::of_width(0.0, 1.0, 4).unwrap();
+    let error = HistogramDrift::new(&empty, BinnedDistance::G, 100, 5_000.0).unwrap_err();
+    assert_eq!(error.to_string(), "the reference counts nothing, must count something");
+}
+
+#[test]
+fn histograms_keep_what_is_out_of_range_apart_and_merge() {
+    let mut histogram = Histogram::new(&[0.0, 1.0, 2.0]).unwrap();
+    for value in [0.0, 1.0, 1.5, 2.0, -0.1, 2.1, f64::NAN, f64::INFINITY] {
+        histogram.insert(value);
+    }
+    assert_eq!(histogram.counts(), [2, 2]);
+    assert_eq!((histogram.below(), histogram.above(), histogram.missing()), (1, 1, 2));
+    assert_eq!((histogram.open_counts(), histogram.total()), (vec![3, 3], 6));
+    let mut twice = histogram.clone();
+    twice.merge(&histogram).unwrap();
+    assert_eq!((twice.counts(), twice.missing()), (&[4, 4][..], 4));
+    assert!(twice.merge(&Histogram::new(&[0.0, 1.0, 3.0]).unwrap()).is_err());
+    for bad in [&[1.0][..], &[1.0, 1.0], &[0.0, f64::NAN], &[2.0, 1.0]] {
+        assert!(Histogram::new(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn written_summaries_are_read_back_or_refused() {
+    let mut histogram = Histogram::of_width(-1.0, 1.0, 7).unwrap();
+    let mut names = CategoryCounts::new(3).unwrap();
+    let mut sample = Reservoir::new(9, 4).unwrap();
+    let mut random = Random(12);
+    for i in 0..200 {
+        histogram.insert(2.2 * random.uniform() - 1.1);
+        names.insert(["a", "bb", "", "d", "e"][i % 5]);
+        sample.insert(random.uniform());
+    }
+    names.insert_missing();
+    assert_eq!(
+        (names.counts().collect::<Vec<_>>(), names.other()),
+        (vec![("", 40), ("a", 40), ("bb", 40)], 80)
+    );
+    let mut bytes = Vec::new();
+    histogram.write(&mut bytes);
+    names.write(&mut bytes);
+    sample.write(&mut bytes);
+    let mut reader = Reader::new(&bytes);
+    assert_eq!(Histogram::read(&mut reader).as_ref(), Ok(&histogram));
+    assert_eq!(CategoryCounts::read(&mut reader).as_ref(), Ok(&names));
+    assert_eq!(Reservoir::read(&mut reader).as_ref(), Ok(&sample));
+    assert_eq!(reader.finish(), Ok(()));
+    for cut in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[cut] ^= 0x55;
+        for bytes in [&bytes[..cut], &damaged, &damaged[cut..]] {
+            // Whatever is read goes on working.
+            if let Ok(mut read) = Histogram::read(&mut Reader::new(bytes)) {
+                read.insert(0.3);
+                assert!(read.total() > 0);
+            }
+            if let Ok(mut read) = Reservoir::read(&mut Reader::new(bytes)) {
+                read.insert(0.3);
+                read.merge(&sample);
+            }
+            let _ = CategoryCounts::read(&mut Reader::new(bytes));
+        }
+    }
+}
+
+#[test]
+fn every_value_is_as_likely_to_be_in_the_reservoir() {
+    let mut hits = [0_u32; 60];
+    for seed in 0..4_000 {
+        let (mut left, mut right) =
+            (Reservoir::new(10, seed).unwrap(), Reservoir::new(10, seed + 9_000).unwrap());
+        (0..20).for_each(|i| left.insert(f64::from(i)));
+        (20..60).for_each(|i| right.insert(f64::from(i)));
+        left.merge(&right);
+        assert_eq!((left.values().len(), left.count()), (10, 60));
+        left.values().iter().for_each(|&value| hits[value as usize] += 1);
+    }
+    // Each is in one of six; the standard deviation of a count is 24.
+    assert!(hits.iter().all(|&count| count.abs_diff(667) < 100), "{hits:?}");
+}
