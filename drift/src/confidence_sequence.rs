@@ -10,6 +10,9 @@ use crate::state::{self, Tally, VALUE_LIMIT, ensure};
 use crate::windowed_glr::divergence;
 use crate::{Detector, Direction, Level, Mode, ParamError, Signal};
 
+/// What `arl` may be.
+const ARL_LEAST: f64 = 2.0;
+const ARL_MOST: f64 = 1e15;
 const VERSION: u8 = 1;
 /// Starting times of level `k` lie `2^(k + 1)` looks apart; the last level takes all the rest.
 const LEVELS: u32 = 20;
@@ -48,7 +51,7 @@ impl ConfidenceSequenceParams {
         let apart = high - low;
         let ok = high.abs() <= VALUE_LIMIT && apart >= 1e-12 * (low.abs() + high.abs()) && apart >= 1e-100;
         ParamError::check("high", high, ok, "finite and above `low`")?;
-        ParamError::check("arl", arl, (2.0..=1e15).contains(&arl), "in [2, 1e15]")?;
+        ParamError::check("arl", arl, (ARL_LEAST..=ARL_MOST).contains(&arl), "in [2, 1e15]")?;
         ParamError::check("clock", f64::from(clock), (1..=1024).contains(&clock), "in 1..=1024")
     }
 }
@@ -158,6 +161,7 @@ pub struct ConfidenceSequence {
     most: f64,
     starts: Vec<Start>,
     statistic: f64,
+    arl: f64,
     threshold: f64,
     stale: bool,
 }
@@ -227,6 +231,7 @@ impl ConfidenceSequence {
             most: 1.0,
             starts: Vec::new(),
             statistic: 0.0,
+            arl: params.arl,
             threshold: ln(4.0 * params.arl),
             stale: false,
         }
@@ -250,7 +255,7 @@ impl ConfidenceSequence {
             return;
         }
         let n = self.seen as f64;
-        let error = (n / (14.0 * self.params.arl)).min(0.05);
+        let error = (n / (14.0 * self.arl)).min(0.05);
         let error = if self.params.mode == Mode::Both { error / 2.0 } else { error };
         if self.params.mode != Mode::Down {
             self.most = self.most.min(upper_mean(n, self.sum, self.bits, error));
@@ -308,7 +313,7 @@ impl Detector for ConfidenceSequence {
             return Signal::quiet(self.statistic, threshold);
         };
         if self.stale {
-            *self = Self { tally: self.tally, ..Self::fresh(self.params) };
+            *self = Self { tally: self.tally, arl: self.arl, threshold, ..Self::fresh(self.params) };
         }
         let ConfidenceSequenceParams { low, high, clock, .. } = self.params;
         let value = ((value - low) / (high - low)).clamp(0.0, 1.0);
@@ -338,7 +343,7 @@ impl Detector for ConfidenceSequence {
     }
 
     fn reset(&mut self) {
-        *self = Self::fresh(self.params);
+        *self = Self { arl: self.arl, threshold: self.threshold, ..Self::fresh(self.params) };
     }
 
     fn name(&self) -> &'static str {
@@ -358,6 +363,17 @@ impl Detector for ConfidenceSequence {
         if self.seen == 0 { None } else { Some(low + (high - low) * (self.sum / self.seen as f64)) }
     }
 
+    fn arl(&self) -> Option<f64> {
+        Some(self.arl)
+    }
+
+    /// What the past has left out stays left out: the bound holds from the larger run length to the smaller.
+    fn set_arl(&mut self, arl: f64) -> bool {
+        self.arl = state::run_length(arl, ARL_LEAST, ARL_MOST).unwrap_or(self.arl);
+        self.threshold = ln(4.0 * self.arl);
+        true
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);
@@ -367,6 +383,7 @@ impl Detector for ConfidenceSequence {
         put_f64(out, self.least);
         put_f64(out, self.most);
         put_f64(out, self.statistic);
+        put_f64(out, self.arl);
         out.push(u8::from(self.stale));
         put_u32(out, self.starts.len() as u32);
         for start in &self.starts {
@@ -389,10 +406,11 @@ impl Detector for ConfidenceSequence {
         let unit = 0.0..=1.0;
         ensure(unit.contains(&next.least) && unit.contains(&next.most), "interval")?;
         next.statistic = bytes.finite("statistic")?;
+        next.arl = state::read_run_length(bytes, ARL_LEAST, ARL_MOST)?;
+        next.threshold = ln(4.0 * next.arl);
         let stale = bytes.u8()?;
         next.stale = stale == 1;
-        let reached = next.statistic >= next.threshold;
-        ensure(stale <= 1 && next.stale == reached && next.statistic >= 0.0, "statistic")?;
+        ensure(stale <= 1 && next.statistic >= 0.0, "statistic")?;
         let starts = bytes.u32()? as usize;
         ensure(starts <= MOST, "starts")?;
         for _ in 0..starts {

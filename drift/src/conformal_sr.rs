@@ -10,6 +10,9 @@ use crate::rank_reference::RankReference;
 use crate::state::{self, Tally, ensure};
 use crate::{Detector, Direction, Level, Mode, ParamError, Signal};
 
+/// What `arl` may be.
+const ARL_LEAST: f64 = 2.0;
+const ARL_MOST: f64 = 1e15;
 const VERSION: u8 = 1;
 /// The evidence of a bet is not followed beyond this.
 const MOST: f64 = 1e60;
@@ -40,7 +43,7 @@ impl ConformalSrParams {
     pub fn validate(&self) -> Result<(), ParamError> {
         let Self { cuts, arl, .. } = *self;
         ParamError::check("cuts", f64::from(cuts), (10..=160).contains(&cuts), "in 10..=160")?;
-        ParamError::check("arl", arl, (2.0..=1e15).contains(&arl), "in [2, 1e15]")
+        ParamError::check("arl", arl, (ARL_LEAST..=ARL_MOST).contains(&arl), "in [2, 1e15]")
     }
 }
 
@@ -133,6 +136,7 @@ pub struct ConformalSr {
     up: Side,
     down: Side,
     statistic: f64,
+    arl: f64,
     stale: bool,
 }
 
@@ -207,6 +211,7 @@ impl ConformalSr {
             up: Side::default(),
             down: Side::default(),
             statistic: 0.0,
+            arl: params.arl,
             stale: false,
         }
     }
@@ -232,13 +237,14 @@ impl ConformalSr {
     /// Starts afresh, but for the counts of the caller and the random numbers.
     fn start(&mut self) {
         let next = Self::with_bets(self.params, Arc::clone(&self.bets));
-        *self = Self { tally: self.tally, random: self.random, ..next };
+        *self = Self { tally: self.tally, random: self.random, arl: self.arl, ..next };
     }
 }
 
 impl Detector for ConformalSr {
     fn update(&mut self, value: f64) -> Signal {
-        let ConformalSrParams { mode, cuts, arl, .. } = self.params;
+        let ConformalSrParams { mode, cuts, .. } = self.params;
+        let arl = self.arl;
         let Some(value) = self.tally.admit(value) else {
             return Signal::quiet(self.statistic, arl);
         };
@@ -271,7 +277,7 @@ impl Detector for ConformalSr {
     }
 
     fn reset(&mut self) {
-        *self = Self::with_bets(self.params, Arc::clone(&self.bets));
+        *self = Self { arl: self.arl, ..Self::with_bets(self.params, Arc::clone(&self.bets)) };
     }
 
     fn name(&self) -> &'static str {
@@ -286,6 +292,15 @@ impl Detector for ConformalSr {
         self.tally.ignored
     }
 
+    fn arl(&self) -> Option<f64> {
+        Some(self.arl)
+    }
+
+    fn set_arl(&mut self, arl: f64) -> bool {
+        self.arl = state::run_length(arl, ARL_LEAST, ARL_MOST).unwrap_or(self.arl);
+        true
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);
@@ -293,6 +308,7 @@ impl Detector for ConformalSr {
         put_u64(out, self.random);
         self.reference.write(out);
         put_f64(out, self.statistic);
+        put_f64(out, self.arl);
         out.push(u8::from(self.stale));
         self.up.write(out);
         self.down.write(out);
@@ -307,10 +323,10 @@ impl Detector for ConformalSr {
         next.random = bytes.u64()?;
         next.reference = RankReference::read(bytes, self.params.cuts, next.seen)?;
         next.statistic = bytes.finite("statistic")?;
+        next.arl = state::read_run_length(bytes, ARL_LEAST, ARL_MOST)?;
         let stale = bytes.u8()?;
         next.stale = stale == 1;
-        let reached = next.statistic >= self.params.arl;
-        ensure(stale <= 1 && next.stale == reached && next.statistic >= 0.0, "statistic")?;
+        ensure(stale <= 1 && next.statistic >= 0.0, "statistic")?;
         (next.up, next.down) = (Side::read(bytes, next.seen)?, Side::read(bytes, next.seen)?);
         *self = next;
         Ok(())

@@ -16,6 +16,9 @@ pub use arl::{cusum_arl, cusum_delay, cusum_threshold};
 
 use arl::Design;
 
+/// What `arl` may be.
+const ARL_LEAST: f64 = 10.0;
+const ARL_MOST: f64 = 1e15;
 const VERSION: u8 = 1;
 /// Gaussian values are taken as this many deviations at most.
 const SCALED_LIMIT: f64 = 1e60;
@@ -92,7 +95,7 @@ impl CusumParams {
             }
         };
         ParamError::check("target", target, ok, allowed)?;
-        ParamError::check("arl", arl, (10.0..=1e15).contains(&arl), "in [10, 1e15]")?;
+        ParamError::check("arl", arl, (ARL_LEAST..=ARL_MOST).contains(&arl), "in [10, 1e15]")?;
         let ok = (0.0..=1e6).contains(&threshold);
         ParamError::check("threshold", threshold, ok, "0 or above, at most 1e6")
     }
@@ -167,6 +170,7 @@ pub struct Cusum {
     up: Side,
     down: Side,
     statistic: f64,
+    arl: f64,
     threshold: f64,
     stale: bool,
 }
@@ -238,6 +242,7 @@ impl Cusum {
             up,
             down,
             statistic: 0.0,
+            arl: params.arl,
             threshold: 0.0,
             stale: false,
         };
@@ -248,6 +253,20 @@ impl Cusum {
     /// Returns the parameters.
     pub const fn params(&self) -> &CusumParams {
         &self.params
+    }
+
+    /// Moves the limits to a run length within its range.
+    fn aim(&mut self, arl: f64) {
+        let params = CusumParams { arl, ..self.params };
+        // Every run length of the range has a threshold.
+        let Ok(threshold) = cusum_threshold(&params) else { return };
+        let (up, down) = Design::sides(&params);
+        for (side, design) in [(&mut self.up, up), (&mut self.down, down)] {
+            side.limit = design.map_or(f64::MAX, |design| design.limit(threshold));
+        }
+        self.arl = arl;
+        let first = if params.mode == Mode::Down { self.down } else { self.up };
+        self.threshold = first.limit * first.unit;
     }
 }
 
@@ -322,12 +341,28 @@ impl Detector for Cusum {
         Some(self.params.baseline)
     }
 
+    fn arl(&self) -> Option<f64> {
+        // A threshold that was given stands for no run length that was asked for.
+        (self.params.threshold == 0.0).then_some(self.arl)
+    }
+
+    fn set_arl(&mut self, arl: f64) -> bool {
+        if self.params.threshold > 0.0 {
+            return false;
+        }
+        if let Some(arl) = state::run_length(arl, ARL_LEAST, ARL_MOST) {
+            self.aim(arl);
+        }
+        true
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);
         self.up.write(out);
         self.down.write(out);
         put_f64(out, self.statistic);
+        put_f64(out, self.arl);
         put_f64(out, self.threshold);
         out.push(u8::from(self.stale));
     }
@@ -339,6 +374,10 @@ impl Detector for Cusum {
         read.up.read(bytes, read.tally.taken)?;
         read.down.read(bytes, read.tally.taken)?;
         read.statistic = bytes.finite("statistic")?;
+        let arl = state::read_run_length(bytes, ARL_LEAST, ARL_MOST)?;
+        if arl != self.arl {
+            read.aim(arl);
+        }
         read.threshold = bytes.finite("threshold")?;
         let stale = bytes.u8()?;
         ensure(stale <= 1, "stale")?;

@@ -10,6 +10,8 @@ use crate::parameters::parameters;
 use crate::state::{self, Tally, VALUE_LIMIT, ensure};
 use crate::{Detector, ParamError, Signal};
 
+/// The largest `arl`.
+const ARL_MOST: f64 = 1e12;
 const VERSION: u8 = 1;
 
 /// The edges are the quantiles of at most this many first values.
@@ -44,7 +46,7 @@ impl DistributionShiftParams {
         ParamError::check("bins", f64::from(bins), (2..=32).contains(&bins), "from 2 to 32")?;
         let ok = (10..=1_000_000).contains(&window);
         ParamError::check("window", f64::from(window), ok, "from 10 to 1000000")?;
-        let ok = arl >= 2.0 * f64::from(window) && arl <= 1e12;
+        let ok = arl >= 2.0 * f64::from(window) && arl <= ARL_MOST;
         ParamError::check("arl", arl, ok, "at least twice the window, at most 1e12")
     }
 }
@@ -96,6 +98,7 @@ impl DistributionShiftParams {
 pub struct DistributionShift {
     params: DistributionShiftParams,
     tally: Tally,
+    arl: f64,
     phase: Phase,
 }
 
@@ -122,12 +125,17 @@ impl DistributionShift {
     /// Fails when a parameter is out of the range that its field names.
     pub fn new(params: DistributionShiftParams) -> Result<Self, ParamError> {
         params.validate()?;
-        Ok(Self { params, tally: Tally::default(), phase: Phase::Edges(Vec::new()) })
+        Ok(Self { params, tally: Tally::default(), arl: params.arl, phase: Phase::Edges(Vec::new()) })
     }
 
     /// Returns the parameters.
     pub const fn params(&self) -> &DistributionShiftParams {
         &self.params
+    }
+
+    /// The least run length: two windows.
+    fn arl_least(&self) -> f64 {
+        2.0 * f64::from(self.params.window)
     }
 
     fn learn(&mut self, value: f64) {
@@ -160,8 +168,8 @@ impl DistributionShift {
     fn watch(&mut self) {
         let Phase::Counting { edges, counts, .. } = &mut self.phase else { return };
         let (edges, counts) = (core::mem::take(edges), core::mem::take(counts));
-        let DistributionShiftParams { distance, window, arl, .. } = self.params;
-        self.phase = Windows::new(edges, counts, distance, window, arl)
+        let DistributionShiftParams { distance, window, .. } = self.params;
+        self.phase = Windows::new(edges, counts, distance, window, self.arl)
             .map_or_else(|_| Phase::Edges(Vec::new()), Phase::Watching);
     }
 }
@@ -214,9 +222,24 @@ impl Detector for DistributionShift {
         self.tally.ignored
     }
 
+    fn arl(&self) -> Option<f64> {
+        Some(self.arl)
+    }
+
+    fn set_arl(&mut self, arl: f64) -> bool {
+        if let Some(arl) = state::run_length(arl, self.arl_least(), ARL_MOST) {
+            self.arl = arl;
+            if let Phase::Watching(windows) = &mut self.phase {
+                windows.aim(arl);
+            }
+        }
+        true
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);
+        put_f64(out, self.arl);
         match &self.phase {
             Phase::Edges(values) => {
                 out.push(0);
@@ -246,7 +269,8 @@ impl Detector for DistributionShift {
     fn read_state(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
         state::check(bytes, "distribution", VERSION, self.params.fingerprint())?;
         let tally = Tally::read(bytes)?;
-        let DistributionShiftParams { reference, distance, window, arl, .. } = self.params;
+        let arl = state::read_run_length(bytes, self.arl_least(), ARL_MOST)?;
+        let DistributionShiftParams { reference, distance, window, .. } = self.params;
         let phase = match bytes.u8()? {
             0 => {
                 let held = bytes.u32()?;
@@ -275,7 +299,7 @@ impl Detector for DistributionShift {
             }
             _ => return Err(DecodeError::Range { field: "phase" }),
         };
-        *self = Self { params: self.params, tally, phase };
+        *self = Self { params: self.params, tally, arl, phase };
         Ok(())
     }
 }

@@ -84,13 +84,17 @@ impl ExceedanceParams {
         upper_share(self.learn, self.kept(), self.uncertainty)
     }
 
+    /// How sure the share is that evidence is held against.
+    fn trust(&self) -> f64 {
+        if self.learn == 0 { 1.0 } else { 1.0 - self.uncertainty }
+    }
+
     fn mixture(&self) -> MixtureParams {
-        let trust = if self.learn == 0 { 1.0 } else { 1.0 - self.uncertainty };
         MixtureParams {
             m_pre: self.good_share(),
             delta_lower: self.delta_lower,
             delta_upper: self.delta_upper,
-            arl: self.arl / trust,
+            arl: self.arl / self.trust(),
             max_components: self.max_components,
             ..MixtureParams::default()
         }
@@ -228,12 +232,12 @@ impl Exceedance {
 impl Detector for Exceedance {
     fn update(&mut self, value: f64) -> Signal {
         let Some(value) = self.tally.admit(value) else {
-            return Signal::quiet(self.inner.statistic(), self.inner.mixture().params().arl);
+            return Signal::quiet(self.inner.statistic(), self.inner.threshold());
         };
         let value = self.signed(value);
         let Some(limit) = self.limit else {
             self.learn(value);
-            return Signal::quiet(0.0, self.inner.mixture().params().arl);
+            return Signal::quiet(0.0, self.inner.threshold());
         };
         let mut signal = self.inner.update(f64::from(value > limit));
         if signal.drift_detected() {
@@ -266,6 +270,14 @@ impl Detector for Exceedance {
         self.limit()
     }
 
+    fn arl(&self) -> Option<f64> {
+        Some(self.inner.threshold() * self.params.trust())
+    }
+
+    fn set_arl(&mut self, arl: f64) -> bool {
+        self.inner.set_arl(arl / self.params.trust())
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);
@@ -276,6 +288,7 @@ impl Detector for Exceedance {
         } else {
             put_u32(out, self.kept.len() as u32);
             self.kept.iter().for_each(|&value| put_f64(out, value));
+            put_f64(out, self.inner.threshold());
         }
     }
 
@@ -301,6 +314,7 @@ impl Detector for Exceedance {
                 ensure(next.kept.last().is_none_or(|&last| last <= value), "kept")?;
                 next.kept.push(value);
             }
+            next.inner.set_arl(bytes.finite("arl")?);
         }
         *self = next;
         Ok(())

@@ -19,6 +19,9 @@ use cost::{
 use hull::{Best, Hull};
 use threshold::threshold;
 
+/// What `arl` may be.
+const ARL_LEAST: f64 = 100.0;
+const ARL_MOST: f64 = 1e15;
 const VERSION: u8 = 1;
 /// Scaled values beyond this size are taken as this size, so that squares of sums stay finite.
 const SCALED_LIMIT: f64 = 1e60;
@@ -87,7 +90,7 @@ impl FocusParams {
         };
         ParamError::check("baseline", baseline, ok, allowed)?;
         ParamError::check("sigma", sigma, (1e-100..=1e100).contains(&sigma), "in [1e-100, 1e100]")?;
-        ParamError::check("arl", arl, (100.0..=1e15).contains(&arl), "in [100, 1e15]")?;
+        ParamError::check("arl", arl, (ARL_LEAST..=ARL_MOST).contains(&arl), "in [100, 1e15]")?;
         let ok = (0.0..=1e100).contains(&threshold);
         ParamError::check("threshold", threshold, ok, "0 or above, at most 1e100")
     }
@@ -188,6 +191,7 @@ pub struct Focus {
     up: Hull,
     down: Hull,
     statistic: f64,
+    arl: f64,
     threshold: f64,
     stale: bool,
 }
@@ -274,6 +278,7 @@ impl Focus {
             up: Hull::new(1.0, level),
             down: Hull::new(-1.0, level),
             statistic: 0.0,
+            arl: params.arl,
             threshold: threshold(&params),
             stale: false,
         })
@@ -385,6 +390,20 @@ impl Detector for Focus {
         self.params.known.then_some(self.params.baseline)
     }
 
+    fn arl(&self) -> Option<f64> {
+        // A threshold that was given stands for no run length that is known.
+        (self.params.threshold == 0.0).then_some(self.arl)
+    }
+
+    fn set_arl(&mut self, arl: f64) -> bool {
+        if self.params.threshold > 0.0 {
+            return false;
+        }
+        self.arl = state::run_length(arl, ARL_LEAST, ARL_MOST).unwrap_or(self.arl);
+        self.threshold = threshold(&FocusParams { arl: self.arl, ..self.params });
+        true
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);
@@ -392,6 +411,7 @@ impl Detector for Focus {
         put_f64(out, self.now.sum);
         put_f64(out, self.anchor);
         put_f64(out, self.statistic);
+        put_f64(out, self.arl);
         out.push(u8::from(self.stale));
         match self.params.mode {
             Mode::Up => self.up.write(out),
@@ -413,6 +433,8 @@ impl Detector for Focus {
         read.anchor = state::bounded(bytes, "anchor", 1.0)?;
         ensure(!self.params.known || read.anchor == self.params.baseline, "anchor")?;
         read.statistic = bytes.finite("statistic")?;
+        read.arl = state::read_run_length(bytes, ARL_LEAST, ARL_MOST)?;
+        read.threshold = threshold(&FocusParams { arl: read.arl, ..self.params });
         let stale = bytes.u8()?;
         ensure(stale <= 1, "stale")?;
         read.stale = stale == 1;

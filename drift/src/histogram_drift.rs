@@ -72,6 +72,19 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
+    /// Moves the threshold to another run length; a law that was there is there still.
+    pub(crate) fn aim(&mut self, arl: f64) {
+        let (edges, reference) = (core::mem::take(&mut self.edges), core::mem::take(&mut self.reference));
+        if let Ok(next) = Self::new(edges.clone(), reference.clone(), self.distance, self.window, arl) {
+            self.threshold = next.threshold;
+        }
+        (self.edges, self.reference) = (edges, reference);
+        if self.statistic >= self.threshold {
+            // It was not enough when it was looked at.
+            self.statistic = 0.0;
+        }
+    }
+
     /// `edges` are inner ones, `reference` has one count more.
     pub(crate) fn new(
         edges: Vec<f64>,

@@ -3,12 +3,15 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::math::{exp, ln};
+use crate::math::exp;
 use crate::mixture_grid::{Side, grid};
 use crate::parameters::{parameters, words};
 use crate::state::{Fingerprint, VALUE_LIMIT};
 use crate::{Mode, ParamError};
 
+/// What `arl` may be.
+pub(crate) const ARL_LEAST: f64 = 2.0;
+pub(crate) const ARL_MOST: f64 = 1e15;
 /// Components are kept in groups of four, which the compiler turns into vector instructions.
 pub(crate) const LANES: usize = 4;
 /// Bounds the state of a stream to 12 bytes times this.
@@ -125,7 +128,7 @@ impl MixtureParams {
             let allowed = "small enough that `m_pre` and `band` plus or minus it are inside (0, 1)";
             ParamError::check("delta_upper", delta_upper, room_up && room_down, allowed)?;
         }
-        ParamError::check("arl", arl, (2.0..=1e15).contains(&arl), "in [2, 1e15]")?;
+        ParamError::check("arl", arl, (ARL_LEAST..=ARL_MOST).contains(&arl), "in [2, 1e15]")?;
         let ok = (2..=if mode == Mode::Both { 149 } else { 255 }).contains(&max_components);
         ParamError::check(
             "max_components",
@@ -333,9 +336,4 @@ fn lanes(params: &MixtureParams, lambdas: &[f64], weights: &[f64]) -> Box<[Lane]
 fn table_fingerprint(params: &MixtureParams, lambdas: &[f64], weights: &[f64]) -> u64 {
     let start = Fingerprint::new().u64(params.fingerprint());
     lambdas.iter().chain(weights).fold(start, |hash, &number| hash.f64(number)).finish()
-}
-
-/// Returns `ln` of the threshold, for reports.
-pub(crate) fn log_threshold(params: &MixtureParams) -> f64 {
-    ln(params.arl)
 }

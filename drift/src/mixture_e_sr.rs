@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, put_f64, put_u32, put_u64};
 use crate::math::{exp, ln};
-use crate::mixture::{Daters, Family, LANES, Mixture, MixtureParams, Recursion, log_threshold};
+use crate::mixture::{ARL_LEAST, ARL_MOST, Daters, Family, LANES, Mixture, MixtureParams, Recursion};
 use crate::state::{self, Tally, ensure};
 use crate::{Detector, Direction, Level, ParamError, Signal};
 
@@ -95,6 +95,8 @@ pub struct MixtureESr {
     scaled: Vec<i32>,
     dating: Dating,
     value: f64,
+    /// The threshold: that of the bets, until it is moved.
+    arl: f64,
     stale: bool,
 }
 
@@ -139,6 +141,7 @@ impl MixtureESr {
     pub fn with_mixture(mixture: Arc<Mixture>) -> Self {
         let mut detector = Self {
             evidence: alloc::vec![[0.0; LANES]; mixture.lanes().len()].into(),
+            arl: mixture.params().arl,
             mixture,
             tally: Tally::default(),
             scaled: Vec::new(),
@@ -172,9 +175,14 @@ impl MixtureESr {
         self.value
     }
 
+    /// Returns the threshold.
+    pub(crate) const fn threshold(&self) -> f64 {
+        self.arl
+    }
+
     /// Returns the natural logarithm of the threshold.
     pub fn log_threshold(&self) -> f64 {
-        log_threshold(self.mixture.params())
+        ln(self.arl)
     }
 
     /// Counts the bytes that the detector holds now, on the heap included, the shared bets not.
@@ -294,7 +302,8 @@ fn power(scaled: i32) -> f64 {
 
 impl Detector for MixtureESr {
     fn update(&mut self, value: f64) -> Signal {
-        let MixtureParams { family, m_pre, sigma, arl, rearm, .. } = *self.mixture.params();
+        let MixtureParams { family, m_pre, sigma, rearm, .. } = *self.mixture.params();
+        let arl = self.arl;
         let Some(value) = self.tally.admit(value) else {
             return Signal::quiet(self.value, arl);
         };
@@ -334,6 +343,15 @@ impl Detector for MixtureESr {
         self.tally.ignored
     }
 
+    fn arl(&self) -> Option<f64> {
+        Some(self.arl)
+    }
+
+    fn set_arl(&mut self, arl: f64) -> bool {
+        self.arl = state::run_length(arl, ARL_LEAST, ARL_MOST).unwrap_or(self.arl);
+        true
+    }
+
     fn log_evidence(&self) -> Option<f64> {
         self.log_value()
     }
@@ -342,6 +360,7 @@ impl Detector for MixtureESr {
         state::open(out, VERSION, self.mixture.fingerprint());
         self.tally.write(out);
         put_f64(out, self.value);
+        put_f64(out, self.arl);
         out.push(u8::from(self.stale));
         for (&evidence, &since) in self.dating.evidence.iter().zip(&self.dating.since) {
             put_f64(out, evidence);
@@ -362,6 +381,7 @@ impl Detector for MixtureESr {
         next.tally = Tally::read(bytes)?;
         next.value = bytes.finite("value")?;
         ensure(next.value >= 0.0, "value")?;
+        next.arl = state::read_run_length(bytes, ARL_LEAST, ARL_MOST)?;
         let stale = bytes.u8()?;
         ensure(stale <= u8::from(self.mixture.params().rearm), "stale")?;
         next.stale = stale == 1;

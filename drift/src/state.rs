@@ -93,6 +93,18 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// Holds an average run length within its range; nothing for what is no number.
+pub(crate) fn run_length(arl: f64, least: f64, most: f64) -> Option<f64> {
+    (!arl.is_nan()).then(|| arl.clamp(least, most))
+}
+
+/// Reads an average run length that was within its range.
+pub(crate) fn read_run_length(bytes: &mut Reader<'_>, least: f64, most: f64) -> Result<f64, DecodeError> {
+    let arl = bytes.f64()?;
+    ensure((least..=most).contains(&arl), "arl")?;
+    Ok(arl)
+}
+
 /// Reads a double within the limits of admitted values times `spare`.
 pub(crate) fn bounded(bytes: &mut Reader<'_>, field: &'static str, spare: f64) -> Result<f64, DecodeError> {
     let value = bytes.f64()?;

@@ -22,4 +22,5 @@ mod null_law;
 mod oracle;
 mod page;
 mod preparation;
+mod run_length;
 mod vector;
