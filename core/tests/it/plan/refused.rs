@@ -195,9 +195,9 @@ fn types_and_detectors_are_checked() {
 fn a_key_of_another_type_is_told_whose_it_is() {
     rule_refused(
         "performance",
-        "min_accuracy = 0.8\nwindow = 1\nafter = \"5m\"",
+        "min_accuracy = 0.8\ncount_min = 1\nafter = \"5m\"",
         &[
-            "line 5: rule \"r\": `window` is a key of type \"latency\" and type \"data-quality\", not of type \
+            "line 5: rule \"r\": `count_min` is a key of type \"latency\" and type \"data-quality\", not of type \
              \"performance\"",
             "line 6: rule \"r\": `after` is a key of type \"staleness\", not of type \"performance\"",
         ],
