@@ -216,6 +216,13 @@ impl CheckState {
         }
     }
 
+    /// Gives it random numbers of its own, before the first value.
+    pub fn reseed(&mut self, seed: u64) {
+        if let Self::Change(state) = self {
+            state.reseed(seed);
+        }
+    }
+
     /// Is true when its run length between false alarms is a share of the plan's budget.
     pub fn is_budgeted(&self) -> bool {
         matches!(self, Self::Change(state) if state.is_budgeted())

@@ -292,6 +292,10 @@ impl Detector for ConformalSr {
         self.tally.ignored
     }
 
+    fn reseed(&mut self, seed: u64) {
+        self.random = self.params.seed.rotate_left(32) ^ seed;
+    }
+
     fn arl(&self) -> Option<f64> {
         Some(self.arl)
     }

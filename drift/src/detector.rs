@@ -58,6 +58,14 @@ pub trait Detector {
         false
     }
 
+    /// Has the random numbers of a detector that uses some go on from another place; others do nothing.
+    ///
+    /// For copies of one detector that watch different streams: with the same random numbers their false alarms
+    /// would come together. [`Detector::reset`] returns to the parameters' own seed.
+    fn reseed(&mut self, seed: u64) {
+        let _ = seed;
+    }
+
     /// Returns the natural logarithm of the detector's e-value, or nothing when it has none (yet).
     ///
     /// While nothing has changed, the e-value at any stopping time is on average at most the number of

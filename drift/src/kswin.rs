@@ -366,6 +366,10 @@ impl Detector for Kswin {
         self.window.mean(|age| age >= self.params.stat_size)
     }
 
+    fn reseed(&mut self, seed: u64) {
+        self.generator = self.params.seed.rotate_left(32) ^ seed;
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);

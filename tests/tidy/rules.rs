@@ -151,7 +151,7 @@ pub(crate) fn arrows_never_run_upward(source: &Source) -> Vec<Finding> {
             found.extend(tokens(source, "floor", banned, |_| true));
         }
     }
-    let measures = source.path.contains("/benches/");
+    let measures = source.path.contains("/benches/") || source.path.contains("/examples/");
     for (floor, banned) in OUTSIDE {
         if source.path.starts_with(floor) {
             found.extend(tokens(source, "floor", banned, |line| !source.test[line] && !measures));

@@ -182,6 +182,7 @@ impl ChangeObserver {
             bad,
             out: Direction::Unknown,
             last: Signal::default(),
+            seed: 0,
         }
     }
 
@@ -225,6 +226,8 @@ pub(crate) struct ChangeState {
     /// Direction of the change that an alert may be out for; unknown when the detector does not tell.
     out: Direction,
     last: Signal,
+    /// Where the detector's random numbers begin. It follows from the names, so it is not in the state.
+    seed: u64,
 }
 
 impl ChangeState {
@@ -241,6 +244,7 @@ impl ChangeState {
                 if preparation.gaps() != gaps {
                     // What was before the silence is no baseline for what comes after it.
                     self.detector.reset();
+                    self.detector.reseed(self.seed);
                 }
                 match prepared {
                     Some(prepared) => prepared,
@@ -285,6 +289,12 @@ impl ChangeState {
         {
             self.detector.set_arl(allowance.arl());
         }
+    }
+
+    /// Gives the detector random numbers of its own, before the first value.
+    pub fn reseed(&mut self, seed: u64) {
+        self.seed = seed;
+        self.detector.reseed(seed);
     }
 
     pub const fn is_budgeted(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::plan::{MonitorPlan, Rule};
 
 use super::body::{Body, Switch};
 use super::own::Own;
-use super::series::Instance;
+use super::series::{Instance, seed_of};
 
 impl Body {
     /// Follows a new plan from now on.
@@ -40,9 +40,11 @@ impl Body {
                     continue;
                 }
                 let same = old.iter().position(|instance| place(instance.rule) == Some(index as u16));
-                let instance = match same {
-                    Some(found) => Some(Instance { rule: index as u16, ..old.swap_remove(found) }),
-                    None => Instance::start(index, rule, &series.info.kind),
+                let instance = if let Some(found) = same {
+                    Some(Instance { rule: index as u16, ..old.swap_remove(found) })
+                } else {
+                    let seed = seed_of(&model, series.key, rule);
+                    Instance::start(index, rule, &series.info.kind, seed)
                 };
                 instances.extend(instance);
             }

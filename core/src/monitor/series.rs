@@ -57,8 +57,10 @@ pub(super) struct Instance {
 
 impl Instance {
     /// Starts a rule on a kind; `None` when it watches the model as a whole.
-    pub fn start(index: usize, rule: &Rule, kind: &MetricKind) -> Option<Self> {
-        Some(Self { state: rule.check.start(kind)?, life: None, rule: index as u16 })
+    pub fn start(index: usize, rule: &Rule, kind: &MetricKind, seed: u64) -> Option<Self> {
+        let mut state = rule.check.start(kind)?;
+        state.reseed(seed);
+        Some(Self { state, life: None, rule: index as u16 })
     }
 
     /// The alert's state.
@@ -104,6 +106,13 @@ pub(super) struct Series {
     pub info: Box<SeriesInfo>,
 }
 
+/// Where the random numbers of a rule on one version and kind of one model begin: the same ever after, and
+/// others' are others.
+pub(super) fn seed_of(model: &ModelId, key: SeriesKey, rule: &Rule) -> u64 {
+    let names = model.as_str().bytes().chain([0]).chain(rule.name.bytes());
+    names.fold(key.get(), |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
 /// Before all times that an event may carry.
 pub(super) const BEFORE: Timestamp = Timestamp::from_micros(i64::MIN);
 
@@ -120,7 +129,7 @@ impl Series {
         let rules = plan.rules.iter().enumerate();
         let mut instances = rules
             .filter(|(_, rule)| rule.is_for_model(model) && rule.is_for_series(version, kind))
-            .filter_map(|(index, rule)| Instance::start(index, rule, kind));
+            .filter_map(|(index, rule)| Instance::start(index, rule, kind, seed_of(model, key, rule)));
         let first = instances.next();
         let mut rest: Vec<Instance> = instances.collect();
         rest.shrink_to_fit();

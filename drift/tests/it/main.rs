@@ -23,4 +23,5 @@ mod oracle;
 mod page;
 mod preparation;
 mod run_length;
+mod variants;
 mod vector;
