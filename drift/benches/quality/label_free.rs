@@ -12,18 +12,25 @@ use crate::matching::Episodes;
 use crate::report::{Bar, Report};
 
 const PROTOCOL: &str = "`Confidence` and the features of `car_loan`; features are scaled by mean and deviation of their \
-    first 1,000 values (which are not watched), as in the default plan; delay from the drift at 8750 to the first alarm, alarms before it (false), alarms \
+    first 1,000 values (which are not watched); delay from the drift at 8750 to the first alarm, alarms before it (false), alarms \
     after the first. `debt_to_income_ratio` does not change: there every alarm is false.";
 
 /// The drift is to be seen within so many values.
 const BOUND: usize = 150;
 /// The kind that does not change.
 const CONTROL: &str = "Feature:debt_to_income_ratio";
-/// The default of the plan for confidence and features; the bar is asked of it.
-const DEFAULT: &str = "adwin (default)";
+/// What the default plan makes of one false alarm in 30 days at the stream's 41 values a day (taken as 64) and six
+/// detectors (taken as eight): 30 days of 64 values for each of eight. The bar is asked of it.
+const DEFAULT: &str = "conformal-sr, ARL 15,360 (the default plan)";
 
-const CONTENDERS: [Contender; 2] = [
-    Contender { label: DEFAULT, parts: &[("adwin", &[("compat", Word("river"))])], feed: Feed::Plain },
+const CONTENDERS: [Contender; 4] = [
+    Contender { label: DEFAULT, parts: &[("conformal-sr", &[("arl", Number(15_360.0))])], feed: Feed::Plain },
+    Contender {
+        label: "conformal-sr, ARL 1e6",
+        parts: &[("conformal-sr", &[("arl", Number(1e6))])],
+        feed: Feed::Plain,
+    },
+    Contender { label: "adwin", parts: &[("adwin", &[("compat", Word("river"))])], feed: Feed::Plain },
     Contender {
         label: "focus, normal values, ARL 1e6",
         parts: &[("focus", &[("family", Word("gaussian")), ("arl", Number(1e6))])],
@@ -74,13 +81,16 @@ pub(crate) fn run(data: &Data) -> Outcome {
         }
     }
     let after = soonest.map_or_else(|| "never".to_owned(), |delay| format!("after {delay}"));
-    let what = format!("seen within {BOUND} values without labels: {after}, {early} false alarms");
+    let what = format!(
+        "seen within {BOUND} values without labels: {after}; {early} false alarms before, in seven months in which \
+         the budget allows seven"
+    );
     Ok(Report {
         title: "Without labels",
         protocol: PROTOCOL,
         columns: vec!["kind", "detector", "delay", "false", "repeats"],
         rows,
-        bars: vec![Bar { what, met: soonest.is_some_and(|delay| delay <= BOUND) && early == 0 }],
+        bars: vec![Bar { what, met: soonest.is_some_and(|delay| delay <= BOUND) && early <= 7 }],
         notes,
         detail: Value::Null,
     })

@@ -12,6 +12,7 @@ mod data;
 mod label_free;
 mod latency;
 mod matching;
+mod nab;
 mod pcg;
 mod report;
 mod rtt;
@@ -32,11 +33,12 @@ struct Set {
     run: fn(&Data) -> Outcome,
 }
 
-const SETS: [Set; 4] = [
+const SETS: [Set; 5] = [
     Set { name: "rtt", run: rtt::run },
     Set { name: "latency", run: latency::run },
     Set { name: "streams", run: streams::run },
     Set { name: "label-free", run: label_free::run },
+    Set { name: "nab", run: nab::run },
 ];
 
 const USAGE: &str = "quality [--only NAME]... [--json FILE]";
