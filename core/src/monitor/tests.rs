@@ -1,5 +1,6 @@
 //! Behaviour of a whole monitor.
 
+mod budget;
 mod time;
 
 use std::sync::Arc;

@@ -1,0 +1,97 @@
+//! One budget of false alarms over all that watch a model.
+
+use visu_tility_drift::FocusParams;
+
+use super::*;
+use crate::{FalseAlarmBudget, ObserverStatus};
+
+/// FOCuS within the budget, on all kinds.
+fn plan(per_30_days: f64) -> MonitorPlan {
+    let check = ChangeObserver::new(FocusParams::default()).unwrap().budgeted().unwrap();
+    let rule = Rule::new("change", check.builtin().unwrap()).unwrap();
+    let budget = FalseAlarmBudget { false_alarms_per_30_days: per_30_days };
+    MonitorPlan::empty().with_rule(rule).unwrap().with_budget(budget).unwrap()
+}
+
+/// The run length of each series' detector.
+fn arls(monitor: &mut ModelMonitor) -> Vec<f64> {
+    let figure = |observer: &ObserverStatus| observer.figures["arl"];
+    monitor.status().series.iter().map(|series| figure(&series.observers[0])).collect()
+}
+
+const DAYS: f64 = 30.0;
+
+#[test]
+fn the_budget_is_shared_by_the_series_of_a_model() {
+    let mut monitor = monitor(plan(2.0));
+    for s in 0..100 {
+        monitor.observe(&event(&MetricKind::Correct, "1", s, 1.0), s as u64);
+    }
+    // One value a second, taken as 2^17 a day; all of the budget of 2.
+    assert_eq!(arls(&mut monitor), [DAYS * 131_072.0 / 2.0]);
+    for s in 0..100 {
+        monitor.observe(&event(&MetricKind::Confidence, "1", s * 60, 1.0), 0);
+        monitor.observe(&event(&MetricKind::Correct, "2", s, 1.0), 0);
+    }
+    // Three sharers, taken as four; the second series has a value a minute.
+    let second = DAYS * 131_072.0 * 4.0 / 2.0;
+    assert_eq!(arls(&mut monitor), [second, DAYS * 2_048.0 * 4.0 / 2.0, second]);
+}
+
+#[test]
+fn a_reload_with_another_budget_moves_the_run_lengths_and_keeps_the_state() {
+    let mut monitor = monitor(plan(1.0));
+    for s in 0..100 {
+        monitor.observe(&event(&MetricKind::Correct, "1", s, 1.0), s as u64);
+    }
+    let before = arls(&mut monitor)[0];
+    let mut out = Vec::new();
+    monitor.reload(Arc::new(plan(10.0)), &mut out);
+    assert!((arls(&mut monitor)[0] - before / 10.0).abs() < 1e-6 && out.is_empty());
+    let change = plan(1.0).changes_to(&plan(10.0));
+    assert!(change.budget_changed && change.changed.is_empty());
+    // 100 good values are remembered: bad ones are a change at once.
+    let found = (100..200)
+        .find(|s| !monitor.observe(&event(&MetricKind::Correct, "1", *s, 0.0), *s as u64).is_empty());
+    assert!(found.is_some_and(|s| s < 115), "{found:?}");
+}
+
+#[test]
+fn run_lengths_and_rates_are_read_back_and_divided_anew() {
+    let mut whole = monitor(plan(1.0));
+    for s in 0..200 {
+        whole.observe(&event(&MetricKind::Correct, "1", s * 5, 1.0), s as u64);
+        whole.observe(&event(&MetricKind::Confidence, "1", s * 5, 1.0), s as u64);
+    }
+    let mut read = ModelMonitor::restore(id(), Arc::new(plan(1.0)), &whole.snapshot()).unwrap();
+    assert_eq!(arls(&mut read), arls(&mut whole));
+    // Under another budget than it was written under.
+    let mut other = ModelMonitor::restore(id(), Arc::new(plan(4.0)), &whole.snapshot()).unwrap();
+    assert_eq!(arls(&mut other)[0] * 4.0, arls(&mut whole)[0]);
+}
+
+/// The promise itself, over streams of every kind that the default plan watches with a bound.
+#[test]
+fn a_model_without_a_change_gives_no_more_false_alarms_than_its_budget() {
+    use visu_tility_drift::simulate::Source;
+    let mut alarms = 0;
+    let (models, minutes) = (40, 4_000);
+    for model in 0..models {
+        // A value a minute on three series: 4,000 minutes are 2.8 days.
+        let budget = FalseAlarmBudget { false_alarms_per_30_days: 10.0 };
+        let mut monitor = monitor(MonitorPlan::default().with_budget(budget).unwrap());
+        let bits = Source::Bernoulli { p: 0.9 }.stream(model).unwrap();
+        let scores = Source::Beta { a: 8.0, b: 2.0 }.stream(model + 1_000).unwrap();
+        let tails = Source::StudentT { freedom: 3.0, mean: 0.0, scale: 5.0 }.stream(model + 2_000).unwrap();
+        let kinds = [MetricKind::Correct, MetricKind::Confidence, MetricKind::feature("x").unwrap()];
+        for (minute, values) in (0..minutes).zip(bits.zip(scores).zip(tails)) {
+            let ((bit, score), tail) = values;
+            for (kind, value) in kinds.iter().zip([bit, score, tail]) {
+                let records = monitor.observe(&event(kind, "1", minute * 60, value), minute as u64);
+                alarms += records.iter().filter(|record| record.level == Level::Drift).count();
+            }
+        }
+    }
+    let allowed = 10.0 * models as f64 * (minutes as f64 / 1_440.0) / 30.0;
+    assert!((alarms as f64) <= allowed, "{alarms} alarms where {allowed:.0} are allowed");
+}
