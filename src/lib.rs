@@ -2,7 +2,7 @@
 //!
 //! Inference services publish [`monitoring::MetricEvent`]s; each model gets an actor of its own, whose
 //! observers turn events into alerts and retrain requests. Start with [`monitoring`]: everything that an
-//! embedder needs is there. [`ingest`] reads events from files, [`replay`] runs a file of events through
+//! embedder needs is there. [`drift`] has the detectors, for who wants them alone; [`ingest`] reads events from files, [`replay`] runs a file of events through
 //! the same actors and reports what they said.
 //!
 //! ```
@@ -28,6 +28,8 @@
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+pub use visu_tility_core::drift;
 
 pub mod ingest;
 pub mod monitoring;
