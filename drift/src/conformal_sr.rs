@@ -7,6 +7,7 @@ use crate::codec::{DecodeError, Reader, put_f64, put_u64};
 use crate::conformal_bets::{BETS, Bets};
 use crate::parameters::parameters;
 use crate::rank_reference::RankReference;
+use crate::splitmix::SplitMix64;
 use crate::state::{self, Tally, ensure};
 use crate::{Detector, Direction, Level, Mode, ParamError, Signal};
 
@@ -131,7 +132,7 @@ pub struct ConformalSr {
     tally: Tally,
     /// Values since the last alarm.
     seen: u64,
-    random: u64,
+    random: SplitMix64,
     reference: RankReference,
     up: Side,
     down: Side,
@@ -206,7 +207,7 @@ impl ConformalSr {
             bets,
             tally: Tally::default(),
             seen: 0,
-            random: params.seed,
+            random: SplitMix64::new(params.seed),
             reference: RankReference::default(),
             up: Side::default(),
             down: Side::default(),
@@ -224,14 +225,6 @@ impl ConformalSr {
     /// Counts the bytes that the detector holds now, on the heap included, the shared bets not.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.reference.heap()
-    }
-
-    /// Returns the next random number in [0, 1) (splitmix64).
-    fn random(&mut self) -> f64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Starts afresh, but for the counts of the caller and the random numbers.
@@ -257,7 +250,7 @@ impl Detector for ConformalSr {
             return Signal::quiet(0.0, arl);
         }
         let (above, equal, total) = self.reference.rank(value);
-        let p = (f64::from(above) + self.random() * f64::from(equal)) / f64::from(total);
+        let p = (f64::from(above) + self.random.uniform() * f64::from(equal)) / f64::from(total);
         let bets = BETS as f64;
         self.statistic = match mode {
             Mode::Up => self.up.add(self.bets.at(p)) / bets,
@@ -293,7 +286,7 @@ impl Detector for ConformalSr {
     }
 
     fn reseed(&mut self, seed: u64) {
-        self.random = self.params.seed.rotate_left(32) ^ seed;
+        self.random = SplitMix64::new(self.params.seed.rotate_left(32) ^ seed);
     }
 
     fn arl(&self) -> Option<f64> {
@@ -309,7 +302,7 @@ impl Detector for ConformalSr {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);
         put_u64(out, self.seen);
-        put_u64(out, self.random);
+        put_u64(out, self.random.state());
         self.reference.write(out);
         put_f64(out, self.statistic);
         put_f64(out, self.arl);
@@ -324,7 +317,7 @@ impl Detector for ConformalSr {
         next.tally = Tally::read(bytes)?;
         next.seen = bytes.u64()?;
         ensure(next.seen <= next.tally.taken, "seen")?;
-        next.random = bytes.u64()?;
+        next.random = SplitMix64::new(bytes.u64()?);
         next.reference = RankReference::read(bytes, self.params.cuts, next.seen)?;
         next.statistic = bytes.finite("statistic")?;
         next.arl = state::read_run_length(bytes, ARL_LEAST, ARL_MOST)?;

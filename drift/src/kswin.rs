@@ -8,6 +8,7 @@ use crate::codec::{DecodeError, Reader, put_u32, put_u64};
 use crate::kolmogorov::{critical_steps, p_of_scipy, p_of_steps, steps};
 use crate::math::{ln, sqrt};
 use crate::parameters::{parameters, words};
+use crate::splitmix::SplitMix64;
 use crate::state::{self, Tally, bounded, ensure};
 use crate::{Compat, Detector, Direction, Level, ParamError, Signal};
 use window::{Apart, Window};
@@ -282,17 +283,16 @@ impl Kswin {
         let newer = self.params.stat_size;
         let mut left = u64::from(self.params.window_size - newer);
         let mut wanted = u64::from(newer);
-        let mut state = self.generator;
+        let mut random = SplitMix64::new(self.generator);
         let apart = self.window.apart(|age| {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let older = u64::from(age >= newer);
             // One of `left` is taken with probability `wanted / left`.
-            let taken = older & u64::from(((mix(state) >> 32) * left) >> 32 < wanted);
+            let taken = older & u64::from(((random.next() >> 32) * left) >> 32 < wanted);
             left -= older;
             wanted -= taken;
             taken as i32 + older as i32 - 1
         });
-        self.generator = state;
+        self.generator = random.state();
         apart
     }
 
@@ -325,13 +325,6 @@ impl Kswin {
     fn threshold(&self) -> f64 {
         f64::from(self.critical) / self.unit
     }
-}
-
-/// The output function of splitmix64.
-const fn mix(z: u64) -> u64 {
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 impl Detector for Kswin {

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use crate::ParamError;
 use crate::math::{exp, ln, sqrt};
+use crate::splitmix::SplitMix64;
 use crate::state::VALUE_LIMIT;
 
 /// A small seeded generator: splitmix64 (Steele, Lea and Flood, OOPSLA 2014).
@@ -17,27 +18,24 @@ use crate::state::VALUE_LIMIT;
 /// assert_eq!(random.bits(), 0xe220_a839_7b1d_cdaf);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Random(u64);
+pub struct Random(SplitMix64);
 
 impl Random {
     /// Starts at `seed`; every seed is good.
     pub const fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix64::new(seed))
     }
 
     /// Returns the next 64 bits.
     #[inline]
     pub const fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next()
     }
 
     /// Returns a uniform number in [0, 1), a multiple of 2^-53.
     #[inline]
     pub const fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
+        self.0.uniform()
     }
 
     /// Returns a uniform number in (0, 1].
@@ -47,12 +45,12 @@ impl Random {
 
     /// Returns a whole number below `n`, or 0 for `n = 0`; off by at most `n / 2^64` from uniform.
     pub const fn below(&mut self, n: u64) -> u64 {
-        ((self.bits() as u128 * n as u128) >> 64) as u64
+        self.0.below(n)
     }
 
     /// Returns the seed of the `run`-th of several independent streams.
     pub const fn fork(seed: u64, run: u64) -> u64 {
-        let mut own = Self(seed ^ run.wrapping_mul(0xd134_2543_de82_ef95));
+        let mut own = Self::new(seed ^ run.wrapping_mul(0xd134_2543_de82_ef95));
         own.bits();
         own.bits()
     }
