@@ -14,7 +14,7 @@ use visu_tility_drift::{
 use crate::stream::Stream::{Bits, Latency, Uniform};
 use crate::{Bench, InMemory};
 
-pub fn estimators(bench: &Bench) -> Result<(), ParamError> {
+pub fn estimators(bench: &mut Bench) -> Result<(), ParamError> {
     let mut mean = Ewma::default();
     bench.step("ewma", Uniform, |value| _ = black_box(mean.update(value)));
     let mut sketch = QuantileSketch::default();
@@ -29,7 +29,7 @@ pub fn estimators(bench: &Bench) -> Result<(), ParamError> {
 }
 
 /// Each stage alone, all together, and none.
-pub fn preparation(bench: &Bench) -> Result<(), ParamError> {
+pub fn preparation(bench: &mut Bench) -> Result<(), ParamError> {
     let mut scores = Standardizer::new(StandardizerParams::default())?;
     bench.step("standardizer", Uniform, |value| _ = black_box(scores.update(value)));
     let off = PreparationParams::default();
@@ -63,7 +63,7 @@ impl InMemory for Vote {}
 impl InMemory for Gate {}
 impl InMemory for EvidenceMerge {}
 
-pub fn combination(bench: &Bench) -> Result<(), ParamError> {
+pub fn combination(bench: &mut Bench) -> Result<(), ParamError> {
     let page = || PageHinkley::new(PageHinkleyParams::default()).map(AnyDetector::from);
     let name = "vote of 3 page-hinkley";
     if bench.asks_for(name) {

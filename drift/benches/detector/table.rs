@@ -41,7 +41,7 @@ impl Row {
                 Count(count) => write!(label, ", {key} {count}"),
                 Word(word) => write!(label, ", {word}"),
                 Flag(true) => write!(label, ", {key}"),
-                Flag(false) => write!(label, ", no {key}"),
+                Flag(false) => write!(label, ", not {key}"),
                 _ => Ok(()),
             };
         }

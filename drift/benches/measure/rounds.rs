@@ -25,6 +25,12 @@ impl Timing {
     pub fn ratio(&self) -> f64 {
         self.median / self.unit
     }
+
+    /// Returns the one with the smaller median, with the least of both.
+    pub fn calmer(self, other: Self) -> Self {
+        let calmer = if other.median < self.median { other } else { self };
+        Self { least: self.least.min(other.least), ..calmer }
+    }
 }
 
 /// Times `step` over the stream, which is repeated as often as needed, after a warm-up over all of it.
