@@ -1,4 +1,4 @@
-//! Any bytes as a detector's state: `cargo +nightly fuzz run snapshot` in `drift/fuzz`.
+//! Any bytes as a detector's state: `cargo +nightly fuzz run snapshot` in `drift`.
 #![no_main]
 
 #[path = "../../tests/it/any_bytes.rs"]
