@@ -187,7 +187,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         /// The same as the fuzz target runs for longer, with bytes that are chosen better.
         #[test]
