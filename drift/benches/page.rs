@@ -3,6 +3,10 @@
 //! Run with `cargo xtask detectors`, which puts the output in its place. Times are of the machine that it runs
 //! on: compare the ratios. All else is the same everywhere.
 
+#[allow(dead_code, reason = "each bench takes what it needs")]
+#[path = "measure/rounds.rs"]
+mod rounds;
+
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -103,12 +107,7 @@ impl Uniform {
 
 /// Nanoseconds of one dependent multiply-add.
 fn unit() -> f64 {
-    let mut sum = 1.0_f64;
-    median((0..9).map(|_| {
-        let start = Instant::now();
-        (0..VALUES).for_each(|_| sum = black_box(sum * 0.999_999 + 0.5));
-        start.elapsed().as_nanos() as f64 / VALUES as f64
-    }))
+    median((0..101).map(|_| rounds::calibration()))
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

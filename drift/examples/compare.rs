@@ -1,13 +1,13 @@
-//! Shows when each detector sees the same change, and what a snapshot is good for.
+//! What it shows: when each detector sees the same change, and what a snapshot is good for.
 //!
 //! Run it with: `cargo run -p visu-tility-drift --example compare`
 //!
-//! You should see `mixture_e_sr` first, soon after value 3000, where errors go from 10 % to 30 %:
+//! You should see `e-sr` first, soon after value 3000, where errors go from 10 % to 30 %:
 //!
 //! ```text
-//! mixture_e_sr   value 3017  up    since   114
+//! e-sr           value 3017  up    since   114
 //! adwin          value 3071  up    since   160
-//! page_hinkley   value 3186  up    since   582
+//! page-hinkley   value 3186  up    since   582
 //! the restored detector agrees: true
 //! ```
 

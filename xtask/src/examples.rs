@@ -1,5 +1,6 @@
 //! `cargo xtask examples`: runs every example of the root package and compares what it prints with
-//! `examples/golden/NAME.txt`. With `BLESS=1` it writes those files instead.
+//! `examples/golden/NAME.txt`; and those of drift that have such a file in `drift/examples/golden` (the others
+//! read data or measure). With `BLESS=1` it writes those files instead.
 //!
 //! The examples are built with the selection of the step that runs all tests, so nothing is built twice.
 
@@ -14,21 +15,24 @@ use crate::cargo::Call;
 use crate::workspace::{PRODUCT, Workspace};
 use crate::{Failure, Outcome};
 
+const DRIFT: &str = "visu-tility-drift";
+const DRIFT_GOLDEN: &str = "drift/examples/golden";
+
 /// Longer than any example may take; a server that was forgotten is ended then.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) fn run() -> Outcome {
     let workspace = Workspace::read()?;
-    let names: Vec<&str> =
-        workspace.package(PRODUCT)?.targets_of("example").map(|target| target.name.as_str()).collect();
-    if names.is_empty() {
-        println!("there is no example yet");
-        return Ok(());
-    }
+    let of = |package| -> Result<Vec<&str>, Failure> {
+        Ok(workspace.package(package)?.targets_of("example").map(|target| target.name.as_str()).collect())
+    };
+    let all = of(PRODUCT)?.into_iter().map(|name| (name, "examples/golden"));
+    let agreed = |name: &str| workspace.root.join(DRIFT_GOLDEN).join(format!("{name}.txt")).is_file();
+    let drift = of(DRIFT)?.into_iter().filter(|name| agreed(name)).map(|name| (name, DRIFT_GOLDEN));
     Call::new("build --workspace --all-features --examples --quiet").run()?;
-    for name in names {
+    for (name, folder) in all.chain(drift) {
         let printed = printed_by(&workspace, name)?;
-        let verdict = settle(&workspace.root, name, &printed)?;
+        let verdict = settle(&workspace.root, folder, name, &printed)?;
         println!("{name}: {verdict}");
     }
     Ok(())
@@ -68,8 +72,8 @@ fn printed_by(workspace: &Workspace, name: &str) -> Result<String, Failure> {
 }
 
 /// Compares with the golden file, or writes it when that was asked for; says which.
-fn settle(root: &Path, name: &str, printed: &str) -> Result<&'static str, Failure> {
-    let file: PathBuf = root.join("examples/golden").join(format!("{name}.txt"));
+fn settle(root: &Path, folder: &str, name: &str, printed: &str) -> Result<&'static str, Failure> {
+    let file: PathBuf = root.join(folder).join(format!("{name}.txt"));
     if std::env::var_os("BLESS").is_some() {
         let written =
             file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&file, printed));
@@ -79,7 +83,7 @@ fn settle(root: &Path, name: &str, printed: &str) -> Result<&'static str, Failur
         };
     }
     let golden = fs::read_to_string(&file).map_err(|error| {
-        let what = format!("examples/golden/{name}.txt: {error}; to write it: BLESS=1 cargo xtask examples");
+        let what = format!("{folder}/{name}.txt: {error}; to write it: BLESS=1 cargo xtask examples");
         failure(name, &what)
     })?;
     match first_difference(&golden, printed) {

@@ -1,7 +1,12 @@
 //! `cargo xtask purity`: the lower floors built alone, and what may not be in their dependency graphs.
 //!
 //! Alone matters: in a build of the whole workspace cargo unifies features, and the product's chrono brings
-//! its clock into core. So each question is asked with `-p` for one crate and one set of its features.
+//! its clock into core. So each question is asked with `-p` for one crate and one set of its features. That
+//! drift needs no std is asked twice: `xtask/no_std` links it on this machine into a library that std would
+//! break, and the target of a microcontroller, where it is installed, builds it where there is no std.
+
+use std::path::Path;
+use std::process::Command;
 
 use crate::cargo::Call;
 use crate::workspace::{Package, Workspace};
@@ -11,6 +16,9 @@ const DRIFT: &str = "visu-tility-drift";
 const CORE: &str = "visu-tility-core";
 const ACTORS: &str = "visu-tility-actors";
 const RERUN: &str = "cargo xtask purity";
+
+/// A target without std, with pointers of 32 bits and no atomics of 64.
+const BARE: &str = "thumbv7em-none-eabihf";
 
 /// What drift may depend on, optionally only.
 const DRIFT_MAY_USE: [&str; 2] = ["serde", "libm"];
@@ -44,6 +52,7 @@ pub(crate) fn run() -> Outcome {
     let workspace = Workspace::read()?;
     Call::new("check --quiet --no-default-features -p").word(DRIFT).run()?;
     Call::new("check --quiet -p").word(CORE).run()?;
+    without_std(&workspace)?;
     optional_dependencies_only(workspace.package(DRIFT)?)?;
     let core = workspace.package(CORE)?;
     let pure: Vec<&str> =
@@ -58,6 +67,32 @@ pub(crate) fn run() -> Outcome {
     }
     println!("drift, core and actors know nothing above them");
     Ok(())
+}
+
+/// Builds drift where std cannot be, without and with its one optional dependency.
+fn without_std(workspace: &Workspace) -> Outcome {
+    let target = workspace.target.join("no_std").display().to_string();
+    let host = || {
+        Call::new("build --quiet --locked --manifest-path xtask/no_std/Cargo.toml --target-dir")
+            .word(target.clone())
+    };
+    host().run()?;
+    host().word("--features").word("serde").run()?;
+    if !installed(BARE) {
+        println!("not checked: drift on {BARE}; to check it: rustup target add {BARE}");
+        return Ok(());
+    }
+    let bare = || Call::new("build --quiet --no-default-features --target").word(BARE).word("-p").word(DRIFT);
+    bare().run()?;
+    bare().word("--features").word("serde").run()
+}
+
+/// Whether the compiler has the standard libraries of a target.
+fn installed(target: &str) -> bool {
+    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let asked = Command::new(compiler).args(["--print", "target-libdir", "--target", target]).output();
+    let folder = asked.ok().and_then(|answer| String::from_utf8(answer.stdout).ok());
+    folder.is_some_and(|folder| !folder.trim().is_empty() && Path::new(folder.trim()).is_dir())
 }
 
 fn optional_dependencies_only(package: &Package) -> Outcome {
@@ -128,7 +163,7 @@ impl Tree {
 
 #[cfg(test)]
 mod tests {
-    use super::{Tree, optional_dependencies_only, parse, stands_on};
+    use super::{Tree, installed, optional_dependencies_only, parse, stands_on};
     use crate::workspace::{Dependency, Package, Workspace};
 
     fn package(name: &str, dependencies: &[(&str, bool)]) -> Package {
@@ -150,6 +185,11 @@ mod tests {
         assert!(tree("tokio v1.0.0|").refuses(&["tokio"]).is_err());
         assert!(tree("chrono v0.4.42|alloc,now,std (*)").refuses_clocks().is_err());
         assert!(tree("chrono v0.4.42|clock").refuses_clocks().is_err());
+    }
+
+    #[test]
+    fn a_target_that_does_not_exist_is_not_installed() {
+        assert!(!installed("no-such-target"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ impl Default for MonitorPlan {
     /// | rule | kinds | check |
     /// |---|---|---|
     /// | `drift-score` | `DriftScore` | above 0.3 |
-    /// | `correct-change` | `Correct` | FOCuS on bits of an unknown level, within the budget |
+    /// | `correct-change` | `Correct` | `focus` on bits of an unknown level, within the budget |
     /// | `quality-change` | `Accuracy`, `Precision`, `Recall`, `F1`, `ErrorRate` | median of 5 against that of 20 before |
     /// | `confidence-change` | `Confidence` | conformal Shiryaev-Roberts, within the budget |
     /// | `feature-change` | `Feature:*`, `Custom:*` | conformal Shiryaev-Roberts, within the budget |

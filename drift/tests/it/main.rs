@@ -2,6 +2,7 @@
 // The functions that the tests share fail as tests do.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod any_bytes;
 mod bocpd;
 mod calibration;
 mod classic;
