@@ -5,7 +5,7 @@ use visu_tility_drift::FocusParams;
 use super::*;
 use crate::{FalseAlarmBudget, ObserverStatus};
 
-/// FOCuS within the budget, on all kinds.
+/// `FOCuS` within the budget, on all kinds.
 fn plan(per_30_days: f64) -> MonitorPlan {
     let check = ChangeObserver::new(FocusParams::default()).unwrap().budgeted().unwrap();
     let rule = Rule::new("change", check.builtin().unwrap()).unwrap();
