@@ -3,7 +3,7 @@
 //! Inference services publish [`monitoring::MetricEvent`]s; each model gets an actor of its own, whose
 //! observers turn events into alerts and retrain requests. Start with [`monitoring`]: everything that an
 //! embedder needs is there. [`ingest`] reads events from files, [`replay`] runs a file of events through
-//! the same actors and reports what they said.
+//! the same actors and reports what they said, [`calibrate`] proposes a plan from such a file.
 //!
 //! ```
 //! use visu_tility::monitoring::*;
@@ -29,6 +29,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod calibrate;
 pub mod ingest;
 pub mod monitoring;
 pub mod replay;
