@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use visu_tility_core::{MetricKind, ValueRange};
-use visu_tility_drift::calibration::{Trial, predict_delay};
+use visu_tility_drift::calibration::{RunLength, Trial, measure_arl, predict_delay};
 use visu_tility_drift::simulate::Source;
 use visu_tility_drift::{
     Direction, ParamError, Preparation, PreparationParams, Prepared, StandardizerParams,
@@ -12,7 +12,8 @@ use visu_tility_drift::{
 
 use super::Calibrate;
 use super::choice::{Choice, batch_length};
-use super::history::Sample;
+use super::history::{Sample, VALUE_LIMIT};
+use super::plan::Decided;
 
 /// Values after which a change counts as not seen; times the length of batches, up to [`BATCHES_MAX`].
 const CAP: u64 = 10_000;
@@ -23,6 +24,9 @@ const LEARNT: u64 = 1_000;
 
 /// How many times longer batches make a simulation at most.
 const BATCHES_MAX: u64 = 8;
+
+/// Streams that a run length is measured on, at most.
+const RUN_LENGTHS: u64 = 50;
 
 /// Streams of the look ahead that tells whether a change is seen at all.
 const PILOT: u64 = 5;
@@ -52,48 +56,73 @@ pub struct PredictedDelay {
     pub cap: u64,
 }
 
-/// Predicts the delays of the detector that watches one kind.
-pub(crate) fn predict(
-    options: &Calibrate,
-    sample: &Sample,
-    choice: &Choice,
-    arl: Option<f64>,
-    (mean, spread): (f64, f64),
-) -> Result<Vec<PredictedDelay>, ParamError> {
-    let changes = changes(options, &sample.kind, mean, spread);
-    let Some((detector, learns)) = detector(sample, choice, arl)? else { return Ok(Vec::new()) };
-    if changes.is_empty() || sample.kept.len() < 2 {
-        return Ok(Vec::new());
+/// The detector that watches a kind, on streams like its history.
+pub(crate) struct Simulation<'a> {
+    options: &'a Calibrate,
+    sample: &'a Sample,
+    detector: Prepared,
+    law: Law,
+    mean: f64,
+    spread: f64,
+    /// Good values before a change, and values after which one counts as not seen.
+    history: u64,
+    cap: u64,
+}
+
+impl<'a> Simulation<'a> {
+    /// Sets one up, where there are a detector and values to draw from.
+    pub(crate) fn of(
+        options: &'a Calibrate,
+        Decided { sample, choice, arl }: Decided<'a>,
+    ) -> Result<Option<Self>, ParamError> {
+        let Some((detector, learns)) = detector(sample, choice, arl)? else { return Ok(None) };
+        if sample.kept.len() < 2 {
+            return Ok(None);
+        }
+        let longer = choice.proposal.as_ref().map_or(1, batch_length).min(BATCHES_MAX);
+        let (mean, spread) = sample.moments();
+        let (law, history, cap) = (Law::of(sample, choice, mean), learns * longer, CAP * longer);
+        Ok(Some(Self { options, sample, detector, law, mean, spread, history, cap }))
     }
-    let batch = choice.proposal.as_ref().map_or(1, batch_length);
-    let longer = batch.min(BATCHES_MAX);
-    let (history, cap) = (learns * longer, CAP * longer);
-    let law = Law::of(sample, choice, mean);
-    let before = law.at(mean, mean);
-    let mut delays = Vec::with_capacity(changes.len());
-    for to in changes {
-        let after = law.at(mean, to);
-        let trial = |runs: u64| Trial { runs, cap, seed: options.seed };
-        let mut found = predict_delay(&detector, &before, &after, history, trial(options.runs.min(PILOT)))?;
-        let seen = found.missed < found.runs;
-        if (seen || found.runs == 0) && options.runs > PILOT {
-            found = predict_delay(&detector, &before, &after, history, trial(options.runs))?;
+
+    /// Predicts the delays of the changes that are asked about.
+    pub(crate) fn delays(&self) -> Result<Vec<PredictedDelay>, ParamError> {
+        let changes = changes(self.options, &self.sample.kind, self.mean, self.spread);
+        changes.into_iter().map(|to| self.delay(to)).collect()
+    }
+
+    fn delay(&self, to: f64) -> Result<PredictedDelay, ParamError> {
+        let (from, cap, runs) = (self.mean, self.cap, self.options.runs);
+        let (before, after) = (self.law.at(from, from), self.law.at(from, to));
+        let run = |runs: u64| {
+            let trial = Trial { runs, cap, seed: self.options.seed };
+            predict_delay(&self.detector, &before, &after, self.history, trial)
+        };
+        let mut found = run(runs.min(PILOT))?;
+        if (found.missed < found.runs || found.runs == 0) && runs > PILOT {
+            found = run(runs)?;
         }
         let values = (found.missed < found.runs).then_some(found.mean);
-        let seconds = values.zip(sample.values_per_day()).map(|(values, rate)| values / rate * 86_400.0);
-        delays.push(PredictedDelay {
-            from: mean,
+        let rate = self.sample.values_per_day();
+        Ok(PredictedDelay {
+            from,
             to,
             values,
             standard_error: found.standard_error,
-            seconds,
+            seconds: values.zip(rate).map(|(values, rate)| values / rate * 86_400.0),
             runs: found.runs,
             missed: found.missed,
             early: found.early,
             cap,
-        });
+        })
     }
-    Ok(delays)
+
+    /// Measures the run length between false alarms, from the first value on.
+    pub(crate) fn run_length(&self) -> Result<RunLength, ParamError> {
+        let trial =
+            Trial { runs: self.options.runs.min(RUN_LENGTHS), cap: self.cap, seed: self.options.seed };
+        measure_arl(&self.detector, &self.law.at(self.mean, self.mean), trial)
+    }
 }
 
 /// The levels after the changes that are asked about.
@@ -107,7 +136,7 @@ fn changes(options: &Calibrate, kind: &MetricKind, mean: f64, spread: f64) -> Ve
         let moved = options.shifts.iter().map(|shift| shift * spread).filter(|moved| *moved > 0.0);
         moved.map(|moved| if down { mean - moved } else { mean + moved }).collect()
     };
-    levels.retain(|level| level.is_finite());
+    levels.retain(|level| (level - mean).abs() <= VALUE_LIMIT && *level != mean);
     levels.dedup();
     levels
 }

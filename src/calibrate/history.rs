@@ -14,6 +14,9 @@ const VALUES_KEPT: usize = 200_000;
 /// Values that are kept of all kinds together: 160 MB.
 const VALUES_KEPT_OF_ALL: usize = 10_000_000;
 
+/// The largest size of a value: detectors take larger ones as this.
+pub(super) const VALUE_LIMIT: f64 = 1e100;
+
 /// The most series of a run.
 const SERIES_MAX: usize = 4_000_000;
 
@@ -94,7 +97,8 @@ impl Sample {
         }
         let micros = at.micros();
         self.ordered &= self.times.last().is_none_or(|last| *last <= micros);
-        self.kept.push(value);
+        // As every detector takes it.
+        self.kept.push(value.clamp(-VALUE_LIMIT, VALUE_LIMIT));
         self.times.push(micros);
         true
     }
@@ -130,8 +134,7 @@ impl Sample {
             squares += step * (value - mean);
         }
         let spread = if n > 1.0 { (squares / (n - 1.0)).sqrt() } else { 0.0 };
-        // Numbers near the largest one have no variance that is a number.
-        (if mean.is_finite() { mean } else { 0.0 }, if spread.is_finite() { spread } else { 0.0 })
+        (mean, spread)
     }
 }
 
@@ -314,7 +317,7 @@ mod tests {
             sample.add(at(0), Some(value), true, true);
         }
         let (mean, spread) = sample.moments();
-        assert!(mean.is_finite() && spread.is_finite());
+        assert!(mean.is_finite() && spread.is_finite() && spread > 1e99);
         assert_eq!(sample.values_per_day(), None);
     }
 }

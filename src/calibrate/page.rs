@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::choice::Watch;
 use super::report::{Calibration, KindCalibration};
-use super::text::{counted_alarms, delay, rough};
+use super::text::{counted_alarms, delay, rough, watch};
 use crate::replay::{HtmlReport, Safe, count, counted, number, page_head, time};
 
 /// Rows of the table of kinds.
@@ -39,7 +39,7 @@ impl<'a> CalibrationPage<'a> {
     fn proposals(self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("<section><h2>Proposal</h2><table>")?;
         f.write_str(
-            "<tr><th>model<th>kind<th class=\"n\">values<th class=\"n\">a day<th class=\"n\">missing",
+            "<tr><th>model<th>kind<th class=\"n\">values<th class=\"n\">used<th class=\"n\">a day<th class=\"n\">missing",
         )?;
         f.write_str(
             "<th class=\"n\">mean<th class=\"n\">deviation<th class=\"n\">batch<th>rule<th>detector",
@@ -114,5 +114,5 @@ fn row(f: &mut Formatter<'_>, kind: &KindCalibration) -> fmt::Result {
     let none = if kind.watch == Watch::Default { "none" } else { "-" };
     let budget = kind.budget.map_or_else(|| none.to_owned(), number);
     writeln!(f, "<td class=\"n\">{budget}<td class=\"n\">{}", maybe(kind.arl, &rough))?;
-    writeln!(f, "<tr><td><td colspan=\"11\" class=\"note\">{}", Safe(&kind.why))
+    writeln!(f, "<tr><td><td colspan=\"12\" class=\"note\">{}", Safe(&watch(kind)))
 }

@@ -14,6 +14,8 @@ use super::history::Sample;
 pub(crate) struct Decided<'a> {
     pub(crate) sample: &'a Sample,
     pub(crate) choice: &'a Choice,
+    /// The run length that its budget sets.
+    pub(crate) arl: Option<f64>,
 }
 
 /// A rule of the plan, and what it is made from.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use visu_tility_core::{Check, MetricKind, ModelId, MonitorPlan, Timestamp, Version};
-use visu_tility_drift::calibration::{Bound, Reason};
+use visu_tility_drift::calibration::{Bound, Reason, RunLength};
 use visu_tility_drift::{AnyParams, Budget, Level, ParamError, Setting};
 
 use super::choice::{Choice, Watch};
-use super::delay::{PredictedDelay, predict, run_length};
+use super::delay::{PredictedDelay, Simulation, run_length};
 use super::history::{History, Sample};
 use super::plan::{Decided, entries};
 use super::{Calibrate, CalibrateError, toml};
@@ -102,7 +102,10 @@ pub struct KindCalibration {
     pub arl_needed: Option<f64>,
     /// The one that a monitor sets: with rate and number of sharers rounded up to powers of two.
     pub arl: Option<f64>,
-    /// How soon changes are seen.
+    /// False alarms of a rule that keeps to no budget, simulated on streams like the history; null for
+    /// others.
+    pub run_length: Option<RunLength>,
+    /// How soon changes are seen; empty with too few values.
     pub delays: Vec<PredictedDelay>,
     /// Whether delays were left out because there are too many kinds.
     pub delays_left_out: bool,
@@ -120,20 +123,26 @@ impl Calibration {
         for (sample, _) in pairs().filter(|(_, choice)| choice.is_budgeted()) {
             *sharers.entry(&sample.model_id).or_default() += instances(sample);
         }
-        let decided: Vec<Decided<'_>> = pairs().map(|(sample, choice)| Decided { sample, choice }).collect();
+        let sharing = |sample: &Sample| sharers.get(&sample.model_id).copied().unwrap_or(1);
+        let budget = options.false_alarms_per_30_days;
+        let run_length = |sample: &Sample| run_length(budget, sharing(sample), sample.values_per_day());
+        let decided = pairs().map(|(sample, choice)| {
+            let arl = choice.is_budgeted().then(|| run_length(sample));
+            Decided { sample, choice, arl }
+        });
+        let decided: Vec<Decided<'_>> = decided.collect();
         let plan_toml = toml::write(options, history, &entries(&decided)?)?;
         let plan = MonitorPlan::from_toml(&plan_toml)?;
         let mut kinds = Vec::with_capacity(choices.len());
         let mut predicted = 0;
-        for (sample, choice) in pairs() {
-            let sharing = sharers.get(&sample.model_id).copied().unwrap_or(1);
-            let mut kind = KindCalibration::of(options, sample, choice, sharing, &plan)?;
-            if choice.watch() != Watch::Nobody {
+        for one in &decided {
+            let mut kind = KindCalibration::of(options, *one, sharing(one.sample), &plan)?;
+            if one.choice.watch() != Watch::Nobody && kind.used >= Calibrate::VALUES_MIN {
                 predicted += 1;
                 if predicted > PREDICTED_MAX {
                     kind.delays_left_out = true;
                 } else {
-                    kind.delays = predict(options, sample, choice, kind.arl, sample.moments())?;
+                    kind.simulate(options, *one)?;
                 }
             }
             kinds.push(kind);
@@ -157,6 +166,7 @@ impl Calibration {
 
     /// Takes what the plan made of the same events, and notes where the two do not fit.
     pub fn replayed(&mut self, report: Report) {
+        self.note_fired(&report);
         self.note_alarms(&report);
         self.replay = Some(report);
     }
@@ -181,22 +191,8 @@ impl Calibration {
                 counted(kinds, "kind")
             ));
         }
-        let alike: Vec<String> = self
-            .kinds
-            .iter()
-            .filter(|kind| kind.batch_length >= BATCH_DOUBTFUL)
-            .map(|kind| format!("{} of {}", kind.kind, kind.model_id))
-            .collect();
-        if let Some((first, others)) = alike.split_first() {
-            let more = match others.len() {
-                0 => String::new(),
-                others => format!(" (and {others} more)"),
-            };
-            self.notes.push(format!(
-                "neighbouring values of {first}{more} are alike over hundreds of values: a change, a trend or a \
-                 season in what was taken as good looks like this; --good-until TIME says where the good ends"
-            ));
-        }
+        let long = |kind: &&KindCalibration| kind.batch_length >= BATCH_DOUBTFUL;
+        self.note_alike(long, "");
         let batched = self.kinds.iter().filter(|kind| kind.batch_length > 1 && kind.watch == Watch::Proposed);
         let batched = batched.count() as u64;
         if batched > 0 {
@@ -206,6 +202,33 @@ impl Calibration {
                 counted(batched, "kind")
             ));
         }
+    }
+
+    /// Says that a history may be no good one, of the kinds of which it may be so.
+    fn note_alike(&mut self, doubtful: impl Fn(&&KindCalibration) -> bool, and: &str) {
+        let alike = self.kinds.iter().filter(|kind| doubtful(kind));
+        let alike: Vec<String> = alike.map(|kind| format!("{} of {}", kind.kind, kind.model_id)).collect();
+        let Some((first, others)) = alike.split_first() else { return };
+        let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+        self.notes.push(format!(
+            "neighbouring values of {first}{more} are alike over many values{and}: a change, a trend or a season in \
+             what was taken as good looks like this; --good-until TIME says where the good ends"
+        ));
+    }
+
+    /// Kinds whose values are alike, and whose rule fires within what was taken as good.
+    fn note_fired(&mut self, report: &Report) {
+        let good = |at: Timestamp| self.good_until.is_none_or(|end| at <= end);
+        let fired = report.alarms.iter().filter(|alarm| alarm.level == Level::Drift && good(alarm.ts));
+        let fired =
+            fired.filter_map(|alarm| Some((alarm.model_id.clone(), alarm.kind.clone()?, &alarm.observer)));
+        let fired: HashSet<(ModelId, MetricKind, &Arc<str>)> = fired.collect();
+        let doubtful = |kind: &&KindCalibration| {
+            let by_its_rule =
+                |rule: &Arc<str>| fired.contains(&(kind.model_id.clone(), kind.kind.clone(), rule));
+            (2..BATCH_DOUBTFUL).contains(&kind.batch_length) && kind.rule.as_ref().is_some_and(by_its_rule)
+        };
+        self.note_alike(doubtful, ", and the plan fires on them");
     }
 
     /// Real changes within what was taken as good show as more alarms than the budget has.
@@ -247,8 +270,7 @@ impl Calibration {
 impl KindCalibration {
     fn of(
         options: &Calibrate,
-        sample: &Sample,
-        choice: &Choice,
+        Decided { sample, choice, arl }: Decided<'_>,
         sharers: u64,
         plan: &MonitorPlan,
     ) -> Result<Self, ParamError> {
@@ -264,14 +286,13 @@ impl KindCalibration {
             Check::Change(change) => Some(change),
             _ => None,
         });
-        let (mut budget, mut arl_needed, mut arl) = (None, None, None);
+        let (mut budget, mut arl_needed) = (None, None);
         if choice.is_budgeted() {
             let part = Budget::new(options.false_alarms_per_30_days)?
                 .part(instances(sample) as f64, sharers.max(instances(sample)) as f64)?;
             budget = Some(part.false_alarms_per_30_days);
             let each = Budget::new(part.false_alarms_per_30_days / instances(sample) as f64)?;
             arl_needed = Some(each.arl(values_per_day.unwrap_or(86_400.0).clamp(1e-6, 1e15))?);
-            arl = Some(run_length(options.false_alarms_per_30_days, sharers, values_per_day));
         }
         let known = choice.proposal.filter(|proposal| proposal.reason == Reason::BoundedLevel);
         Ok(Self {
@@ -297,9 +318,19 @@ impl KindCalibration {
             budget,
             arl_needed,
             arl,
+            run_length: None,
             delays: Vec::new(),
             delays_left_out: false,
         })
+    }
+
+    fn simulate(&mut self, options: &Calibrate, one: Decided<'_>) -> Result<(), ParamError> {
+        let Some(simulation) = Simulation::of(options, one)? else { return Ok(()) };
+        self.delays = simulation.delays()?;
+        if self.watch == Watch::Default && self.arl.is_none() {
+            self.run_length = Some(simulation.run_length()?);
+        }
+        Ok(())
     }
 
     /// Values that were due but missing.

@@ -3,6 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
+use visu_tility_drift::calibration::RunLength;
+
 use super::choice::Watch;
 use super::delay::PredictedDelay;
 use super::report::{Calibration, KindCalibration};
@@ -140,15 +142,24 @@ pub(super) fn watch(kind: &KindCalibration) -> String {
     let detector = kind.detector.unwrap_or("-");
     match (kind.watch, kind.arl, kind.budget) {
         (Watch::Proposed, Some(arl), Some(budget)) => {
-            let first = format!(
-                "{rule}: {detector}, {} of the budget, a false alarm in {} values",
-                number(budget),
-                rough(arl)
-            );
-            format!("{first}: {}", kind.why)
+            let (share, arl) = (number(budget), rough(arl));
+            let why = &kind.why;
+            format!("{rule}: {detector}, {share} of the budget, at most a false alarm in {arl} values: {why}")
         }
         (Watch::Nobody, ..) => kind.why.clone(),
-        _ => format!("{rule} ({detector}) of the default plan is kept, it keeps to no budget: {}", kind.why),
+        _ => {
+            let why = &kind.why;
+            let alarms = kind.run_length.map_or_else(String::new, false_alarms);
+            format!("{rule} ({detector}) of the default plan is kept: {why}. It keeps to no budget{alarms}")
+        }
+    }
+}
+
+/// How many false alarms a rule without a budget gives.
+fn false_alarms(found: RunLength) -> String {
+    match found.mean() {
+        Some(mean) => format!(": a false alarm in about {} values, simulated", rough(mean)),
+        None => format!(": no false alarm in {} simulated values", rough(found.values)),
     }
 }
 

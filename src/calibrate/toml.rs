@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use visu_tility_core::{ChangeObserver, Check, MonitorPlan, ObserverError, Rule};
 
 use super::Calibrate;
-use super::choice::Choice;
-use super::history::{History, Sample};
-use super::plan::Entry;
+use super::history::History;
+use super::plan::{Decided, Entry};
+use super::text::rough;
 use crate::replay::{count, counted, number, one_line, time};
 
 /// Width of a line of comment.
@@ -46,7 +46,7 @@ pub(crate) fn write(
             }
         }
         for one in entry.made_from.iter().take(MODELS_TOLD) {
-            reason(&mut out, one.sample, one.choice);
+            reason(&mut out, *one);
         }
         let left = entry.made_from.len().saturating_sub(MODELS_TOLD);
         if left > 0 {
@@ -79,7 +79,8 @@ fn head(out: &mut String, options: &Calibrate, history: &History) {
 }
 
 /// Why a kind of a model is watched so.
-fn reason(out: &mut String, sample: &Sample, choice: &Choice) {
+fn reason(out: &mut String, one: Decided<'_>) {
+    let Decided { sample, choice, arl } = one;
     let (mean, spread) = sample.moments();
     let rate = sample
         .values_per_day()
@@ -88,7 +89,7 @@ fn reason(out: &mut String, sample: &Sample, choice: &Choice) {
     comment(
         out,
         &format!(
-            "{id}: {} {rate}, mean {}, deviation {}.",
+            "{id}: {}, {rate}, mean {}, deviation {}.",
             counted(sample.kept.len() as u64, "value"),
             number(mean),
             number(spread)
@@ -96,6 +97,12 @@ fn reason(out: &mut String, sample: &Sample, choice: &Choice) {
     );
     let name = choice.proposal.as_ref().map_or("", |proposal| proposal.params.name());
     comment(out, &format!("{name}: {}.", choice.why));
+    if let Some(arl) = arl {
+        comment(
+            out,
+            &format!("At this rate its share of the budget is a false alarm in {} values.", rough(arl)),
+        );
+    }
 }
 
 fn rule(out: &mut String, entry: &Entry<'_>) -> Result<(), ObserverError> {

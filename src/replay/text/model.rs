@@ -20,7 +20,7 @@ const KINDS_SHOWN: usize = 14;
 const ALARMS_SHOWN: usize = 6;
 
 /// Alarms of an observer of which the times are told.
-const ALARMS_BRIEF: usize = 3;
+const ALARMS_BRIEF: usize = 2;
 
 /// Alerts of a model that are shown.
 const ALERTS_SHOWN: usize = 12;
@@ -60,7 +60,8 @@ impl TextReport<'_> {
             let mine = mine.filter(|a| a.model_id == *id && a.observer == *name && a.level == Level::Drift);
             let times: Vec<String> = mine.take(ALARMS_BRIEF).map(|alarm| time(alarm.ts)).collect();
             let more = if observer.alarms as usize > ALARMS_BRIEF { ", …" } else { "" };
-            let line = format!("  {}  {drifts}: {}{more}", fit(name, 24), times.join(", "));
+            let alerts = counted(observer.alerts, "alert");
+            let line = format!("  {}  {alerts}, {drifts}: {}{more}", fit(name, 24), times.join(", "));
             writeln!(f, "{}", cut(line.trim_end_matches([':', ' ']), self.width))?;
         }
         Ok(())
