@@ -2,7 +2,7 @@
 
 use visu_tility_core::{ChangeObserver, Check, MetricKind, MonitorPlan, Rule, ValueRange, Version};
 use visu_tility_drift::calibration::{Proposal, Reason, Wish, propose};
-use visu_tility_drift::{Direction, Input, Mode, ParamError};
+use visu_tility_drift::{Direction, Input, Mode, ParamError, PreparationParams};
 
 use super::Calibrate;
 use super::history::Sample;
@@ -67,7 +67,19 @@ impl Choice {
             Wish { input, mode: mode(&sample.kind), confidence: options.confidence, ..Wish::default() };
         let proposal = propose(&sample.kept, &wish)?;
         let (time, batch) = (proposal.autocorrelation_time, batch_length(&proposal));
-        if proposal.reason == Reason::NoGuarantee || proposal.params.get("arl").is_none() {
+        let guaranteed = proposal.reason != Reason::NoGuarantee && proposal.params.get("arl").is_some();
+        let budgeted = default.as_ref().is_some_and(is_budgeted);
+        // Where values have no bounds, a run length that holds for any law is worth more than one for a
+        // Gaussian.
+        if budgeted && (!guaranteed || input == Input::Any) {
+            let Some(proposal) = default.as_ref().and_then(|rule| batched(rule, &proposal)) else {
+                return keep("its run length holds for values like these".to_owned(), time, batch);
+            };
+            let why = "the default plan's detector, on means: neighbouring values are alike".to_owned();
+            let proposal = Some(proposal);
+            return Ok(Self { proposal, default, autocorrelation_time: time, batch_length: batch, why });
+        }
+        if !guaranteed {
             return keep(
                 "no detector with a bound on false alarms takes such values".to_owned(),
                 time,
@@ -77,6 +89,14 @@ impl Choice {
         let why = why(&proposal, sample, &wish);
         let proposal = Some(proposal);
         Ok(Self { proposal, default, autocorrelation_time: time, batch_length: batch, why })
+    }
+
+    /// Gives up the proposal: its detector has a false alarm in so many values.
+    pub(crate) fn refuse(&mut self, values: &str) {
+        if let Some(proposal) = self.proposal.take() {
+            let name = proposal.params.name();
+            self.why = format!("{name} has a false alarm in about {values} values drawn from this history");
+        }
     }
 
     /// Who watches.
@@ -98,7 +118,7 @@ impl Choice {
 
     /// Whether the budget sets the run length of the detector that watches.
     pub(crate) fn is_budgeted(&self) -> bool {
-        self.proposal.is_some() || self.default_change().is_some_and(ChangeObserver::is_budgeted)
+        self.proposal.is_some() || self.default.as_ref().is_some_and(is_budgeted)
     }
 }
 
@@ -113,6 +133,24 @@ pub(crate) fn default_rule(kind: &MetricKind) -> Option<Rule> {
     let version = Version::unversioned();
     let change = |rule: &&Rule| matches!(rule.check, Check::Change(_)) && rule.is_for_series(&version, kind);
     plan.rules().iter().find(change).cloned()
+}
+
+/// The default plan's detector behind the batches of a proposal, where there are any.
+fn batched(rule: &Rule, proposal: &Proposal) -> Option<Proposal> {
+    let Check::Change(change) = &rule.check else { return None };
+    let batch = Some(proposal.preparation.batch?);
+    let preparation = PreparationParams { batch, ..PreparationParams::default() };
+    Some(Proposal {
+        params: *change.detector(),
+        preparation,
+        baseline: None,
+        reason: Reason::UnknownLevel,
+        ..*proposal
+    })
+}
+
+fn is_budgeted(rule: &Rule) -> bool {
+    matches!(&rule.check, Check::Change(change) if change.is_budgeted())
 }
 
 fn unwatched(kind: &MetricKind) -> String {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use visu_tility_core::{MetricKind, ValueRange};
+use visu_tility_core::{MetricKind, MonitorPlan, Rule, ValueRange};
 use visu_tility_drift::calibration::{RunLength, Trial, measure_arl, predict_delay};
 use visu_tility_drift::simulate::Source;
 use visu_tility_drift::{
@@ -24,9 +24,6 @@ const LEARNT: u64 = 1_000;
 
 /// How many times longer batches make a simulation at most.
 const BATCHES_MAX: u64 = 8;
-
-/// Streams that a run length is measured on, at most.
-const RUN_LENGTHS: u64 = 50;
 
 /// Streams of the look ahead that tells whether a change is seen at all.
 const PILOT: u64 = 5;
@@ -75,7 +72,7 @@ impl<'a> Simulation<'a> {
         options: &'a Calibrate,
         Decided { sample, choice, arl }: Decided<'a>,
     ) -> Result<Option<Self>, ParamError> {
-        let Some((detector, learns)) = detector(sample, choice, arl)? else { return Ok(None) };
+        let Some((detector, learns)) = detector(choice, arl)? else { return Ok(None) };
         if sample.kept.len() < 2 {
             return Ok(None);
         }
@@ -117,10 +114,10 @@ impl<'a> Simulation<'a> {
         })
     }
 
-    /// Measures the run length between false alarms, from the first value on.
-    pub(crate) fn run_length(&self) -> Result<RunLength, ParamError> {
-        let trial =
-            Trial { runs: self.options.runs.min(RUN_LENGTHS), cap: self.cap, seed: self.options.seed };
+    /// Measures the run length between false alarms, from the first value on; the same for any number of
+    /// `runs` that is wished for, because proposals rest on it.
+    pub(crate) fn run_length(&self, streams: u64) -> Result<RunLength, ParamError> {
+        let trial = Trial { runs: streams, cap: self.cap, seed: self.options.seed };
         measure_arl(&self.detector, &self.law.at(self.mean, self.mean), trial)
     }
 }
@@ -142,11 +139,7 @@ fn changes(options: &Calibrate, kind: &MetricKind, mean: f64, spread: f64) -> Ve
 }
 
 /// The detector as it would stand in a service, and how many values it is given to learn from.
-fn detector(
-    sample: &Sample,
-    choice: &Choice,
-    arl: Option<f64>,
-) -> Result<Option<(Prepared, u64)>, ParamError> {
+fn detector(choice: &Choice, arl: Option<f64>) -> Result<Option<(Prepared, u64)>, ParamError> {
     if let Some(proposal) = &choice.proposal {
         let mut params = proposal.params;
         let preparation = Preparation::new(proposal.preparation)?;
@@ -161,13 +154,18 @@ fn detector(
     if change.is_budgeted() {
         let _ = arl.map(|arl| params.set_arl(arl));
     }
-    let mut preparation = PreparationParams::default();
-    // The default plan scales kinds of any range.
-    if sample.kind.range() == ValueRange::Any {
-        preparation.standardize = Some(StandardizerParams::default());
-    }
+    let standardize = choice.default.as_ref().and_then(scale);
+    let preparation = PreparationParams { standardize, ..PreparationParams::default() };
     let learns = LEARNT + standardized(&preparation);
     Ok(Some((Prepared::new(preparation, params.build()?)?, learns)))
+}
+
+/// How a rule scales its values: the plan's text says it.
+fn scale(rule: &Rule) -> Option<StandardizerParams> {
+    let text = MonitorPlan::empty().with_rule(rule.clone()).ok()?.to_toml();
+    let setting = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
+    let learn = setting("standardize")?.parse().ok()?;
+    Some(StandardizerParams { learn, clip: setting("clip")?.parse().ok()? })
 }
 
 fn standardized(preparation: &PreparationParams) -> u64 {

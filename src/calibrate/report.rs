@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
-use visu_tility_core::{Check, MetricKind, ModelId, MonitorPlan, Timestamp, Version};
+use visu_tility_core::{Check, MetricKind, ModelId, MonitorPlan, Timestamp, ValueRange, Version};
 use visu_tility_drift::calibration::{Bound, Reason, RunLength};
 use visu_tility_drift::{AnyParams, Budget, Level, ParamError, Setting};
 
@@ -12,6 +12,7 @@ use super::choice::{Choice, Watch};
 use super::delay::{PredictedDelay, Simulation, run_length};
 use super::history::{History, Sample};
 use super::plan::{Decided, entries};
+use super::text::rough;
 use super::{Calibrate, CalibrateError, toml};
 use crate::replay::{Report, count, counted, number, time};
 
@@ -20,6 +21,10 @@ const PROPOSED_MAX: usize = 900;
 
 /// The most kinds, over all models, whose delays are predicted.
 const PREDICTED_MAX: usize = 64;
+
+/// Streams that run lengths are measured on, and for each of more kinds than [`PREDICTED_MAX`].
+const STREAMS: u64 = 50;
+const STREAMS_FEW: u64 = 5;
 
 /// Batches from which the history itself is in doubt: the longest that are chosen.
 const BATCH_DOUBTFUL: u64 = 1_024;
@@ -118,18 +123,11 @@ impl Calibration {
             choices.push(Choice::of(options, sample, sample.moments().1)?);
         }
         cap(&history.samples, &mut choices);
+        refuse(options, &history.samples, &mut choices)?;
         let pairs = || history.samples.iter().zip(&choices);
-        let mut sharers: HashMap<&ModelId, u64> = HashMap::new();
-        for (sample, _) in pairs().filter(|(_, choice)| choice.is_budgeted()) {
-            *sharers.entry(&sample.model_id).or_default() += instances(sample);
-        }
+        let sharers = sharers(&history.samples, &choices);
         let sharing = |sample: &Sample| sharers.get(&sample.model_id).copied().unwrap_or(1);
-        let budget = options.false_alarms_per_30_days;
-        let run_length = |sample: &Sample| run_length(budget, sharing(sample), sample.values_per_day());
-        let decided = pairs().map(|(sample, choice)| {
-            let arl = choice.is_budgeted().then(|| run_length(sample));
-            Decided { sample, choice, arl }
-        });
+        let decided = pairs().map(|(sample, choice)| decided(options, sample, choice, sharing(sample)));
         let decided: Vec<Decided<'_>> = decided.collect();
         let plan_toml = toml::write(options, history, &entries(&decided)?)?;
         let plan = MonitorPlan::from_toml(&plan_toml)?;
@@ -328,7 +326,7 @@ impl KindCalibration {
         let Some(simulation) = Simulation::of(options, one)? else { return Ok(()) };
         self.delays = simulation.delays()?;
         if self.watch == Watch::Default && self.arl.is_none() {
-            self.run_length = Some(simulation.run_length()?);
+            self.run_length = Some(simulation.run_length(STREAMS)?);
         }
         Ok(())
     }
@@ -342,6 +340,43 @@ impl KindCalibration {
 /// Detectors that watch one kind of a model at once: one for each version that is kept.
 fn instances(sample: &Sample) -> u64 {
     (sample.versions.len() as u64).clamp(1, 8)
+}
+
+/// How many detectors share the budget of each model.
+fn sharers<'a>(samples: &'a [Sample], choices: &[Choice]) -> HashMap<&'a ModelId, u64> {
+    let mut sharers: HashMap<&ModelId, u64> = HashMap::new();
+    for (sample, _) in samples.iter().zip(choices).filter(|(_, choice)| choice.is_budgeted()) {
+        *sharers.entry(&sample.model_id).or_default() += instances(sample);
+    }
+    sharers
+}
+
+fn decided<'a>(options: &Calibrate, sample: &'a Sample, choice: &'a Choice, sharers: u64) -> Decided<'a> {
+    let run_length = || run_length(options.false_alarms_per_30_days, sharers, sample.values_per_day());
+    Decided { sample, choice, arl: choice.is_budgeted().then(run_length) }
+}
+
+/// Gives up proposals whose detector, on values drawn from the history, has more false alarms than its run
+/// length allows: those for values without bounds hold for a law that these values may not have.
+fn refuse(options: &Calibrate, samples: &[Sample], choices: &mut [Choice]) -> Result<(), ParamError> {
+    let sharers = sharers(samples, choices);
+    // Many kinds share the time.
+    let streams = if choices.len() > PREDICTED_MAX { STREAMS_FEW } else { STREAMS };
+    for (sample, choice) in samples.iter().zip(choices.iter_mut()) {
+        if sample.kind.range() == ValueRange::Unit || choice.proposal.is_none() {
+            continue;
+        }
+        let sharing = sharers.get(&sample.model_id).copied().unwrap_or(1);
+        let one = decided(options, sample, choice, sharing);
+        let (Some(arl), Some(simulation)) = (one.arl, Simulation::of(options, one)?) else { continue };
+        let found = simulation.run_length(streams)?;
+        let expected = found.values / arl;
+        let most = expected + 3.0 * expected.sqrt() + 1.0;
+        if let Some(mean) = found.mean().filter(|_| found.alarms as f64 > most) {
+            choice.refuse(&rough(mean));
+        }
+    }
+    Ok(())
 }
 
 /// Leaves proposals to the kinds with the most values, where there are more than a plan has rules for.

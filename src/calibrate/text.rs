@@ -146,6 +146,11 @@ pub(super) fn watch(kind: &KindCalibration) -> String {
             let why = &kind.why;
             format!("{rule}: {detector}, {share} of the budget, at most a false alarm in {arl} values: {why}")
         }
+        (Watch::Default, Some(arl), Some(budget)) => {
+            let (share, arl, why) = (number(budget), rough(arl), &kind.why);
+            let kept = format!("{rule} ({detector}) of the default plan is kept: {why}");
+            format!("{kept}; {share} of the budget, at most a false alarm in {arl} values")
+        }
         (Watch::Nobody, ..) => kind.why.clone(),
         _ => {
             let why = &kind.why;

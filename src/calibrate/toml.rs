@@ -142,8 +142,8 @@ fn note(line: &str, entry: &Entry<'_>) -> &'static str {
 fn batch(out: &mut String, entry: &Entry<'_>) {
     if entry.batch_length > 1 {
         let length = entry.batch_length;
-        let _ =
-            writeln!(out, "# batch = {length}  # neighbouring values are alike: the detector wants means");
+        let _ = writeln!(out, "# batch = true  # neighbouring values are alike: the detector wants means");
+        let _ = writeln!(out, "# batch_length = {length}");
     }
 }
 
