@@ -8,6 +8,10 @@ use super::Calibrate;
 use super::history::Sample;
 use crate::replay::{count, number};
 
+/// Fewest batches of a history of values that are alike: fewer are a few stretches of time, of which a change may
+/// be one.
+const BATCHES_MIN: u64 = 100;
+
 /// Who watches a kind.
 ///
 /// | | whose rule | keeps to the budget |
@@ -67,11 +71,17 @@ impl Choice {
             Wish { input, mode: mode(&sample.kind), confidence: options.confidence, ..Wish::default() };
         let proposal = propose(&sample.kept, &wish)?;
         let (time, batch) = (proposal.autocorrelation_time, batch_length(&proposal));
+        if batch > 1 && used / batch < BATCHES_MIN {
+            let batches = format!("{} batches of {}", count(BATCHES_MIN), count(batch));
+            let few = format!("neighbouring values are alike, and there are fewer than {batches}");
+            return keep(few, time, batch);
+        }
         let guaranteed = proposal.reason != Reason::NoGuarantee && proposal.params.get("arl").is_some();
         let budgeted = default.as_ref().is_some_and(is_budgeted);
-        // Where values have no bounds, a run length that holds for any law is worth more than one for a
-        // Gaussian.
-        if budgeted && (!guaranteed || input == Input::Any) {
+        // Where the level is not bounded, the default plan's detector is preferred if its run length holds
+        // for values of any law. Means of bits are no bits.
+        let other = proposal.reason != Reason::BoundedLevel && (input != Input::Bits || batch == 1);
+        if budgeted && (!guaranteed || other) {
             let Some(proposal) = default.as_ref().and_then(|rule| batched(rule, &proposal)) else {
                 return keep("its run length holds for values like these".to_owned(), time, batch);
             };

@@ -149,7 +149,8 @@ pub(super) fn watch(kind: &KindCalibration) -> String {
         (Watch::Default, Some(arl), Some(budget)) => {
             let (share, arl, why) = (number(budget), rough(arl), &kind.why);
             let kept = format!("{rule} ({detector}) of the default plan is kept: {why}");
-            format!("{kept}; {share} of the budget, at most a false alarm in {arl} values")
+            let held = if kind.batch_length > 1 { ", if neighbours were not alike" } else { "" };
+            format!("{kept}; {share} of the budget, at most a false alarm in {arl} values{held}")
         }
         (Watch::Nobody, ..) => kind.why.clone(),
         _ => {
