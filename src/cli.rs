@@ -1,12 +1,15 @@
-//! The command line: `args` says what can be asked, `replay` and `check` do it, `progress` shows it.
+//! The command line: `args` says what can be asked, `replay`, `calibrate` and `check` do it, `progress` shows
+//! it, `spool` keeps what can be read only once.
 //!
 //! Exit status: 0 done; 1 there were alarms and `--fail-on-alarm` asks for it; 2 wrong usage, plan or labels,
 //! or a file that cannot be opened or written; 3 no event could be used.
 
 mod args;
+mod calibrate;
 mod check;
 mod progress;
 mod replay;
+mod spool;
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
@@ -44,6 +47,7 @@ impl Failure {
 pub(crate) fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Replay(args) => replay::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Check(args) => check::run(&args),
     };
     let outcome = outcome.unwrap_or_else(|Failure(text)| {

@@ -2,8 +2,9 @@
 //!
 //! Inference services publish [`monitoring::MetricEvent`]s; each model gets an actor of its own, whose
 //! observers turn events into alerts and retrain requests. Start with [`monitoring`]: everything that an
-//! embedder needs is there. [`drift`] has the detectors, for who wants them alone; [`ingest`] reads events from files, [`replay`] runs a file of events through
-//! the same actors and reports what they said.
+//! embedder needs is there. [`drift`] has the detectors, for who wants them alone; [`ingest`] reads events
+//! from files, [`replay`] runs a file of events through the same actors and reports what they said,
+//! [`calibrate`] proposes a plan from such a file.
 //!
 //! ```
 //! use visu_tility::monitoring::*;
@@ -31,6 +32,7 @@ struct Readme;
 
 pub use visu_tility_core::drift;
 
+pub mod calibrate;
 pub mod ingest;
 pub mod monitoring;
 pub mod replay;

@@ -25,6 +25,10 @@ mod score;
 mod text;
 mod unseen;
 
+pub(crate) use figures::{count, counted, cut, number, one_line, span, time};
+pub(crate) use html::{Safe, page_head};
+pub(crate) use run::Times;
+
 pub use bad_lines::{BadLine, BadLines};
 pub use change_score::{ChangeScore, EARLY_MAX, LATE_MAX, Matches};
 pub use collect::PlotDetail;

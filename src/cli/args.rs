@@ -21,6 +21,11 @@ pub(crate) enum Command {
     /// The events go through the same supervisor and actors as in a service; timers run off the time in the
     /// events, so the same files give the same report.
     Replay(ReplayArgs),
+    /// Propose a plan from files of events, and show what it would have fired.
+    ///
+    /// One number says how many false alarms are allowed; history says which detector keeps to it for each
+    /// kind, and how soon it sees a change. The proposed plan is then run over the same events.
+    Calibrate(CalibrateArgs),
     /// Check a plan and say what it watches.
     ///
     /// Prints one line for each observer, or every mistake with its line and the nearest known key. Exit
@@ -105,6 +110,84 @@ pub(crate) struct ReplayArgs {
     pub(crate) quiet: bool,
 }
 
+const CALIBRATE_HELP: &str = "\
+Events:
+  As for replay. They are read twice: once to learn from, once to show what the plan fires. What can be read
+  only once (the standard input, a pipe) is kept in memory, its first 256 MiB.
+  Of each kind of a model the first 200,000 good values are kept (10,000,000 of all kinds); the rest is counted.
+
+What is good:
+  A bad history makes a bad plan. Say with --good-until where the good ends; later events are replayed only.
+  A kind with fewer than 256 good values keeps the rule of the default plan.
+
+Exit status:
+  0  done
+  2  wrong usage, or a file that cannot be opened or written
+  3  no event could be used
+
+Examples:
+  visu-tility calibrate events.ndjson.gz --false-alarms-per-30d 1 --plan-out plan.toml
+  visu-tility calibrate events.csv --good-until 2025-02-03T01:20:00Z --format html --out calibration.html
+  visu-tility calibrate events.ndjson.gz --drop 0.02 --drop 0.05 --format json";
+
+/// What `calibrate` is asked.
+#[derive(Debug, Args)]
+#[command(after_long_help = CALIBRATE_HELP, after_help = "See --help for what is good, the exit status and examples.")]
+pub(crate) struct CalibrateArgs {
+    /// Files of events: NDJSON or CSV, plain or .gz; `-` for the standard input
+    #[arg(required = true, value_name = "EVENTS")]
+    pub(crate) events: Vec<PathBuf>,
+
+    /// False alarms that a model may give in 30 days
+    #[arg(long = "false-alarms-per-30d", value_name = "N", default_value_t = 1.0, value_parser = budget,
+        allow_negative_numbers = true)]
+    pub(crate) false_alarms: f64,
+
+    /// Write the proposed plan there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan_out: Option<PathBuf>,
+
+    /// Take events up to this time or date (to its end, UTC) as good; default: all of them
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) good_until: Option<Timestamp>,
+
+    /// Predict the delay of a change of this size, for kinds from 0 to 1; may be given several times [default: 0.05 0.1]
+    #[arg(long = "drop", value_name = "X", value_parser = drop_size, allow_negative_numbers = true)]
+    pub(crate) drops: Vec<f64>,
+
+    /// The same in standard deviations, for other kinds; may be given several times [default: 0.5 1]
+    #[arg(long = "shift", value_name = "X", value_parser = shift_size, allow_negative_numbers = true)]
+    pub(crate) shifts: Vec<f64>,
+
+    /// How the report is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    /// Write the report there and not to the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Simulated streams for each delay
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) runs: u64,
+
+    /// Seed of the simulations
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Take a kind that is not known as one of your own: `CpuPercent` as `Custom:CpuPercent`
+    #[arg(long)]
+    pub(crate) custom_kinds: bool,
+
+    /// Refuse events later than this time or date (to its end, UTC); default: a day after the start of the run
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) not_after: Option<Timestamp>,
+
+    /// No progress, and do not tell of single lines that cannot be used
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
 /// What `check` is asked.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  visu-tility check plan.toml")]
@@ -130,4 +213,20 @@ fn time(text: &str) -> Result<Timestamp, String> {
     parse_time(text)
         .or_else(day_end)
         .ok_or_else(|| "must be a time such as 2025-02-03T00:00:00Z or a date such as 2025-02-03".to_owned())
+}
+
+fn budget(text: &str) -> Result<f64, String> {
+    number(text, |value| (1e-6..=1e6).contains(&value), "a number from 0.000001 to 1000000")
+}
+
+fn drop_size(text: &str) -> Result<f64, String> {
+    number(text, |value| value > 0.0 && value <= 1.0, "a number above 0 and at most 1")
+}
+
+fn shift_size(text: &str) -> Result<f64, String> {
+    number(text, |value| value > 0.0 && value <= 100.0, "a number above 0 and at most 100")
+}
+
+fn number(text: &str, ok: impl Fn(f64) -> bool, allowed: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|value| ok(*value)).ok_or_else(|| format!("must be {allowed}"))
 }

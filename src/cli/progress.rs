@@ -37,6 +37,11 @@ impl Progress {
         Self { bar, read, quiet }
     }
 
+    /// Takes the bar away.
+    pub(crate) fn done(&self) {
+        self.bar.finish_and_clear();
+    }
+
     /// Takes the bar away and sums up the lines that were not told of one by one.
     pub(crate) fn finish(&self, bad: &BadLines) {
         self.bar.finish_and_clear();

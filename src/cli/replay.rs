@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::{Failure, Outcome, complain, say};
 
 /// The name of the standard input.
-const STDIN: &str = "-";
+pub(super) const STDIN: &str = "-";
 
 /// How far ahead of the start of the run the time of an event may be.
 const AHEAD: Duration = Duration::from_hours(24);
@@ -33,16 +33,17 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome, Failure> {
         },
     };
     warn(plan.warnings());
-    refuse_twice(args)?;
+    refuse_twice(&args.events)?;
     let labels = read_labels(&args.labels)?;
-    let out = args.out.as_deref().map(|path| open_out(path, args)).transpose()?;
+    let inputs: Vec<&PathBuf> = args.events.iter().chain(&args.plan).chain(&args.labels).collect();
+    let out = args.out.as_deref().map(|path| open_out("--out", path, &inputs)).transpose()?;
     let read = Arc::new(AtomicU64::new(0));
     let (inputs, total) = open(args, &read)?;
 
     let mut replay = Replay::new(plan);
     replay.arbiters = usize::from(args.arbiters);
     replay.custom_kinds = args.custom_kinds;
-    replay.not_after = Some(args.not_after.unwrap_or_else(|| now().plus(AHEAD)));
+    replay.not_after = Some(args.not_after.unwrap_or_else(not_after));
     replay.detail = match args.format {
         Format::Text => PlotDetail::Line,
         Format::Json => PlotDetail::None,
@@ -63,7 +64,8 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome, Failure> {
         None => say(|out| write(&report, args.format, colours(), width(), out))?,
         Some(file) => {
             let path = args.out.as_deref().unwrap_or(Path::new("")).display();
-            write_out(&report, args.format, file).map_err(|error| Failure::at(path, error))?;
+            write_out(file, |out| write(&report, args.format, false, 100, out))
+                .map_err(|error| Failure::at(path, error))?;
         }
     }
     if report.events == 0 {
@@ -113,8 +115,8 @@ fn warn(warnings: impl IntoIterator<Item = String>) {
 }
 
 /// The standard input can be read once.
-fn refuse_twice(args: &ReplayArgs) -> Result<(), Failure> {
-    if args.events.iter().filter(|path| path.as_os_str() == STDIN).count() > 1 {
+pub(super) fn refuse_twice(events: &[PathBuf]) -> Result<(), Failure> {
+    if events.iter().filter(|path| path.as_os_str() == STDIN).count() > 1 {
         return Err(Failure::at(STDIN, "given twice, must be given once: it is the standard input"));
     }
     Ok(())
@@ -122,24 +124,23 @@ fn refuse_twice(args: &ReplayArgs) -> Result<(), Failure> {
 
 /// Opens the file of the report without touching what it holds: the run may still fail, and it may be one
 /// of those that are read.
-fn open_out(path: &Path, args: &ReplayArgs) -> Result<File, Failure> {
-    let inputs = args.events.iter().chain(&args.plan).chain(&args.labels);
+pub(super) fn open_out(option: &str, path: &Path, inputs: &[&PathBuf]) -> Result<File, Failure> {
     // Before it is opened: what it is by its path.
-    if let Some(input) = inputs.clone().find(|input| same_path(path, input)) {
-        return Err(overwrites(path, input));
+    if let Some(input) = inputs.iter().find(|input| same_path(path, input)) {
+        return Err(overwrites(option, path, input));
     }
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
     let file = file.map_err(|error| Failure::at(path.display(), error))?;
     // And behind: what it is by its place on the disk, as with a hard link.
-    match inputs.into_iter().find(|input| same_file(&file, input)) {
-        Some(input) => Err(overwrites(path, input)),
+    match inputs.iter().find(|input| same_file(&file, input)) {
+        Some(input) => Err(overwrites(option, path, input)),
         None => Ok(file),
     }
 }
 
-fn overwrites(out: &Path, input: &Path) -> Failure {
+fn overwrites(option: &str, out: &Path, input: &Path) -> Failure {
     let (out, input) = (out.display(), input.display());
-    Failure::at("--out", format!("{out} is the file that is read as {input}, must be another one"))
+    Failure::at(option, format!("{out} is the file that is read as {input}, must be another one"))
 }
 
 fn same_path(out: &Path, input: &Path) -> bool {
@@ -165,11 +166,15 @@ fn same_file(_: &File, _: &Path) -> bool {
     false
 }
 
-fn write_out(report: &Report, format: Format, file: File) -> std::io::Result<()> {
+/// Writes a file that was opened by [`open_out`], in the place of what it held.
+pub(super) fn write_out(
+    file: File,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     // What is no plain file (a pipe, a terminal) has no length to cut.
     let _ = file.set_len(0);
     let mut out = BufWriter::new(file);
-    match write(report, format, false, 100, &mut out).and_then(|()| out.flush()) {
+    match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
@@ -190,19 +195,20 @@ fn write(
 }
 
 /// Whether the standard output takes colours: a terminal whose user has not said no.
-fn colours() -> bool {
+pub(super) fn colours() -> bool {
     let unset = |name: &str| std::env::var_os(name).is_none_or(|value| value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     std::io::stdout().is_terminal() && unset("NO_COLOR") && !dumb
 }
 
 /// The width of the terminal; 100 where there is none.
-fn width() -> usize {
+pub(super) fn width() -> usize {
     let terminal = console::Term::stdout();
     terminal.size_checked().map_or(100, |(_, columns)| usize::from(columns))
 }
 
-fn now() -> Timestamp {
+/// The latest time of an event that is believed when the user does not say.
+pub(super) fn not_after() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::EPOCH.plus(since)
+    Timestamp::EPOCH.plus(since).plus(AHEAD)
 }

@@ -13,7 +13,7 @@ use crate::replay::figures::{count, counted, span, time};
 use crate::replay::report::{AlarmReport, AlertReport, ModelReport, Report};
 use crate::replay::score::Score;
 use crate::replay::unseen::Unseen;
-use escape::Safe;
+pub(crate) use escape::Safe;
 
 /// Models that are drawn: those with the most alarms.
 const MODELS_DRAWN: usize = 24;
@@ -70,13 +70,7 @@ impl<'a> HtmlReport<'a> {
     }
 
     fn head(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.report.files.iter().map(|f| f.rsplit('/').next().unwrap_or(f)).collect();
-        let names = names.join(", ");
-        f.write_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")?;
-        f.write_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n")?;
-        f.write_str("<meta name=\"color-scheme\" content=\"light dark\">\n")?;
-        writeln!(f, "<title>Replay of {}</title>\n<style>{STYLE}</style>\n</head>\n<body>", Safe(&names))?;
-        writeln!(f, "<header><h1>Replay of <span>{}</span></h1>", Safe(&names))?;
+        page_head(f, "Replay of", &self.report.files)?;
         let kinds = || self.report.models.iter().flat_map(|model| &model.kinds);
         if let (Some(first), Some(last)) =
             (kinds().map(|k| k.first_ts).min(), kinds().map(|k| k.last_ts).max())
@@ -165,9 +159,9 @@ impl<'a> HtmlReport<'a> {
     }
 }
 
-impl Display for HtmlReport<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.head(f)?;
+impl HtmlReport<'_> {
+    /// Everything between the head of the page and its end.
+    pub(crate) fn body(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.tiles(f)?;
         if let Some(score) = &self.report.score {
             table::score(f, score)?;
@@ -175,12 +169,27 @@ impl Display for HtmlReport<'_> {
         self.models(f)?;
         self.retrain_table(f)?;
         self.bad_lines(f)?;
-        writeln!(
-            f,
-            "<section><h2>Watching</h2><pre>{}</pre></section>\n</body>\n</html>",
-            Safe(self.report.plan.trim_end())
-        )
+        writeln!(f, "<section><h2>Watching</h2><pre>{}</pre></section>", Safe(self.report.plan.trim_end()))
     }
+}
+
+impl Display for HtmlReport<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.head(f)?;
+        self.body(f)?;
+        f.write_str("</body>\n</html>\n")
+    }
+}
+
+/// Opens a page about some files: everything up to the title, within the header.
+pub(crate) fn page_head(f: &mut Formatter<'_>, what: &str, files: &[String]) -> fmt::Result {
+    let names: Vec<&str> = files.iter().map(|f| f.rsplit('/').next().unwrap_or(f)).collect();
+    let names = names.join(", ");
+    f.write_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")?;
+    f.write_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n")?;
+    f.write_str("<meta name=\"color-scheme\" content=\"light dark\">\n")?;
+    writeln!(f, "<title>{what} {}</title>\n<style>{STYLE}</style>\n</head>\n<body>", Safe(&names))?;
+    writeln!(f, "<header><h1>{what} <span>{}</span></h1>", Safe(&names))
 }
 
 /// How to read a drawing.

@@ -389,7 +389,7 @@ impl<'a> Run<'a> {
 
 /// Gives a time to events that have none.
 #[derive(Debug, Default)]
-struct Times {
+pub(crate) struct Times {
     newest: Timestamp,
     /// Whether any event had a time.
     known: bool,
@@ -397,12 +397,12 @@ struct Times {
 
 impl Times {
     /// The time of the next event.
-    fn of(&self, ts: Option<Timestamp>) -> Timestamp {
+    pub(crate) fn of(&self, ts: Option<Timestamp>) -> Timestamp {
         ts.unwrap_or(self.newest)
     }
 
     /// Takes note that the event was used.
-    fn note(&mut self, ts: Option<Timestamp>) {
+    pub(crate) fn note(&mut self, ts: Option<Timestamp>) {
         match ts {
             Some(ts) if self.known => self.newest = self.newest.max(ts),
             Some(ts) => (self.newest, self.known) = (ts, true),

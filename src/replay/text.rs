@@ -76,6 +76,12 @@ impl<'a> TextReport<'a> {
         for told in self.report.unseen.told(&self.report.policy) {
             writeln!(f, "{}", self.paint.yellow(&cut(&one_line(&told), self.width * 2)))?;
         }
+        self.found(f)
+    }
+
+    /// Counts what the observers said.
+    fn found(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let models = &self.report.models;
         let alarms: u64 = models.iter().map(super::report::ModelReport::drifts).sum();
         let open = self.report.alerts.iter().filter(|alert| alert.resolved.is_none()).count() as u64;
         let mut found = vec![
@@ -136,6 +142,15 @@ impl<'a> TextReport<'a> {
             writeln!(f, "  {} (all of them are in the JSON report)", more(left as u64, "model"))?;
         }
         Ok(())
+    }
+
+    /// The least that tells what a plan did: counts, drawings and alarms of the models with the most alarms.
+    pub(crate) fn brief(&self, f: &mut Formatter<'_>, models: usize) -> fmt::Result {
+        self.found(f)?;
+        for told in self.report.unseen.told(&self.report.policy) {
+            writeln!(f, "{}", self.paint.yellow(&cut(&one_line(&told), self.width * 2)))?;
+        }
+        self.report.worst_first().into_iter().take(models).try_for_each(|model| self.brief_model(f, model))
     }
 
     fn bad_lines(&self, f: &mut Formatter<'_>) -> fmt::Result {

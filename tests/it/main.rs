@@ -1,6 +1,8 @@
 //! Tests of the product as a whole, linked once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may stop
 
+#[cfg(feature = "cli")]
+mod calibrate;
 mod event_time;
 mod facade;
 #[cfg(feature = "cli")]

@@ -57,7 +57,8 @@ fn every_mistake_of_a_plan_is_told_with_its_line() {
 
 #[test]
 fn the_help_is_as_agreed() {
-    let parts = [run(["--help"]), run(["replay", "--help"]), run(["check", "--help"])];
+    let parts = [&["--help"][..], &["replay", "--help"], &["calibrate", "--help"], &["check", "--help"]];
+    let parts = parts.map(run);
     assert!(parts.iter().all(|part| part.status == 0));
     assert_golden("help.txt", &parts.map(|part| part.stdout).join("\n-----\n\n"));
     let version = run(["--version"]).stdout;

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter, Write};
 
 /// A text with everything that HTML could read as markup replaced, in elements and quoted attributes;
 /// control characters become blanks.
-pub(super) struct Safe<'a>(pub(super) &'a str);
+pub(crate) struct Safe<'a>(pub(crate) &'a str);
 
 impl Display for Safe<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

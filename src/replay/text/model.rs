@@ -19,6 +19,9 @@ const KINDS_SHOWN: usize = 14;
 /// Alarms of an observer that are shown.
 const ALARMS_SHOWN: usize = 6;
 
+/// Alarms of an observer of which the times are told.
+const ALARMS_BRIEF: usize = 2;
+
 /// Alerts of a model that are shown.
 const ALERTS_SHOWN: usize = 12;
 
@@ -42,6 +45,26 @@ impl TextReport<'_> {
         let alarms: Vec<_> = self.report.alarms.iter().filter(|alarm| alarm.model_id == *id).collect();
         self.alarms(f, model, &alarms)?;
         self.retrains(f, model)
+    }
+
+    /// Shows the drawings of one model, and when each observer spoke.
+    pub(super) fn brief_model(&self, f: &mut Formatter<'_>, model: &ModelReport) -> fmt::Result {
+        let id = &model.model_id;
+        self.heading(f, id.as_str())?;
+        self.kinds(f, model)?;
+        let loud = |observer: &&ObserverReport| observer.alarms > 0;
+        for observer in model.observers.iter().filter(loud) {
+            let name = &observer.observer;
+            let drifts = counted(observer.alarms - observer.warnings, "drift alarm");
+            let mine = self.report.alarms.iter();
+            let mine = mine.filter(|a| a.model_id == *id && a.observer == *name && a.level == Level::Drift);
+            let times: Vec<String> = mine.take(ALARMS_BRIEF).map(|alarm| time(alarm.ts)).collect();
+            let more = if observer.alarms as usize > ALARMS_BRIEF { ", …" } else { "" };
+            let alerts = counted(observer.alerts, "alert");
+            let line = format!("  {}  {alerts}, {drifts}: {}{more}", fit(name, 24), times.join(", "));
+            writeln!(f, "{}", cut(line.trim_end_matches([':', ' ']), self.width))?;
+        }
+        Ok(())
     }
 
     fn kinds(&self, f: &mut Formatter<'_>, model: &ModelReport) -> fmt::Result {

@@ -1,0 +1,402 @@
+//! What a calibration found: the proposal for each kind, the plan, and its replay.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde::Serialize;
+use visu_tility_core::{Check, MetricKind, ModelId, MonitorPlan, Timestamp, ValueRange, Version};
+use visu_tility_drift::calibration::{Bound, Reason, RunLength};
+use visu_tility_drift::{AnyParams, Budget, Level, ParamError, Setting};
+
+use super::choice::{Choice, Watch};
+use super::delay::{PredictedDelay, Simulation, run_length};
+use super::history::{History, Sample};
+use super::plan::{Decided, entries};
+use super::text::rough;
+use super::{Calibrate, CalibrateError, toml};
+use crate::replay::{Report, count, counted, number, time};
+
+/// The most kinds, over all models, that have a proposal: a plan has at most 1,000 rules.
+const PROPOSED_MAX: usize = 900;
+
+/// The most kinds, over all models, whose delays are predicted.
+const PREDICTED_MAX: usize = 64;
+
+/// Streams that run lengths are measured on, and for each of more kinds than [`PREDICTED_MAX`].
+const STREAMS: u64 = 50;
+const STREAMS_FEW: u64 = 5;
+
+/// Batches from which the history itself is in doubt: the longest that are chosen.
+const BATCH_DOUBTFUL: u64 = 1_024;
+
+/// A plan made from a history, with the reasons and what it would have fired.
+///
+/// The fields that are serialised, and their names, are a promise to those who read the JSON.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Calibration {
+    /// False alarms that a model may give in 30 days.
+    pub false_alarms_per_30_days: f64,
+    /// Confidence of bounds of good levels.
+    pub confidence: f64,
+    /// The end of what was taken as good; null when all was.
+    pub good_until: Option<Timestamp>,
+    /// Seed of the simulations.
+    pub seed: u64,
+    /// Accepted events.
+    pub events: u64,
+    /// The files, as they were named.
+    pub files: Vec<String>,
+    /// The kinds of every model, all versions together.
+    pub kinds: Vec<KindCalibration>,
+    /// What a reader should know before he uses the plan, in sentences.
+    pub notes: Vec<String>,
+    /// The plan, as TOML.
+    #[serde(rename = "plan")]
+    pub plan_toml: String,
+    /// What the plan made of the same events; null until [`Calibration::replayed`] was told.
+    pub replay: Option<Report>,
+    /// The plan.
+    #[serde(skip)]
+    pub plan: MonitorPlan,
+}
+
+/// What was found for one kind of one model.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct KindCalibration {
+    /// The model.
+    pub model_id: ModelId,
+    /// What is measured.
+    pub kind: MetricKind,
+    /// Its versions, in the order of arrival.
+    pub versions: Vec<Version>,
+    /// Accepted events, missing values included.
+    pub events: u64,
+    /// Values among them.
+    pub values: u64,
+    /// Good values that the proposal rests on.
+    pub used: u64,
+    /// Good values beyond those, which were only counted.
+    pub cut: u64,
+    /// Values a day; null when all came at one time.
+    pub values_per_day: Option<f64>,
+    /// Mean of the values used; null without any.
+    pub mean: Option<f64>,
+    /// Standard deviation of the values used; null with fewer than two.
+    pub deviation: Option<f64>,
+    /// How many values weigh as much as one, because neighbours are alike; 1 for independent ones.
+    pub autocorrelation_time: f64,
+    /// Values of a batch whose mean says little of the next one's.
+    pub batch_length: u64,
+    /// Who watches.
+    pub watch: Watch,
+    /// The rule of the plan that looks for changes; null when none does.
+    pub rule: Option<Arc<str>>,
+    /// Its detector.
+    pub detector: Option<&'static str>,
+    /// The parameters of the detector; without `arl` where the budget sets it.
+    pub parameters: BTreeMap<&'static str, serde_json::Value>,
+    /// The bound of the good level that the detector takes as known; null when it takes none.
+    pub baseline: Option<Bound>,
+    /// Why this detector.
+    pub why: String,
+    /// False alarms of this kind in 30 days, of those of its model; null when it keeps to no budget.
+    pub budget: Option<f64>,
+    /// Mean number of values between false alarms that this needs.
+    pub arl_needed: Option<f64>,
+    /// The one that a monitor sets: with rate and number of sharers rounded up to powers of two.
+    pub arl: Option<f64>,
+    /// False alarms of a rule that keeps to no budget, simulated on streams like the history; null for
+    /// others.
+    pub run_length: Option<RunLength>,
+    /// How soon changes are seen; empty with too few values.
+    pub delays: Vec<PredictedDelay>,
+    /// Whether delays were left out because there are too many kinds.
+    pub delays_left_out: bool,
+}
+
+impl Calibration {
+    pub(super) fn of(options: &Calibrate, history: &History) -> Result<Self, CalibrateError> {
+        let mut choices = Vec::with_capacity(history.samples.len());
+        for sample in &history.samples {
+            choices.push(Choice::of(options, sample, sample.moments().1)?);
+        }
+        cap(&history.samples, &mut choices);
+        refuse(options, &history.samples, &mut choices)?;
+        let pairs = || history.samples.iter().zip(&choices);
+        let sharers = sharers(&history.samples, &choices);
+        let sharing = |sample: &Sample| sharers.get(&sample.model_id).copied().unwrap_or(1);
+        let decided = pairs().map(|(sample, choice)| decided(options, sample, choice, sharing(sample)));
+        let decided: Vec<Decided<'_>> = decided.collect();
+        let plan_toml = toml::write(options, history, &entries(&decided)?)?;
+        let plan = MonitorPlan::from_toml(&plan_toml)?;
+        let mut kinds = Vec::with_capacity(choices.len());
+        let mut predicted = 0;
+        for one in &decided {
+            let mut kind = KindCalibration::of(options, *one, sharing(one.sample), &plan)?;
+            if one.choice.watch() != Watch::Nobody && kind.used >= Calibrate::VALUES_MIN {
+                predicted += 1;
+                if predicted > PREDICTED_MAX {
+                    kind.delays_left_out = true;
+                } else {
+                    kind.simulate(options, *one)?;
+                }
+            }
+            kinds.push(kind);
+        }
+        let mut calibration = Self {
+            false_alarms_per_30_days: options.false_alarms_per_30_days,
+            confidence: options.confidence,
+            good_until: options.good_until,
+            seed: options.seed,
+            events: history.events,
+            files: history.files.clone(),
+            kinds,
+            notes: Vec::new(),
+            plan_toml,
+            replay: None,
+            plan,
+        };
+        calibration.note_history();
+        Ok(calibration)
+    }
+
+    /// Takes what the plan made of the same events, and notes where the two do not fit.
+    pub fn replayed(&mut self, report: Report) {
+        self.note_fired(&report);
+        self.note_alarms(&report);
+        self.replay = Some(report);
+    }
+
+    /// Writes the calibration as JSON.
+    ///
+    /// # Errors
+    ///
+    /// Fails when `out` does.
+    pub fn write_json(&self, out: &mut dyn std::io::Write) -> std::io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, self)?;
+        out.write_all(b"\n")
+    }
+
+    fn note_history(&mut self) {
+        let cut: u64 = self.kinds.iter().map(|kind| kind.cut).sum();
+        if cut > 0 {
+            let kinds = self.kinds.iter().filter(|kind| kind.cut > 0).count() as u64;
+            self.notes.push(format!(
+                "{} of {} were counted but not kept: proposals rest on the first ones",
+                counted(cut, "good value"),
+                counted(kinds, "kind")
+            ));
+        }
+        let long = |kind: &&KindCalibration| kind.batch_length >= BATCH_DOUBTFUL;
+        self.note_alike(long, "");
+    }
+
+    /// Says that a history may be no good one, of the kinds of which it may be so.
+    fn note_alike(&mut self, doubtful: impl Fn(&&KindCalibration) -> bool, and: &str) {
+        let alike = self.kinds.iter().filter(|kind| doubtful(kind));
+        let alike: Vec<String> = alike.map(|kind| format!("{} of {}", kind.kind, kind.model_id)).collect();
+        let Some((first, others)) = alike.split_first() else { return };
+        let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+        self.notes.push(format!(
+            "neighbouring values of {first}{more} are alike over many values{and}: a change, a trend or a season in \
+             what was taken as good looks like this; --good-until TIME says where the good ends"
+        ));
+    }
+
+    /// Kinds whose values are alike, and whose rule fires within what was taken as good.
+    fn note_fired(&mut self, report: &Report) {
+        let good = |at: Timestamp| self.good_until.is_none_or(|end| at <= end);
+        let fired = report.alarms.iter().filter(|alarm| alarm.level == Level::Drift && good(alarm.ts));
+        let fired =
+            fired.filter_map(|alarm| Some((alarm.model_id.clone(), alarm.kind.clone()?, &alarm.observer)));
+        let fired: HashSet<(ModelId, MetricKind, &Arc<str>)> = fired.collect();
+        let doubtful = |kind: &&KindCalibration| {
+            let by_its_rule =
+                |rule: &Arc<str>| fired.contains(&(kind.model_id.clone(), kind.kind.clone(), rule));
+            (2..BATCH_DOUBTFUL).contains(&kind.batch_length) && kind.rule.as_ref().is_some_and(by_its_rule)
+        };
+        self.note_alike(doubtful, ", and the plan fires on them");
+    }
+
+    /// Real changes within what was taken as good show as more alarms than the budget has.
+    fn note_alarms(&mut self, report: &Report) {
+        let proposed: HashSet<(&ModelId, &MetricKind)> = self
+            .kinds
+            .iter()
+            .filter(|kind| kind.watch == Watch::Proposed)
+            .map(|kind| (&kind.model_id, &kind.kind))
+            .collect();
+        let good = |at: Timestamp| self.good_until.is_none_or(|end| at <= end);
+        let mine = report.alarms.iter().filter(|alarm| {
+            let known = alarm.kind.as_ref().is_some_and(|kind| proposed.contains(&(&alarm.model_id, kind)));
+            known && alarm.level == Level::Drift && good(alarm.ts)
+        });
+        let mut alarms: Vec<_> = mine.collect();
+        alarms.sort_by_key(|alarm| alarm.ts);
+        let kinds = || report.models.iter().flat_map(|model| &model.kinds);
+        let first = kinds().map(|kind| kind.first_ts).min().unwrap_or(Timestamp::EPOCH);
+        let last = kinds().map(|kind| kind.last_ts).max().unwrap_or(first);
+        let last = self.good_until.map_or(last, |end| end.min(last));
+        let days = last.since(first).as_secs_f64() / 86_400.0;
+        let expected = self.false_alarms_per_30_days * days / 30.0 * report.models.len().max(1) as f64;
+        let found = alarms.len() as f64;
+        let (Some(earliest), true) = (alarms.first(), found > expected + 3.0 * expected.sqrt() + 0.5) else {
+            return;
+        };
+        self.notes.push(format!(
+            "the proposed rules fire {} within what was taken as good, where {} false ones are expected: it holds \
+             real changes. The first alarm is at {}; --good-until with a time well before it makes a proposal \
+             from what is good",
+            counted(alarms.len() as u64, "time"),
+            number(expected),
+            time(earliest.ts)
+        ));
+    }
+}
+
+impl KindCalibration {
+    fn of(
+        options: &Calibrate,
+        Decided { sample, choice, arl }: Decided<'_>,
+        sharers: u64,
+        plan: &MonitorPlan,
+    ) -> Result<Self, ParamError> {
+        let (mean, deviation) = sample.moments();
+        let used = sample.kept.len() as u64;
+        let values_per_day = sample.values_per_day();
+        let version = sample.versions.first().cloned().unwrap_or_else(Version::unversioned);
+        let rule = plan.rules().iter().find(|rule| {
+            let change = matches!(rule.check, Check::Change(_));
+            change && rule.is_for_model(&sample.model_id) && rule.is_for_series(&version, &sample.kind)
+        });
+        let change = rule.and_then(|rule| match &rule.check {
+            Check::Change(change) => Some(change),
+            _ => None,
+        });
+        let (mut budget, mut arl_needed) = (None, None);
+        if choice.is_budgeted() {
+            let part = Budget::new(options.false_alarms_per_30_days)?
+                .part(instances(sample) as f64, sharers.max(instances(sample)) as f64)?;
+            budget = Some(part.false_alarms_per_30_days);
+            let each = Budget::new(part.false_alarms_per_30_days / instances(sample) as f64)?;
+            arl_needed = Some(each.arl(values_per_day.unwrap_or(86_400.0).clamp(1e-6, 1e15))?);
+        }
+        let known = choice.proposal.filter(|proposal| proposal.reason == Reason::BoundedLevel);
+        Ok(Self {
+            model_id: sample.model_id.clone(),
+            kind: sample.kind.clone(),
+            versions: sample.versions.clone(),
+            events: sample.events,
+            values: sample.values,
+            used,
+            cut: sample.cut(),
+            values_per_day,
+            mean: (used > 0).then_some(mean),
+            deviation: (used > 1).then_some(deviation),
+            autocorrelation_time: choice.autocorrelation_time,
+            batch_length: choice.batch_length,
+            watch: choice.watch(),
+            rule: rule.map(|rule| rule.name.clone()),
+            detector: change.map(|change| change.detector().name()),
+            parameters: change
+                .map_or_else(BTreeMap::new, |change| parameters(change.detector(), change.is_budgeted())),
+            baseline: known.and_then(|proposal| proposal.baseline),
+            why: choice.why.clone(),
+            budget,
+            arl_needed,
+            arl,
+            run_length: None,
+            delays: Vec::new(),
+            delays_left_out: false,
+        })
+    }
+
+    fn simulate(&mut self, options: &Calibrate, one: Decided<'_>) -> Result<(), ParamError> {
+        let Some(simulation) = Simulation::of(options, one)? else { return Ok(()) };
+        self.delays = simulation.delays()?;
+        if self.watch == Watch::Default && self.arl.is_none() {
+            self.run_length = Some(simulation.run_length(STREAMS)?);
+        }
+        Ok(())
+    }
+
+    /// Values that were due but missing.
+    pub fn missing(&self) -> u64 {
+        self.events - self.values
+    }
+}
+
+/// Detectors that watch one kind of a model at once: one for each version that is kept.
+fn instances(sample: &Sample) -> u64 {
+    (sample.versions.len() as u64).clamp(1, 8)
+}
+
+/// How many detectors share the budget of each model.
+fn sharers<'a>(samples: &'a [Sample], choices: &[Choice]) -> HashMap<&'a ModelId, u64> {
+    let mut sharers: HashMap<&ModelId, u64> = HashMap::new();
+    for (sample, _) in samples.iter().zip(choices).filter(|(_, choice)| choice.is_budgeted()) {
+        *sharers.entry(&sample.model_id).or_default() += instances(sample);
+    }
+    sharers
+}
+
+fn decided<'a>(options: &Calibrate, sample: &'a Sample, choice: &'a Choice, sharers: u64) -> Decided<'a> {
+    let run_length = || run_length(options.false_alarms_per_30_days, sharers, sample.values_per_day());
+    Decided { sample, choice, arl: choice.is_budgeted().then(run_length) }
+}
+
+/// Gives up proposals whose detector, on values drawn from the history, has more false alarms than its run
+/// length allows: those for values without bounds hold for a law that these values may not have.
+fn refuse(options: &Calibrate, samples: &[Sample], choices: &mut [Choice]) -> Result<(), ParamError> {
+    let sharers = sharers(samples, choices);
+    // Many kinds share the time.
+    let streams = if choices.len() > PREDICTED_MAX { STREAMS_FEW } else { STREAMS };
+    for (sample, choice) in samples.iter().zip(choices.iter_mut()) {
+        if sample.kind.range() == ValueRange::Unit || choice.proposal.is_none() {
+            continue;
+        }
+        let sharing = sharers.get(&sample.model_id).copied().unwrap_or(1);
+        let one = decided(options, sample, choice, sharing);
+        let (Some(arl), Some(simulation)) = (one.arl, Simulation::of(options, one)?) else { continue };
+        let found = simulation.run_length(streams)?;
+        let expected = found.values / arl;
+        let most = expected + 3.0 * expected.sqrt() + 1.0;
+        if let Some(mean) = found.mean().filter(|_| found.alarms as f64 > most) {
+            choice.refuse(&rough(mean));
+        }
+    }
+    Ok(())
+}
+
+/// Leaves proposals to the kinds with the most values, where there are more than a plan has rules for.
+fn cap(samples: &[Sample], choices: &mut [Choice]) {
+    let mut proposed: Vec<usize> = choices
+        .iter()
+        .enumerate()
+        .filter(|(_, choice)| choice.proposal.is_some())
+        .map(|(at, _)| at)
+        .collect();
+    proposed.sort_by_key(|at| std::cmp::Reverse(samples.get(*at).map_or(0, |sample| sample.values)));
+    for at in proposed.into_iter().skip(PROPOSED_MAX) {
+        if let Some(choice) = choices.get_mut(at) {
+            choice.proposal = None;
+            choice.why = format!("{} other kinds have more values", count(PROPOSED_MAX as u64));
+        }
+    }
+}
+
+fn parameters(params: &AnyParams, budgeted: bool) -> BTreeMap<&'static str, serde_json::Value> {
+    let shown = params.parameters().iter().filter(|parameter| !(budgeted && parameter.name == "arl"));
+    let value = |name: &str| {
+        Some(match params.get(name)? {
+            Setting::Number(number) => number.into(),
+            Setting::Count(count) => count.into(),
+            Setting::Word(word) => word.into(),
+            Setting::Flag(flag) => flag.into(),
+            _ => return None,
+        })
+    };
+    shown.filter_map(|parameter| Some((parameter.name, value(parameter.name)?))).collect()
+}

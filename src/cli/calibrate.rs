@@ -1,0 +1,182 @@
+//! `visu-tility calibrate`: reads the files twice, proposes a plan, writes it and the report.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use visu_tility::calibrate::{Calibrate, Calibration, CalibrationPage, CalibrationText};
+use visu_tility::ingest::{EventFormat, EventReader};
+use visu_tility::replay::{BadLine, Input, PlotDetail, Replay, ReplayWatcher};
+
+use super::args::{CalibrateArgs, Format};
+use super::progress::Progress;
+use super::replay::{STDIN, colours, not_after, open_out, refuse_twice, width, write_out};
+use super::spool::Spool;
+use super::{Failure, Outcome, complain, say};
+
+/// Proposes a plan and shows what it would have fired.
+pub(crate) fn run(args: &CalibrateArgs) -> Result<Outcome, Failure> {
+    let calibrate = settings(args)?;
+    refuse_twice(&args.events)?;
+    let inputs: Vec<&PathBuf> = args.events.iter().collect();
+    let out = args.out.as_deref().map(|path| open_out("--out", path, &inputs)).transpose()?;
+    let others: Vec<&PathBuf> = args.events.iter().chain(&args.out).collect();
+    let plan_out = args.plan_out.as_deref().map(|path| open_out("--plan-out", path, &others)).transpose()?;
+
+    let read = Arc::new(AtomicU64::new(0));
+    let sources = args.events.iter().map(|path| Source::new(path)).collect::<Vec<_>>();
+    let total = sources.iter().map(|source| source.size).sum::<Option<u64>>();
+    let opened = sources.iter().map(|source| source.open(&read)).collect::<Result<Vec<_>, _>>()?;
+    let mut progress = Progress::new(total, read, args.quiet);
+    let history = calibrate.read(opened, &mut progress);
+    progress.finish(history.bad_lines());
+    if history.is_empty() {
+        complain("error: no event could be used");
+        return Ok(Outcome::NoEvent);
+    }
+    let mut calibration = calibrate.propose(&history).map_err(|error| Failure::at("failed to", error))?;
+    drop(history);
+    replay(args, &calibrate, &sources, total, &mut calibration)?;
+
+    if let Some(file) = plan_out {
+        let plan = &calibration.plan_toml;
+        write_out(file, |out| out.write_all(plan.as_bytes())).map_err(at(args.plan_out.as_deref()))?;
+    }
+    match out {
+        None => say(|out| write(&calibration, args, colours(), width(), out))?,
+        Some(file) => write_out(file, |out| write(&calibration, args, false, 100, out))
+            .map_err(at(args.out.as_deref()))?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn settings(args: &CalibrateArgs) -> Result<Calibrate, Failure> {
+    let mut calibrate =
+        Calibrate::new(args.false_alarms).map_err(|error| Failure::at("--false-alarms-per-30d", error))?;
+    if !args.drops.is_empty() {
+        calibrate.drops.clone_from(&args.drops);
+    }
+    if !args.shifts.is_empty() {
+        calibrate.shifts.clone_from(&args.shifts);
+    }
+    (calibrate.good_until, calibrate.runs, calibrate.seed) = (args.good_until, args.runs, args.seed);
+    calibrate.custom_kinds = args.custom_kinds;
+    calibrate.not_after = Some(args.not_after.unwrap_or_else(not_after));
+    Ok(calibrate)
+}
+
+/// Runs the events through the proposed plan.
+fn replay(
+    args: &CalibrateArgs,
+    calibrate: &Calibrate,
+    sources: &[Source],
+    total: Option<u64>,
+    calibration: &mut Calibration,
+) -> Result<(), Failure> {
+    let read = Arc::new(AtomicU64::new(0));
+    let again = sources.iter().map(|source| source.again(&read)).collect::<Result<Vec<_>, _>>()?;
+    let mut replay = Replay::new(calibration.plan.clone());
+    (replay.custom_kinds, replay.not_after) = (calibrate.custom_kinds, calibrate.not_after);
+    replay.detail = match args.format {
+        Format::Text => PlotDetail::Line,
+        Format::Json => PlotDetail::None,
+        Format::Html => PlotDetail::Page,
+    };
+    let mut progress = Silent(Progress::new(total, read, args.quiet));
+    let report = replay.run(again, &mut progress).map_err(|error| Failure::at("failed to", error))?;
+    progress.0.done();
+    calibration.replayed(report);
+    Ok(())
+}
+
+/// A file of events, to be read twice.
+struct Source<'a> {
+    path: &'a Path,
+    name: String,
+    /// Bytes, where they are known.
+    size: Option<u64>,
+    /// Keeps what can be read only once.
+    spool: Option<Spool>,
+}
+
+impl<'a> Source<'a> {
+    fn new(path: &'a Path) -> Self {
+        let name = path.display().to_string();
+        let data = if name == STDIN { None } else { std::fs::metadata(path).ok() };
+        let size = data.as_ref().filter(|data| data.is_file()).map(std::fs::Metadata::len);
+        // What is no plain file, and is there, is read only once: the standard input, a pipe.
+        let once = name == STDIN || data.is_some_and(|data| !data.is_file() && !data.is_dir());
+        Self { path, name, size, spool: once.then(Spool::default) }
+    }
+
+    fn open(&self, read: &Arc<AtomicU64>) -> Result<Input, Failure> {
+        let reader = match &self.spool {
+            None => EventReader::open(self.path, read.clone()),
+            Some(spool) if self.name == STDIN => {
+                EventReader::from_reader(spool.through(std::io::stdin()), None, read.clone())
+            }
+            Some(spool) => File::open(self.path).and_then(|file| {
+                EventReader::from_reader(spool.through(file), EventFormat::from_name(self.path), read.clone())
+            }),
+        };
+        self.input(reader)
+    }
+
+    fn again(&self, read: &Arc<AtomicU64>) -> Result<Input, Failure> {
+        let Some(spool) = &self.spool else {
+            return self.input(EventReader::open(self.path, read.clone()));
+        };
+        let (kept, cut) = spool.take();
+        if cut > 0 {
+            let kept = kept.get_ref().len() >> 20;
+            complain(&format!(
+                "warning: {}: too long to be kept, only its first {kept} MiB are replayed",
+                self.name
+            ));
+        }
+        self.input(EventReader::from_reader(kept, EventFormat::from_name(self.path), read.clone()))
+    }
+
+    fn input(&self, reader: std::io::Result<EventReader>) -> Result<Input, Failure> {
+        let reader = reader.map_err(|error| Failure::at(&self.name, error))?;
+        Ok(Input { name: self.name.clone(), reader })
+    }
+}
+
+/// The second reading: what could not be used has been told of.
+struct Silent(Progress);
+
+impl ReplayWatcher for Silent {
+    fn bad_line(&mut self, _: &BadLine) {}
+
+    fn progress(&mut self, events: u64) {
+        self.0.progress(events);
+    }
+}
+
+fn at(path: Option<&Path>) -> impl FnOnce(std::io::Error) -> Failure {
+    let place = path.unwrap_or(Path::new("")).display().to_string();
+    move |error| Failure::at(place, error)
+}
+
+fn write(
+    calibration: &Calibration,
+    args: &CalibrateArgs,
+    colour: bool,
+    width: usize,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    match args.format {
+        Format::Text => {
+            write!(out, "{}", CalibrationText::new(calibration).colour(colour).width(width))?;
+            match &args.plan_out {
+                Some(path) => writeln!(out, "\nThe plan is in {}", path.display()),
+                None => writeln!(out, "\nThe plan: --plan-out FILE writes it, --format html shows it"),
+            }
+        }
+        Format::Json => calibration.write_json(out),
+        Format::Html => write!(out, "{}", CalibrationPage::new(calibration)),
+    }
+}
