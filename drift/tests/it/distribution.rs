@@ -198,7 +198,9 @@ fn the_run_length_of_a_given_reference_can_be_moved() {
     let mut random = Random(12);
     let training: Vec<f64> = (0..1_000).map(|_| random.skewed()).collect();
     let mut reference = Histogram::around(&training, 10).unwrap();
-    training.iter().for_each(|&value| reference.insert(value));
+    for &value in &training {
+        reference.insert(value);
+    }
     let build = |arl| HistogramDrift::new(&reference, BinnedDistance::Hellinger, 50, arl).unwrap();
     for arl in [500.0, 1e5, 1e9] {
         let (mut built, mut moved) = (build(arl), build(3_000.0));
@@ -227,7 +229,9 @@ fn the_run_length_of_a_given_reference_can_be_moved() {
 fn a_histogram_around_a_sample_keeps_what_is_often_apart() {
     let bins = |sample: &[f64]| {
         let mut histogram = Histogram::around(sample, 4).unwrap();
-        sample.iter().for_each(|&value| histogram.insert(value));
+        for &value in sample {
+            histogram.insert(value);
+        }
         assert_eq!((histogram.below(), histogram.above()), (0, 0), "{sample:?}");
         histogram.counts().to_vec()
     };
