@@ -42,7 +42,7 @@ impl Body {
                 let same = old.iter().position(|instance| place(instance.rule) == Some(index as u16));
                 let instance = match same {
                     Some(found) => Some(Instance { rule: index as u16, ..old.swap_remove(found) }),
-                    None => Instance::start(index, rule, &series.info.kind),
+                    None => Instance::start(index, rule, &series.info.version, &series.info.kind),
                 };
                 instances.extend(instance);
             }
