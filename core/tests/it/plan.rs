@@ -1,6 +1,7 @@
 //! Plans as TOML: what is read, the examples and the docs.
 
 mod refused;
+mod refused_comparison;
 mod round_trip;
 
 use std::path::PathBuf;

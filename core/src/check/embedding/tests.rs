@@ -1,3 +1,5 @@
+//! Vectors: alarms and none, those of another length, snapshots.
+
 use visu_tility_drift::simulate::Random;
 
 use super::*;
