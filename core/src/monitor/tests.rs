@@ -426,6 +426,15 @@ proptest! {
         let plan = Arc::new(everything());
         let mut whole = ModelMonitor::new(id(), plan.clone());
         let mut cut_up = ModelMonitor::new(id(), plan.clone());
+        // So many that the references of one version are there, and the next ones may ask for them.
+        for s in -200_i64..-130 {
+            let ink = event(&kinds[4], "v1", s, (s * s % 17) as f64 / 17.0);
+            let text = MetricEvent::embedding("digits", "text", [(s * s % 13) as f32, (s % 7) as f32, 0.0]).unwrap();
+            let text = text.with_version("v1").unwrap().at(second(s)).unwrap();
+            for event in [ink, text] {
+                prop_assert_eq!(whole.observe(&event, 0), cut_up.observe(&event, 0));
+            }
+        }
         let mut now = 0;
         for (offset, (kind, version, step, value)) in events.into_iter().enumerate() {
             if offset == cut {
@@ -448,12 +457,15 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), at in 0usize..3000) {
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), at in 0usize..60_000) {
         let plan = Arc::new(everything());
         let _ = ModelMonitor::restore(id(), plan.clone(), &bytes);
         let mut monitor = ModelMonitor::new(id(), plan.clone());
         for s in 0..60 {
             monitor.observe(&event(&MetricKind::Correct, "1", s, 1.0), s as u64);
+            monitor.observe(&event(&MetricKind::Confidence, "v1", s, (s as f64 * 0.37) % 1.0), s as u64);
+            let text = MetricEvent::embedding("digits", "text", [s as f32, (s % 7) as f32]).unwrap();
+            monitor.observe(&text.at(second(s)).unwrap(), s as u64);
         }
         let mut good = monitor.snapshot();
         let at = at % good.len();
