@@ -19,29 +19,26 @@ struct Questions(u64);
 impl Questions {
     const DIMENSION: usize = 32;
 
-    /// A number from -1 to 1 (splitmix64).
-    fn noise(&mut self) -> f64 {
+    /// A number from 0 to 1 (splitmix64).
+    fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// The embedding of a question about a subject, of length 1.
     fn embed(&mut self, subject: usize) -> Vec<f32> {
         let about = |place: usize| if place % 5 == subject { 1.0 } else { 0.0 };
-        let vector: Vec<f64> = (0..Self::DIMENSION).map(|place| about(place) + 0.8 * self.noise()).collect();
+        let vector: Vec<f64> =
+            (0..Self::DIMENSION).map(|place| about(place) + 1.6 * (self.unit() - 0.5)).collect();
         let length = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
         vector.iter().map(|x| (x / length) as f32).collect()
     }
 
-    /// One of the subjects: `usual` are equally likely, every `rare`-th question is of a new one.
-    fn next(&mut self, usual: usize, rare: Option<f64>) -> Vec<f32> {
-        let draw = (self.noise() + 1.0) / 2.0;
-        let subject = match rare {
-            Some(share) if draw < share => usual,
-            _ => usize::from(self.noise() > 0.0) % usual,
-        };
+    /// One of two subjects, equally likely, or with this share a third.
+    fn next(&mut self, third: f64) -> Vec<f32> {
+        let subject = if self.unit() < third { 2 } else { usize::from(self.unit() < 0.5) };
         self.embed(subject)
     }
 }
@@ -57,10 +54,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
 
     let mut questions = Questions(1);
-    for (stretch, rare, count) in [("two subjects", None, 3_000), ("a third one", Some(0.25), 2_000)] {
+    for (stretch, third, count) in [("two subjects", 0.0, 3_000), ("a third one", 0.25, 2_000)] {
         println!("{stretch}: {count} questions");
         for _ in 0..count {
-            let event = MetricEvent::embedding("support-bot", "question", questions.next(2, rare))?;
+            let event = MetricEvent::embedding("support-bot", "question", questions.next(third))?;
             monitoring.publish(event).await?;
         }
         monitoring.flush().await?;
