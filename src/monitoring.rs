@@ -24,9 +24,9 @@ pub use visu_tility_actors::{
 };
 pub use visu_tility_core::{
     Accepted, ActionId, ActionRecord, Alert, AlertCondition, AlertOn, AlertPhase, ChangeObserver, Check,
-    DataQualityObserver, DriftDetector, EventError, EventOrder, EventPolicy, Glob, IngestError,
-    LatencyObserver, MetricEvent, MetricKind, MetricName, MetricObserver, ModelId, ModelMonitor, MonitorPlan,
-    MonitorStatus, ObserverAction, ObserverError, ObserverStatus, PerformanceDegrader, Persistence,
-    PlanChange, PlanError, Reaction, RetrainRequest, Rule, RunningCheck, Scope, SeriesStatus, Severity,
-    StalenessObserver, Timestamp, Version, codec,
+    DataQualityObserver, DistributionObserver, DriftDetector, EmbeddingMethod, EmbeddingObserver, EventError,
+    EventOrder, EventPolicy, Glob, IngestError, LatencyObserver, MetricEvent, MetricKind, MetricName,
+    MetricObserver, ModelId, ModelMonitor, MonitorPlan, MonitorStatus, ObserverAction, ObserverError,
+    ObserverStatus, PerformanceDegrader, Persistence, PlanChange, PlanError, Reaction, RetrainRequest, Rule,
+    RunningCheck, Scope, SeriesStatus, Severity, StalenessObserver, Timestamp, Version, codec,
 };

@@ -1,31 +1,38 @@
 //! The built-in checks: their settings, and the state that each keeps per version and kind.
 //!
 //! One file per check: [`DriftDetector`] (a score against a threshold), [`PerformanceDegrader`] (an EMA
-//! against a floor), [`ChangeObserver`] (a change detector), [`LatencyObserver`] (quantiles and the share
-//! within an objective), [`DataQualityObserver`] (missing and out-of-range values), [`StalenessObserver`]
+//! against a floor), [`ChangeObserver`] (a change detector), [`DistributionObserver`] (windows against a
+//! reference), [`EmbeddingObserver`] (a change detector for vectors), [`LatencyObserver`] (quantiles and the
+//! share within an objective), [`DataQualityObserver`] (missing and out-of-range values), [`StalenessObserver`]
 //! (a model that has gone silent; kept per model). Each can be used as a [`crate::MetricObserver`] of its
 //! own; a monitor runs their states inline.
 
 mod allowance;
 mod change;
 mod data_quality;
+mod distribution;
 mod drift_score;
+mod embedding;
 mod latency;
 mod performance;
 mod staleness;
 mod standalone;
 
-use visu_tility_drift::Signal;
 use visu_tility_drift::codec::{DecodeError, Reader};
+use visu_tility_drift::{Histogram, Signal};
 
 use crate::alert::AlertCondition;
 use crate::error::ObserverError;
-use crate::kind::MetricKind;
+use crate::id::Version;
+use crate::kind::{MetricKind, ValueRange};
 use crate::time::Timestamp;
 
 pub use change::{AlertOn, ChangeObserver};
 pub use data_quality::DataQualityObserver;
+pub use distribution::DistributionObserver;
+pub(crate) use distribution::usual_arl;
 pub use drift_score::DriftDetector;
+pub use embedding::{EmbeddingMethod, EmbeddingObserver};
 pub use latency::LatencyObserver;
 pub use performance::PerformanceDegrader;
 pub(crate) use staleness::Silence;
@@ -35,7 +42,9 @@ pub(crate) use standalone::figure;
 
 use change::ChangeState;
 use data_quality::QualityState;
+use distribution::DistributionState;
 use drift_score::ScoreState;
+use embedding::EmbeddingState;
 use latency::LatencyState;
 use performance::EmaState;
 
@@ -49,6 +58,10 @@ pub enum Check {
     Performance(PerformanceDegrader),
     /// A streaming change detector.
     Change(ChangeObserver),
+    /// Windows of values against a reference.
+    Distribution(DistributionObserver),
+    /// A streaming change detector of vectors.
+    Embedding(EmbeddingObserver),
     /// Latency quantiles and the share of requests within an objective.
     Latency(LatencyObserver),
     /// The share of missing and out-of-range values.
@@ -93,6 +106,8 @@ impl Check {
             Self::DriftScore(_) => "drift-score",
             Self::Performance(_) => "performance",
             Self::Change(_) => "change",
+            Self::Distribution(_) => "distribution",
+            Self::Embedding(_) => "embedding",
             Self::Latency(_) => "latency",
             Self::DataQuality(_) => "data-quality",
             Self::Staleness(_) => "staleness",
@@ -105,7 +120,30 @@ impl Check {
             Self::DriftScore(_) => *kind == MetricKind::DriftScore,
             Self::Performance(_) => *kind == MetricKind::Accuracy,
             Self::Latency(_) => *kind == MetricKind::LatencyMs,
-            Self::Change(_) | Self::DataQuality(_) | Self::Staleness(_) => true,
+            Self::Distribution(_) => matches!(kind, MetricKind::Feature(_) | MetricKind::Confidence),
+            Self::Embedding(_) => matches!(kind, MetricKind::Embedding(_)),
+            Self::Change(_) => self.takes(kind),
+            Self::DataQuality(_) | Self::Staleness(_) => true,
+        }
+    }
+
+    /// Says whether it can make anything of the kind, whatever a plan names: most checks are of numbers, one is of
+    /// vectors.
+    pub fn takes(&self, kind: &MetricKind) -> bool {
+        match self {
+            Self::DataQuality(_) | Self::Staleness(_) => true,
+            Self::Embedding(_) => kind.range() == ValueRange::Vector,
+            _ => kind.range() != ValueRange::Vector,
+        }
+    }
+
+    /// Is true when the plan's budget says how often it may be wrong.
+    pub fn is_budgeted(&self) -> bool {
+        match self {
+            Self::Change(check) => check.is_budgeted(),
+            Self::Distribution(check) => check.is_budgeted(),
+            Self::Embedding(check) => check.is_budgeted(),
+            _ => false,
         }
     }
 
@@ -116,15 +154,17 @@ impl Check {
 
     /// Starts the check on one version and kind, by itself; `None` for a check of the model as a whole.
     pub fn run(&self, kind: &MetricKind) -> Option<RunningCheck> {
-        self.start(kind).map(RunningCheck)
+        self.start(&Version::unversioned(), kind).map(RunningCheck)
     }
 
     /// Starts the state for one version and kind; `None` for a check of the model as a whole.
-    pub(crate) fn start(&self, kind: &MetricKind) -> Option<CheckState> {
+    pub(crate) fn start(&self, version: &Version, kind: &MetricKind) -> Option<CheckState> {
         Some(match self {
             Self::DriftScore(settings) => CheckState::Score(settings.start()),
             Self::Performance(settings) => CheckState::Ema(settings.start()),
             Self::Change(settings) => CheckState::Change(Box::new(settings.start(kind))),
+            Self::Distribution(settings) => CheckState::Distribution(Box::new(settings.start(version))),
+            Self::Embedding(settings) => CheckState::Embedding(Box::new(settings.start())),
             Self::Latency(settings) => CheckState::Latency(Box::new(settings.start())),
             Self::DataQuality(settings) => CheckState::Quality(Box::new(settings.start())),
             Self::Staleness(_) => return None,
@@ -155,6 +195,11 @@ impl RunningCheck {
         self.0.observe(value, at).condition
     }
 
+    /// Takes one vector of a time.
+    pub fn observe_vector(&mut self, vector: &[f32], at: Timestamp) -> AlertCondition {
+        self.0.observe_vector(vector, at).condition
+    }
+
     /// What the last answer rests on.
     pub fn signal(&self) -> Signal {
         self.0.signal()
@@ -169,6 +214,8 @@ pub(crate) enum CheckState {
     Score(ScoreState),
     Ema(EmaState),
     Change(Box<ChangeState>),
+    Distribution(Box<DistributionState>),
+    Embedding(Box<EmbeddingState>),
     Latency(Box<LatencyState>),
     Quality(Box<QualityState>),
 }
@@ -211,6 +258,8 @@ impl CheckState {
             Self::Score(state) => state.observe(value),
             Self::Ema(state) => state.observe(value),
             Self::Change(state) => state.observe(value, at),
+            Self::Distribution(state) => state.observe(value, at),
+            Self::Embedding(state) => state.observe_missing(),
             Self::Latency(state) => state.observe(value),
             Self::Quality(state) => state.observe(value),
         }
@@ -225,23 +274,54 @@ impl CheckState {
 
     /// Is true when its run length between false alarms is a share of the plan's budget.
     pub fn is_budgeted(&self) -> bool {
-        matches!(self, Self::Change(state) if state.is_budgeted())
+        match self {
+            Self::Change(state) => state.is_budgeted(),
+            Self::Distribution(state) => state.is_budgeted(),
+            Self::Embedding(state) => state.is_budgeted(),
+            _ => false,
+        }
     }
 
     /// Takes its share of the model's budget.
     pub fn share(&mut self, budget: f64, sharers: u32) {
-        if let Self::Change(state) = self {
-            state.share(budget, sharers);
+        match self {
+            Self::Change(state) => state.share(budget, sharers),
+            Self::Distribution(state) => state.share(budget, sharers),
+            Self::Embedding(state) => state.share(budget, sharers),
+            _ => {}
         }
     }
 
-    /// Takes one vector; checks of numbers make nothing of it.
+    /// Takes one vector; most checks of numbers make nothing of it.
     pub fn observe_vector(&mut self, vector: &[f32], at: Timestamp) -> Verdict {
-        let _ = (vector, at);
         match self {
-            Self::Score(_) | Self::Ema(_) | Self::Change(_) | Self::Latency(_) | Self::Quality(_) => {
-                Verdict::level(AlertCondition::Hold)
-            }
+            Self::Embedding(state) => state.observe(vector, at),
+            Self::Quality(state) => state.observe_vector(),
+            _ => Verdict::level(AlertCondition::Hold),
+        }
+    }
+
+    /// The version whose reference it waits for, when it is time to ask.
+    #[inline]
+    pub fn asks_for(&self) -> Option<&Version> {
+        match self {
+            Self::Distribution(state) => state.asks_for(),
+            _ => None,
+        }
+    }
+
+    /// The reference that other versions may copy.
+    pub fn lends(&self) -> Option<&Histogram> {
+        match self {
+            Self::Distribution(state) => state.lends(),
+            _ => None,
+        }
+    }
+
+    /// Takes another version's reference.
+    pub fn borrows(&mut self, reference: Histogram) {
+        if let Self::Distribution(state) = self {
+            state.borrows(reference);
         }
     }
 
@@ -251,6 +331,8 @@ impl CheckState {
             Self::Score(state) => state.signal(),
             Self::Ema(state) => state.signal(),
             Self::Change(state) => state.signal(),
+            Self::Distribution(state) => state.signal(),
+            Self::Embedding(state) => state.signal(),
             Self::Latency(state) => state.signal(),
             Self::Quality(state) => state.signal(),
         }
@@ -262,6 +344,8 @@ impl CheckState {
             Self::Score(state) => state.figures(out),
             Self::Ema(state) => state.figures(out),
             Self::Change(state) => state.figures(out),
+            Self::Distribution(state) => state.figures(out),
+            Self::Embedding(state) => state.figures(out),
             Self::Latency(state) => state.figures(out),
             Self::Quality(state) => state.figures(out),
         }
@@ -273,6 +357,8 @@ impl CheckState {
             Self::Score(state) => state.write(out),
             Self::Ema(state) => state.write(out),
             Self::Change(state) => state.write(out),
+            Self::Distribution(state) => state.write(out),
+            Self::Embedding(state) => state.write(out),
             Self::Latency(state) => state.write(out),
             Self::Quality(state) => state.write(out),
         }
@@ -284,6 +370,8 @@ impl CheckState {
             Self::Score(state) => state.read(bytes),
             Self::Ema(state) => state.read(bytes),
             Self::Change(state) => state.read(bytes),
+            Self::Distribution(state) => state.read(bytes),
+            Self::Embedding(state) => state.read(bytes),
             Self::Latency(state) => state.read(bytes),
             Self::Quality(state) => state.read(bytes),
         }

@@ -151,7 +151,7 @@ impl Rule {
     /// The longest name, in bytes.
     pub const NAME_MAX: usize = 128;
 
-    /// Builds a rule for all models with the check's own defaults: a change is kept firing for an hour, a
+    /// Builds a rule for all models with the check's own defaults: a change, also of vectors, is kept firing for an hour, a
     /// performance floor asks for a retrain, everything else raises an alert.
     ///
     /// # Errors
@@ -167,7 +167,7 @@ impl Rule {
             )));
         }
         let mut persistence = Persistence::default();
-        if matches!(check, Check::Change(_)) {
+        if matches!(check, Check::Change(_) | Check::Embedding(_)) {
             persistence.keep_firing = Duration::from_hours(1);
         }
         let response =
@@ -190,7 +190,10 @@ impl Rule {
 
     /// Is true when the rule is for this version and kind of a model that it is for.
     pub fn is_for_series(&self, version: &Version, kind: &MetricKind) -> bool {
-        if self.check.is_per_model() || !Glob::any(&self.scope.versions, version.as_str()) {
+        if self.check.is_per_model()
+            || !self.check.takes(kind)
+            || !Glob::any(&self.scope.versions, version.as_str())
+        {
             return false;
         }
         if self.scope.kinds.is_empty() {
@@ -219,6 +222,8 @@ impl Rule {
 pub struct MonitorPlan {
     pub(crate) events: EventPolicy,
     pub(crate) budget: FalseAlarmBudget,
+    /// Somebody said what it is.
+    pub(crate) budget_said: bool,
     pub(crate) rules: Vec<Rule>,
     pub(crate) observers: Vec<Arc<dyn MetricObserver>>,
 }
@@ -232,7 +237,7 @@ impl MonitorPlan {
     /// A plan that watches nothing.
     pub fn empty() -> Self {
         let (events, budget) = (EventPolicy::default(), FalseAlarmBudget::default());
-        Self { events, budget, rules: Vec::new(), observers: Vec::new() }
+        Self { events, budget, budget_said: false, rules: Vec::new(), observers: Vec::new() }
     }
 
     /// How events are taken.
@@ -287,6 +292,7 @@ impl MonitorPlan {
             )));
         }
         self.budget = budget;
+        self.budget_said = true;
         Ok(self)
     }
 
@@ -381,6 +387,7 @@ impl fmt::Debug for MonitorPlan {
         f.debug_struct("MonitorPlan")
             .field("events", &self.events)
             .field("budget", &self.budget)
+            .field("budget_said", &self.budget_said)
             .field("rules", &self.rules)
             .field("observers", &observers)
             .finish()
@@ -402,10 +409,14 @@ impl fmt::Display for MonitorPlan {
                 Check::DriftScore(_) => list(&rule.scope.kinds, "DriftScore"),
                 Check::Performance(_) => list(&rule.scope.kinds, "Accuracy"),
                 Check::Latency(_) => list(&rule.scope.kinds, "LatencyMs"),
+                Check::Distribution(_) => list(&rule.scope.kinds, "Feature:*, Confidence"),
+                Check::Embedding(_) => list(&rule.scope.kinds, "Embedding:*"),
                 Check::Change(_) | Check::DataQuality(_) => list(&rule.scope.kinds, "every kind"),
             };
             let check = match &rule.check {
                 Check::Change(change) => format!("change ({})", change.detector().name()),
+                Check::Distribution(check) => format!("distribution ({})", check.distance_name()),
+                Check::Embedding(check) => format!("embedding ({})", check.method().name()),
                 check => check.type_name().to_owned(),
             };
             let models = list(&rule.scope.models, "all models");

@@ -13,6 +13,12 @@ const VERSION: u8 = 1;
 /// Most bins of a histogram.
 const MAX_BINS: usize = 1_024;
 
+/// The largest count of a bin: room for the sum over all bins.
+const COUNT_MOST: u64 = COUNT_LIMIT / 2_048;
+
+/// Edges that are made of values stay within the limit of values, the outermost ones too.
+const EDGE_LIMIT: f64 = 0.99 * VALUE_LIMIT;
+
 /// Most bytes of a category's name; longer ones are counted with the others.
 const MAX_NAME: usize = 256;
 
@@ -92,6 +98,60 @@ impl Histogram {
         let mut edges = vec![low];
         edges.extend(inner.into_iter().filter(|&edge| edge > low && edge < high));
         edges.push(high);
+        Self::new(&edges)
+    }
+
+    /// Builds a histogram of counts that are given, such as numpy's `histogram` makes.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Histogram::new`] does, when there is not one count for each bin, or a count is above 2^49.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use visu_tility_drift::Histogram;
+    ///
+    /// let scores = Histogram::from_counts(&[0.0, 0.5, 1.0], &[700, 300])?;
+    /// assert_eq!(scores.total(), 1_000);
+    /// assert!(Histogram::from_counts(&[0.0, 0.5, 1.0], &[700]).is_err());
+    /// # Ok::<(), visu_tility_drift::distance::DistanceError>(())
+    /// ```
+    pub fn from_counts(edges: &[f64], counts: &[u64]) -> Result<Self, DistanceError> {
+        let mut histogram = Self::new(edges)?;
+        if counts.len() != histogram.counts.len() {
+            let (reference, current) = (histogram.counts.len(), counts.len());
+            return Err(DistanceError::Bins { reference, current });
+        }
+        let most = counts.iter().copied().max().unwrap_or(0);
+        DistanceError::check("counts", most as f64, most <= COUNT_MOST, "at most 2^49")?;
+        histogram.counts.copy_from_slice(counts);
+        Ok(histogram)
+    }
+
+    /// Builds an empty histogram whose bins hold about equal shares of `sample`, and in which a value that is often
+    /// the least keeps a bin of its own. Of a constant sample it has three bins: below, equal, above.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the sample is empty, a value is not finite, or `bins` is not from 2 to 512.
+    pub fn around(sample: &[f64], bins: usize) -> Result<Self, DistanceError> {
+        DistanceError::check("bins", bins as f64, (2..=MAX_BINS / 2).contains(&bins), "from 2 to 512")?;
+        quantile_edges(sample, bins)?;
+        let sample: Vec<f64> =
+            sample.iter().map(|value| value.clamp(-EDGE_LIMIT, EDGE_LIMIT) + 0.0).collect();
+        let mut edges = quantile_edges(&sample, bins)?;
+        let least = sample.iter().copied().fold(f64::INFINITY, f64::min);
+        let greatest = sample.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let low = least.next_down();
+        if edges.first() == Some(&least) {
+            edges.insert(0, low);
+        }
+        // The outermost bins are open for whoever compares; here they need an end.
+        let first = edges.first().copied().unwrap_or(low);
+        edges.insert(0, if least < first { least } else { first.next_down() });
+        let last = edges.last().copied().unwrap_or(greatest);
+        edges.push(if greatest > last { greatest } else { last.next_up() });
         Self::new(&edges)
     }
 
@@ -211,8 +271,7 @@ fn version(bytes: &mut Reader<'_>, what: &'static str) -> Result<(), DecodeError
 
 fn count_of(bytes: &mut Reader<'_>) -> Result<u64, DecodeError> {
     let count = bytes.u64()?;
-    // Room for the sum over all bins.
-    ensure(count <= COUNT_LIMIT / 2_048, "count")?;
+    ensure(count <= COUNT_MOST, "count")?;
     Ok(count)
 }
 

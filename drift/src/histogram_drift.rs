@@ -10,6 +10,9 @@ use crate::{Direction, Histogram, Level, Signal};
 
 const VERSION: u8 = 1;
 
+/// The largest run length.
+const ARL_MOST: f64 = 1e12;
+
 /// Most bins, so that the state stays below 4 KiB.
 pub(crate) const MAX_BINS: usize = 64;
 
@@ -53,6 +56,9 @@ pub(crate) const MAX_BINS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct HistogramDrift {
     tally: Tally,
+    /// The run length that it was built for.
+    built: f64,
+    /// The run length that it is held to now.
     arl: f64,
     windows: Windows,
 }
@@ -69,6 +75,13 @@ pub(crate) struct Windows {
     current: Vec<u64>,
     filled: u32,
     statistic: f64,
+}
+
+/// What the distance of a window of the reference's own distribution is.
+fn law_of(reference: &[u64], distance: BinnedDistance, window: u32) -> Result<NullLaw, DistanceError> {
+    let total = reference.iter().sum();
+    let shares: Vec<u64> = reference.iter().map(|count| 2 * count + 1).collect();
+    NullLaw::of(distance, &shares, total, window.into())
 }
 
 impl Windows {
@@ -93,12 +106,14 @@ impl Windows {
         window: u32,
         arl: f64,
     ) -> Result<Self, DistanceError> {
-        let total = reference.iter().sum();
-        let shares: Vec<u64> = reference.iter().map(|count| 2 * count + 1).collect();
-        let law = NullLaw::of(distance, &shares, total, window.into())?;
-        let threshold = law.threshold((f64::from(window) / arl).min(0.5))?;
+        let threshold =
+            law_of(&reference, distance, window)?.threshold((f64::from(window) / arl).min(0.5))?;
         let current = vec![0; reference.len()];
         Ok(Self { distance, window, edges, reference, threshold, current, filled: 0, statistic: 0.0 })
+    }
+
+    fn law(&self) -> Result<NullLaw, DistanceError> {
+        law_of(&self.reference, self.distance, self.window)
     }
 
     #[inline]
@@ -185,12 +200,12 @@ impl HistogramDrift {
         DistanceError::check("bins", counts.len() as f64, ok, "from 2 to 64")?;
         let ok = (10..=1_000_000).contains(&window);
         DistanceError::check("window", f64::from(window), ok, "from 10 to 1000000")?;
-        let ok = arl >= 2.0 * f64::from(window) && arl <= 1e12;
+        let ok = arl >= 2.0 * f64::from(window) && arl <= ARL_MOST;
         DistanceError::check("arl", arl, ok, "at least twice the window, at most 1e12")?;
         let edges = reference.edges();
         let inner = edges.get(1..edges.len().saturating_sub(1)).unwrap_or_default().to_vec();
         let windows = Windows::new(inner, counts, distance, window, arl)?;
-        Ok(Self { tally: Tally::default(), arl, windows })
+        Ok(Self { tally: Tally::default(), built: arl, arl, windows })
     }
 
     /// Takes the next value; one that is not finite is counted and changes nothing.
@@ -224,9 +239,46 @@ impl HistogramDrift {
         self.windows.threshold
     }
 
+    /// Counts the values of the window that is being filled; 0 right after one was compared.
+    pub const fn filled(&self) -> u32 {
+        self.windows.filled
+    }
+
+    /// Counts the values of the reference.
+    pub fn reference_size(&self) -> u64 {
+        self.windows.reference.iter().sum()
+    }
+
+    /// Returns the probability that a window of the reference's own distribution is at least this far from it; `None`
+    /// where there is no law. Cost: that of building.
+    pub fn p_value(&self, distance: f64) -> Option<f64> {
+        Some(self.windows.law().ok()?.p_value(distance).clamp(0.0, 1.0))
+    }
+
+    /// Returns the average number of values between false alarms that it is held to.
+    pub const fn arl(&self) -> f64 {
+        self.arl
+    }
+
+    /// Holds it to another run length from now on, within the range of [`HistogramDrift::new`]; what is no number
+    /// changes nothing. Cost: that of building. The run length is a part of the state.
+    pub fn set_arl(&mut self, arl: f64) {
+        if let Some(arl) = state::run_length(arl, self.arl_least(), ARL_MOST)
+            && arl != self.arl
+        {
+            self.arl = arl;
+            self.windows.aim(arl);
+        }
+    }
+
+    /// The least run length: two windows.
+    fn arl_least(&self) -> f64 {
+        2.0 * f64::from(self.windows.window)
+    }
+
     fn fingerprint(&self) -> u64 {
         let windows = &self.windows;
-        let hash = Fingerprint::new().u64(windows.distance as u64).u64(windows.window.into()).f64(self.arl);
+        let hash = Fingerprint::new().u64(windows.distance as u64).u64(windows.window.into()).f64(self.built);
         let hash = windows.edges.iter().fold(hash, |hash, &edge| hash.f64(edge));
         windows.reference.iter().fold(hash, |hash, &count| hash.u64(count)).finish()
     }
@@ -235,6 +287,7 @@ impl HistogramDrift {
     pub fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.fingerprint());
         self.tally.write(out);
+        put_f64(out, self.arl);
         self.windows.write(out);
     }
 
@@ -245,9 +298,10 @@ impl HistogramDrift {
     /// Fails, changing nothing, when the bytes are not such a state.
     pub fn read_state(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
         state::check(bytes, "histogram drift", VERSION, self.fingerprint())?;
-        let tally = Tally::read(bytes)?;
-        self.windows.read(bytes)?;
-        self.tally = tally;
+        let mut read = Self { tally: Tally::read(bytes)?, ..self.clone() };
+        read.set_arl(state::read_run_length(bytes, self.arl_least(), ARL_MOST)?);
+        read.windows.read(bytes)?;
+        *self = read;
         Ok(())
     }
 }

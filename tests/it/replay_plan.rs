@@ -36,6 +36,27 @@ fn a_good_plan_is_said_to_be_one() {
 }
 
 #[test]
+fn a_file_that_a_plan_names_is_beside_the_plan() {
+    let folder = Folder::new("reference");
+    let rule = "[[rule]]\nname = \"ink\"\ntype = \"distribution\"\nkinds = \"Feature:ink\"\nreference_file = \"ink.json\"\n";
+    let plan = folder.write("plan.toml", rule);
+    let ran = run(["check", &plan]);
+    assert_eq!((ran.status, &*ran.stdout), (2, ""));
+    let said = folder.strip(&ran.stderr);
+    let wanted =
+        "error: plan.toml: line 5: rule \"ink\": `reference_file` is \"ink.json\", which cannot be read: ";
+    assert!(said.starts_with(wanted), "{said}");
+    folder.write("ink.json", "{\"edges\": [0, 1, 2], \"counts\": [500, 500]}");
+    let ran = run(["check", &plan]);
+    assert_eq!((ran.status, &*ran.stderr), (0, ""));
+    assert!(ran.stdout.contains("distribution (js)"), "{}", ran.stdout);
+    let report = run(["replay", DIGITS[0], "--plan", &plan, "--format", "json"]).json();
+    let observers = report["models"][0]["observers"].as_array().unwrap();
+    assert_eq!(observers[0]["observer"], "ink");
+    assert!(observers[0]["alerts"].as_u64().unwrap() >= 1, "no ink is within the reference: {observers:?}");
+}
+
+#[test]
 fn every_mistake_of_a_plan_is_told_with_its_line() {
     let folder = Folder::new("mistakes");
     let text = "[[rule]]\nname = \"floor\"\ntype = \"performance\"\nmin_acuracy = 0.85\n\n[[rule]]\nname = \"floor\"\ntype = \"staleness\"\n";

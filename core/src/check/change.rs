@@ -388,7 +388,7 @@ const fn direction(code: u8) -> Result<Direction, DecodeError> {
 }
 
 /// Appends a signal.
-fn write_signal(signal: &Signal, out: &mut Vec<u8>) {
+pub(super) fn write_signal(signal: &Signal, out: &mut Vec<u8>) {
     out.push(signal.level as u8);
     out.push(direction_code(signal.direction));
     put_f64(out, signal.statistic);
@@ -397,7 +397,7 @@ fn write_signal(signal: &Signal, out: &mut Vec<u8>) {
 }
 
 /// Reads a signal.
-fn read_signal(bytes: &mut Reader<'_>) -> Result<Signal, DecodeError> {
+pub(super) fn read_signal(bytes: &mut Reader<'_>) -> Result<Signal, DecodeError> {
     let level = match bytes.u8()? {
         0 => Level::Normal,
         1 => Level::Warning,

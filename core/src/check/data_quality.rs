@@ -157,14 +157,21 @@ pub(crate) struct QualityState {
 
 impl QualityState {
     pub fn observe(&mut self, value: f64) -> Verdict {
+        // A missing value is `NaN` and thus in no range.
+        self.take(value >= self.min && value <= self.max)
+    }
+
+    /// Takes a vector: it is there, and has no range.
+    pub fn observe_vector(&mut self) -> Verdict {
+        self.take(true)
+    }
+
+    fn take(&mut self, good: bool) -> Verdict {
         if self.now.values >= self.window {
             self.last = std::mem::replace(&mut self.now, Tally::EMPTY);
         }
         self.now.values += 1;
-        // A missing value is `NaN` and thus in no range.
-        if !(value >= self.min && value <= self.max) {
-            self.now.bad += 1;
-        }
+        self.now.bad += u32::from(!good);
         if self.last.values + self.now.values < self.count_min {
             return Verdict::level(AlertCondition::Hold);
         }

@@ -42,16 +42,25 @@ impl Standalone {
                 "more than {STATES_MAX} models, versions and kinds"
             )));
         }
-        let Some(fresh) = check.start(event.kind()) else {
-            return Ok(ObserverAction::NoOp);
+        if !self.states.contains_key(&key) {
+            let Some(fresh) = check.start(event.version(), event.kind()) else {
+                return Ok(ObserverAction::NoOp);
+            };
+            self.states.insert(key.clone(), fresh);
+        }
+        let Some(state) = self.states.get_mut(&key) else { return Ok(ObserverAction::NoOp) };
+        let at = event.ts().unwrap_or(Timestamp::EPOCH);
+        let verdict = match event.vector() {
+            Some(vector) => state.observe_vector(vector, at),
+            None => state.observe(event.raw_value(), at),
         };
-        let state = self.states.entry(key).or_insert(fresh);
-        if state.observe(event.raw_value(), event.ts().unwrap_or(Timestamp::EPOCH)).condition
-            != AlertCondition::Fire
-        {
+        let signal = state.signal();
+        if state.asks_for().is_some() {
+            self.lend(&key);
+        }
+        if verdict.condition != AlertCondition::Fire {
             return Ok(ObserverAction::NoOp);
         }
-        let signal = state.signal();
         Ok(on_fire(format!(
             "{} {}: {} against {}",
             event.kind(),
@@ -59,6 +68,16 @@ impl Standalone {
             figure(signal.statistic),
             figure(signal.threshold)
         )))
+    }
+
+    /// Gives a state that waits for the reference of another version what that version has learnt.
+    fn lend(&mut self, key: &(String, String, String)) {
+        let Some(named) = self.states.get(key).and_then(CheckState::asks_for) else { return };
+        let lender = (key.0.clone(), named.to_string(), key.2.clone());
+        let Some(reference) = self.states.get(&lender).and_then(CheckState::lends).cloned() else { return };
+        if let Some(state) = self.states.get_mut(key) {
+            state.borrows(reference);
+        }
     }
 
     /// As [`Standalone::step`], with an alert while it fires.

@@ -240,8 +240,12 @@ impl Body {
                 None => instance.state.observe(reading.value, reading.at),
                 Some(vector) => instance.state.observe_vector(vector, reading.at),
             };
+            let asks = instance.state.asks_for().is_some();
             if verdict.condition == AlertCondition::Fire || verdict.detected || instance.life.is_some() {
                 self.settle(index, slot, verdict, reading, ordinal, out);
+            }
+            if asks {
+                self.lend_reference(index, slot);
             }
             slot += 1;
         }

@@ -74,7 +74,18 @@ fn summary(rule: &Rule, subject: &str, signal: &Signal) -> String {
     let what = match (&rule.check, signal.direction) {
         (Check::Change(_), Direction::Down) => format!("fell: change {statistic} against {threshold}"),
         (Check::Change(_), Direction::Up) => format!("rose: change {statistic} against {threshold}"),
-        (Check::Change(_), Direction::Unknown) => format!("changed: {statistic} against {threshold}"),
+        (Check::Change(_), Direction::Unknown) | (Check::Embedding(_), _) => {
+            format!("changed: {statistic} against {threshold}")
+        }
+        (Check::Distribution(_), Direction::Down) => {
+            format!("is distributed lower: distance {statistic} against {threshold}")
+        }
+        (Check::Distribution(_), Direction::Up) => {
+            format!("is distributed higher: distance {statistic} against {threshold}")
+        }
+        (Check::Distribution(_), Direction::Unknown) => {
+            format!("is distributed otherwise: distance {statistic} against {threshold}")
+        }
         (Check::DriftScore(_), _) => format!("is {statistic}, above {threshold}"),
         (Check::Performance(_), _) => format!("averages {statistic}, below {threshold}"),
         (Check::Latency(_), _) => format!("is within its objective for {statistic}, below {threshold}"),

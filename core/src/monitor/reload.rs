@@ -44,7 +44,7 @@ impl Body {
                     Some(Instance { rule: index as u16, ..old.swap_remove(found) })
                 } else {
                     let seed = seed_of(&model, series.key, rule);
-                    Instance::start(index, rule, &series.info.kind, seed)
+                    Instance::start(index, rule, &series.info.version, &series.info.kind, seed)
                 };
                 instances.extend(instance);
             }

@@ -57,8 +57,8 @@ pub(super) struct Instance {
 
 impl Instance {
     /// Starts a rule on a kind; `None` when it watches the model as a whole.
-    pub fn start(index: usize, rule: &Rule, kind: &MetricKind, seed: u64) -> Option<Self> {
-        let mut state = rule.check.start(kind)?;
+    pub fn start(index: usize, rule: &Rule, version: &Version, kind: &MetricKind, seed: u64) -> Option<Self> {
+        let mut state = rule.check.start(version, kind)?;
         state.reseed(seed);
         Some(Self { state, life: None, rule: index as u16 })
     }
@@ -129,7 +129,9 @@ impl Series {
         let rules = plan.rules.iter().enumerate();
         let mut instances = rules
             .filter(|(_, rule)| rule.is_for_model(model) && rule.is_for_series(version, kind))
-            .filter_map(|(index, rule)| Instance::start(index, rule, kind, seed_of(model, key, rule)));
+            .filter_map(|(index, rule)| {
+                Instance::start(index, rule, version, kind, seed_of(model, key, rule))
+            });
         let first = instances.next();
         let mut rest: Vec<Instance> = instances.collect();
         rest.shrink_to_fit();
@@ -184,6 +186,23 @@ impl Body {
 
     pub(super) fn instance(&mut self, index: SeriesIndex, slot: usize) -> Option<&mut Instance> {
         self.series.get_mut(index)?.instance(slot)
+    }
+
+    /// Gives a rule that waits for the reference of another version what that version has learnt, if it has.
+    #[cold]
+    pub(super) fn lend_reference(&mut self, index: SeriesIndex, slot: usize) {
+        let lent = || {
+            let series = self.series.get(index)?;
+            let borrower = series.instances().nth(slot)?;
+            let lender = SeriesKey::of(borrower.state.asks_for()?, &series.info.kind);
+            let lender = self.series.get(self.find(lender)?)?;
+            let lender = lender.instances().find(|instance| instance.rule == borrower.rule)?;
+            lender.state.lends().cloned()
+        };
+        let lent = lent();
+        if let (Some(reference), Some(borrower)) = (lent, self.instance(index, slot)) {
+            borrower.state.borrows(reference);
+        }
     }
 
     pub(super) fn rule(&self, rule: u16) -> Option<&Rule> {

@@ -1,6 +1,7 @@
 //! Behaviour of a whole monitor.
 
 mod budget;
+mod comparison;
 mod time;
 
 use std::sync::Arc;
@@ -9,12 +10,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use visu_tility_drift::codec::{DecodeError, Reader, put_u64};
-use visu_tility_drift::{Level, MedianShiftParams};
+use visu_tility_drift::{CentroidShiftParams, DistributionShiftParams, Level, MedianShiftParams};
 
 use super::*;
 use crate::{
-    AlertPhase, ChangeObserver, DriftDetector, EventOrder, MetricObserver, ObserverAction, ObserverError,
-    PerformanceDegrader, Reaction, Rule, Severity, StalenessObserver,
+    AlertPhase, ChangeObserver, DistributionObserver, DriftDetector, EmbeddingObserver, EventOrder,
+    MetricObserver, ObserverAction, ObserverError, PerformanceDegrader, Reaction, Rule, Severity,
+    StalenessObserver, ValueRange,
 };
 
 fn id() -> ModelId {
@@ -398,11 +400,20 @@ fn everything() -> MonitorPlan {
         .unwrap();
     let always = ChangeObserver::new(MedianShiftParams::default()).unwrap().builtin().unwrap();
     plan = plan.with_rule(Rule::new("shift", always).unwrap()).unwrap();
+    let small = DistributionShiftParams { reference: 50, window: 10, ..DistributionShiftParams::default() };
+    let windows = DistributionObserver::new(small).unwrap();
+    let version = Version::new("v1").unwrap();
+    let borrowed = windows.clone().against_version(version).budgeted();
+    plan = plan.with_rule(Rule::new("windows", windows.builtin().unwrap()).unwrap()).unwrap();
+    plan = plan.with_rule(Rule::new("borrowed", borrowed.builtin().unwrap()).unwrap()).unwrap();
+    let small = CentroidShiftParams { reference: 40, window: 10, ..CentroidShiftParams::default() };
+    let centroid = EmbeddingObserver::centroid(small).unwrap().budgeted();
+    plan = plan.with_rule(Rule::new("centroid", centroid.builtin().unwrap()).unwrap()).unwrap();
     plan.with_observer(Box::new(Touchy::default())).unwrap()
 }
 
 fn any_event() -> impl Strategy<Value = (usize, u8, i64, f64)> {
-    (0usize..6, 0u8..3, -3i64..40, prop_oneof![8 => 0.0..1.0f64, 1 => Just(1.0), 1 => Just(f64::NAN)])
+    (0usize..7, 0u8..3, -3i64..40, prop_oneof![8 => 0.0..1.0f64, 1 => Just(1.0), 1 => Just(f64::NAN)])
 }
 
 proptest! {
@@ -411,10 +422,20 @@ proptest! {
         let kinds = [
             MetricKind::Accuracy, MetricKind::DriftScore, MetricKind::Correct, MetricKind::LatencyMs,
             MetricKind::feature("ink").unwrap(), MetricKind::custom("own").unwrap(),
+            MetricKind::embedding("text").unwrap(),
         ];
         let plan = Arc::new(everything());
         let mut whole = ModelMonitor::new(id(), plan.clone());
         let mut cut_up = ModelMonitor::new(id(), plan.clone());
+        // So many that the references of one version are there, and the next ones may ask for them.
+        for s in -200_i64..-130 {
+            let ink = event(&kinds[4], "v1", s, (s * s % 17) as f64 / 17.0);
+            let text = MetricEvent::embedding("digits", "text", [(s * s % 13) as f32, (s % 7) as f32, 0.0]).unwrap();
+            let text = text.with_version("v1").unwrap().at(second(s)).unwrap();
+            for event in [ink, text] {
+                prop_assert_eq!(whole.observe(&event, 0), cut_up.observe(&event, 0));
+            }
+        }
         let mut now = 0;
         for (offset, (kind, version, step, value)) in events.into_iter().enumerate() {
             if offset == cut {
@@ -423,19 +444,29 @@ proptest! {
             now += step;
             let value = (!value.is_nan()).then_some(value);
             let version = Version::new(format!("v{version}")).unwrap();
-            let event = MetricEvent::from_parts(id(), version, kinds[kind].clone(), Some(second(now)), value).unwrap();
+            let (kind, at) = (kinds[kind].clone(), Some(second(now)));
+            let event = match value {
+                Some(value) if kind.range() == ValueRange::Vector => {
+                    let vector = vec![value as f32, (value * 37.0 % 1.0) as f32, if value < 0.9 { 0.0 } else { 1.0 }];
+                    MetricEvent::from_vector(id(), version, kind, at, vector.into()).unwrap()
+                }
+                value => MetricEvent::from_parts(id(), version, kind, at, value).unwrap(),
+            };
             prop_assert_eq!(whole.observe(&event, offset as u64), cut_up.observe(&event, offset as u64));
         }
         prop_assert_eq!(whole.snapshot(), cut_up.snapshot());
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), at in 0usize..3000) {
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), at in 0usize..60_000) {
         let plan = Arc::new(everything());
         let _ = ModelMonitor::restore(id(), plan.clone(), &bytes);
         let mut monitor = ModelMonitor::new(id(), plan.clone());
         for s in 0..60 {
             monitor.observe(&event(&MetricKind::Correct, "1", s, 1.0), s as u64);
+            monitor.observe(&event(&MetricKind::Confidence, "v1", s, (s as f64 * 0.37) % 1.0), s as u64);
+            let text = MetricEvent::embedding("digits", "text", [s as f32, (s % 7) as f32]).unwrap();
+            monitor.observe(&text.at(second(s)).unwrap(), s as u64);
         }
         let mut good = monitor.snapshot();
         let at = at % good.len();

@@ -7,7 +7,8 @@ use visu_tility_drift::{ConformalSrParams, FocusParams, MedianShiftParams};
 use super::{Glob, MonitorPlan, Reaction, Rule, Scope};
 use crate::alert::Severity;
 use crate::check::{
-    ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver, StalenessObserver,
+    ChangeObserver, Check, DataQualityObserver, DriftDetector, EmbeddingObserver, LatencyObserver,
+    StalenessObserver,
 };
 use crate::error::ObserverError;
 
@@ -21,6 +22,7 @@ impl Default for MonitorPlan {
     /// | `quality-change` | `Accuracy`, `Precision`, `Recall`, `F1`, `ErrorRate` | median of 5 against that of 20 before |
     /// | `confidence-change` | `Confidence` | conformal Shiryaev-Roberts, within the budget |
     /// | `feature-change` | `Feature:*`, `Custom:*` | conformal Shiryaev-Roberts, within the budget |
+    /// | `embedding-change` | `Embedding:*` | maximum mean discrepancy, within the budget |
     /// | `latency` | `LatencyMs` | quantiles, for who asks |
     /// | `latency-shift` | `LatencyMs`, `Throughput` | six of the last 8 against the median of 60 before |
     /// | `data-quality` | `Feature:*`, `Custom:*` | more than 5 % missing |
@@ -59,6 +61,7 @@ fn rules() -> Result<Vec<Rule>, ObserverError> {
         ),
         rule("confidence-change", &["Confidence"], Check::Change(scores.clone()), Severity::Info),
         rule("feature-change", &["Feature:*", "Custom:*"], Check::Change(scores), Severity::Info),
+        rule("embedding-change", &[], Check::Embedding(EmbeddingObserver::default()), Severity::Info),
         rule("latency", &[], Check::Latency(LatencyObserver::default()), Severity::Warning),
         rule("latency-shift", &["LatencyMs", "Throughput"], Check::Change(latency), Severity::Info),
         rule(
@@ -75,7 +78,7 @@ fn rules() -> Result<Vec<Rule>, ObserverError> {
 fn rule(name: &str, kinds: &[&str], check: Check, severity: Severity) -> Rule {
     let scope = Scope { kinds: kinds.iter().map(|kind| Glob::new(*kind)).collect(), ..Scope::default() };
     let mut persistence = crate::alert::Persistence::default();
-    if matches!(check, Check::Change(_)) {
+    if matches!(check, Check::Change(_) | Check::Embedding(_)) {
         persistence.keep_firing = Duration::from_hours(1);
     }
     Rule { name: name.into(), scope, check, persistence, severity, response: Reaction::Alert, priority: 0 }
@@ -91,7 +94,8 @@ mod tests {
     #[test]
     fn every_kind_is_watched_by_a_rule() {
         let plan = MonitorPlan::default();
-        let named = [MetricKind::feature("x").unwrap(), MetricKind::custom("y").unwrap()];
+        let named = [MetricKind::feature("x"), MetricKind::custom("y"), MetricKind::embedding("z")]
+            .map(Result::unwrap);
         for kind in MetricKind::PLAIN.into_iter().chain(named) {
             let watching =
                 plan.rules().iter().filter(|rule| rule.is_for_series(&Version::unversioned(), &kind));

@@ -19,6 +19,7 @@ mod value;
 mod write;
 
 use super::{MonitorPlan, Reaction};
+use crate::check::Check;
 
 pub use problem::{PlanError, PlanProblem};
 
@@ -55,7 +56,40 @@ impl MonitorPlan {
     /// # Ok::<(), visu_tility_core::PlanError>(())
     /// ```
     pub fn from_toml(text: &str) -> Result<Self, PlanError> {
-        read::plan(text)
+        Self::from_toml_with(text, |_| {
+            Err("which is not read here: write `edges` and `counts`, or take `MonitorPlan::from_toml_with`"
+                .to_owned())
+        })
+    }
+
+    /// Reads a plan that names files, such as `reference_file` of a distribution rule.
+    ///
+    /// `files` gives the text of a file by the name that stands in the plan, or says why not: a text that reads after
+    /// "`reference_file` is NAME, ". The plan holds what was read, and [`MonitorPlan::to_toml`] writes it out.
+    ///
+    /// # Errors
+    ///
+    /// As [`MonitorPlan::from_toml`], and for files that are not there or hold no reference.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use visu_tility_core::MonitorPlan;
+    ///
+    /// let plan = "[[rule]]\nname = \"ink\"\ntype = \"distribution\"\nreference_file = \"ink.json\"\n";
+    /// let files = |name: &str| match name {
+    ///     "ink.json" => Ok(r#"{"edges": [0, 0.5, 1], "counts": [300, 200]}"#.to_owned()),
+    ///     _ => Err("which is not there".to_owned()),
+    /// };
+    /// let written = MonitorPlan::from_toml_with(plan, files)?.to_toml();
+    /// assert!(written.contains("counts = [300, 200]"));
+    /// # Ok::<(), visu_tility_core::PlanError>(())
+    /// ```
+    pub fn from_toml_with(
+        text: &str,
+        files: impl Fn(&str) -> Result<String, String>,
+    ) -> Result<Self, PlanError> {
+        read::plan(text, &files)
     }
 
     /// Writes the plan with every setting, so that [`MonitorPlan::from_toml`] reads an equal one.
@@ -67,27 +101,36 @@ impl MonitorPlan {
         write::plan(self)
     }
 
-    /// Says what the plan asks for and this build does not do: one sentence per rule.
+    /// Says what the plan asks for and does not get: one sentence per rule.
     ///
-    /// Empty with the feature `automated_retraining`; without it, rules that ask for a retrain raise an
-    /// alert instead.
+    /// Rules that ask for a retrain, without the feature `automated_retraining`: an alert is raised instead. And, when
+    /// somebody set the budget of false alarms, rules whose detector keeps to none.
     pub fn warnings(&self) -> Vec<String> {
         let unmet = self.rules.iter().filter(|rule| {
             matches!(rule.response, Reaction::Retrain | Reaction::AlertAndRetrain)
                 && !rule.response.retrains()
         });
-        unmet
-            .map(|rule| {
-                let instead = match rule.response {
-                    Reaction::AlertAndRetrain => "only the alert is raised",
-                    _ => "an alert is raised instead",
-                };
-                format!(
-                    "rule {:?}: response {:?} needs the feature `automated_retraining`, {instead}",
+        let unmet = unmet.map(|rule| {
+            let instead = match rule.response {
+                Reaction::AlertAndRetrain => "only the alert is raised",
+                _ => "an alert is raised instead",
+            };
+            format!(
+                "rule {:?}: response {:?} needs the feature `automated_retraining`, {instead}",
+                rule.name,
+                rule.response.as_str()
+            )
+        });
+        let unbound = self.rules.iter().filter_map(|rule| match &rule.check {
+            Check::Change(change) if self.budget_said && change.detector().get("arl").is_none() => {
+                Some(format!(
+                    "rule {:?}: detector {:?} has no `arl`, so its false alarms are not within the budget",
                     rule.name,
-                    rule.response.as_str()
-                )
-            })
-            .collect()
+                    change.detector().name()
+                ))
+            }
+            _ => None,
+        });
+        unmet.chain(unbound).collect()
     }
 }

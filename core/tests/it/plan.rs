@@ -1,15 +1,16 @@
 //! Plans as TOML: what is read, the examples and the docs.
 
 mod refused;
+mod refused_comparison;
 mod round_trip;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use visu_tility_core::{
-    ChangeObserver, Check, DataQualityObserver, DriftDetector, EventOrder, EventPolicy, Glob,
-    LatencyObserver, MetricEvent, MetricObserver, MonitorPlan, ObserverAction, ObserverError,
-    PerformanceDegrader, Persistence, Reaction, Rule, Scope, Severity, StalenessObserver,
+    ChangeObserver, Check, DataQualityObserver, DistributionObserver, DriftDetector, EmbeddingObserver,
+    EventOrder, EventPolicy, Glob, LatencyObserver, MetricEvent, MetricObserver, MonitorPlan, ObserverAction,
+    ObserverError, PerformanceDegrader, Persistence, Reaction, Rule, Scope, Severity, StalenessObserver,
 };
 use visu_tility_drift::{AnyParams, PageHinkleyParams};
 
@@ -33,6 +34,8 @@ fn what_is_not_said_is_as_in_code() {
         ("type = \"change\"\ndetector = \"page-hinkley\"", {
             Check::Change(ChangeObserver::new(PageHinkleyParams::default()).unwrap())
         }),
+        ("type = \"distribution\"", Check::Distribution(DistributionObserver::default())),
+        ("type = \"embedding\"", Check::Embedding(EmbeddingObserver::default())),
         ("type = \"latency\"", Check::Latency(LatencyObserver::default())),
         ("type = \"data-quality\"", Check::DataQuality(DataQualityObserver::default())),
         ("type = \"staleness\"", Check::Staleness(StalenessObserver::learnt())),
@@ -112,8 +115,8 @@ fn rules_on_top_of_the_default_ones_replace_those_of_the_same_name() {
     let default = MonitorPlan::default();
     assert_eq!(plan.rules().len(), default.rules().len() + 1);
     assert_eq!(plan.rules()[0].check, Check::DriftScore(DriftDetector::new(0.5).unwrap()));
-    assert_eq!(plan.rules()[1..9], default.rules()[1..9]);
-    assert_eq!(&*plan.rules()[9].name, "new");
+    assert_eq!(plan.rules()[1..10], default.rules()[1..10]);
+    assert_eq!(&*plan.rules()[10].name, "new");
 }
 
 #[test]
@@ -135,6 +138,19 @@ fn what_this_build_does_not_do_is_a_warning() {
     };
     assert_eq!(plan.warnings(), expected);
     assert!(MonitorPlan::default().warnings().is_empty());
+}
+
+#[test]
+fn whoever_sets_a_budget_is_told_what_does_not_keep_to_it() {
+    let rules = "[[rule]]\nname = \"a\"\ntype = \"change\"\ndetector = \"page-hinkley\"\n\
+                 [[rule]]\nname = \"b\"\ntype = \"change\"\ndetector = \"focus\"\n\
+                 [[rule]]\nname = \"c\"\ntype = \"distribution\"\n";
+    assert!(MonitorPlan::from_toml(rules).unwrap().warnings().is_empty());
+    let plan = MonitorPlan::from_toml(&format!("{rules}[budget]\nfalse_alarms_per_30_days = 2\n")).unwrap();
+    let said =
+        "rule \"a\": detector \"page-hinkley\" has no `arl`, so its false alarms are not within the budget";
+    assert_eq!(plan.warnings(), [said]);
+    assert_eq!(MonitorPlan::empty().with_budget(*plan.budget()).unwrap().warnings().len(), 0);
 }
 
 #[test]
@@ -162,7 +178,7 @@ fn the_default_plan_is_as_written_out() {
 fn the_plan_of_the_docs_is_one() {
     let docs = std::fs::read_to_string(root().join("docs/plan.md")).unwrap();
     let text = docs.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    assert_eq!(MonitorPlan::from_toml(text).unwrap().rules().len(), 10);
+    assert_eq!(MonitorPlan::from_toml(text).unwrap().rules().len(), 11);
     let wrong = text.replace("min_accuracy", "min_acuracy").replace("critical", "urgent");
     let said = docs.split("```text\n").nth(1).unwrap().split("\n```").next().unwrap();
     assert_eq!(MonitorPlan::from_toml(&wrong).unwrap_err().to_string(), said);
@@ -183,6 +199,8 @@ fn the_defaults_of_the_docs_are_the_true_ones() {
         ("drift-score", None),
         ("performance", None),
         ("change", Some("adwin")),
+        ("distribution", None),
+        ("embedding", None),
         ("latency", None),
         ("data-quality", None),
         ("staleness", None),

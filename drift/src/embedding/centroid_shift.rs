@@ -13,6 +13,9 @@ use crate::{Direction, Level, ParamError, Signal};
 
 const VERSION: u8 = 1;
 
+/// The largest `arl`.
+const ARL_MOST: f64 = 1e12;
+
 /// Components are taken as within this, so that sums of fourth powers stay finite.
 const COMPONENT_LIMIT: f32 = 1e15;
 
@@ -60,7 +63,7 @@ impl CentroidShiftParams {
         ParamError::check("reference", f64::from(reference), ok, "from 40 to 1000000")?;
         let ok = (10..=1_000_000).contains(&window);
         ParamError::check("window", f64::from(window), ok, "from 10 to 1000000")?;
-        let ok = arl >= 2.0 * f64::from(window) && arl <= 1e12;
+        let ok = arl >= 2.0 * f64::from(window) && arl <= ARL_MOST;
         ParamError::check("arl", arl, ok, "at least twice the window, at most 1e12")
     }
 }
@@ -118,6 +121,7 @@ impl CentroidShiftParams {
 pub struct CentroidShift {
     params: CentroidShiftParams,
     tally: VectorTally,
+    arl: f64,
     /// Vectors of the reference so far.
     learnt: u32,
     /// Their sum; their mean once they are all there.
@@ -141,14 +145,15 @@ impl CentroidShift {
     /// Fails when a parameter is out of the range that its field names.
     pub fn new(params: CentroidShiftParams) -> Result<Self, ParamError> {
         params.validate()?;
-        Ok(Self::fresh(params, VectorTally::default()))
+        Ok(Self::fresh(params, VectorTally::default(), params.arl))
     }
 
-    fn fresh(params: CentroidShiftParams, tally: VectorTally) -> Self {
+    fn fresh(params: CentroidShiftParams, tally: VectorTally, arl: f64) -> Self {
         let dimension = params.dimension as usize;
         Self {
             params,
             tally,
+            arl,
             learnt: 0,
             centroid: vec![0.0; dimension],
             window: vec![0.0; dimension],
@@ -189,7 +194,7 @@ impl CentroidShift {
 
     /// Forgets the stream and starts afresh with the same parameters.
     pub fn reset(&mut self) {
-        *self = Self::fresh(self.params, VectorTally::default());
+        *self = Self::fresh(self.params, VectorTally::default(), self.arl);
     }
 
     /// Names the detector as a plan would.
@@ -210,6 +215,27 @@ impl CentroidShift {
     /// Counts the vectors refused for their length.
     pub const fn misshapen(&self) -> u64 {
         self.tally.misshapen
+    }
+
+    /// Returns the average number of vectors between false alarms that it is held to.
+    pub const fn arl(&self) -> f64 {
+        self.arl
+    }
+
+    /// Holds it to another run length from now on, within the range of the parameter; what is no number changes
+    /// nothing. The run length is a part of the state and outlives a drift and [`CentroidShift::reset`].
+    pub fn set_arl(&mut self, arl: f64) {
+        if let Some(arl) = state::run_length(arl, 2.0 * f64::from(self.params.window), ARL_MOST) {
+            self.arl = arl;
+            if self.learnt == self.params.reference {
+                self.aim();
+            }
+        }
+    }
+
+    /// Counts the vectors of the reference that are there.
+    pub const fn learnt(&self) -> u32 {
+        self.learnt
     }
 
     const fn quiet(&self) -> Signal {
@@ -242,10 +268,16 @@ impl CentroidShift {
     }
 
     fn watch(&mut self) {
-        let CentroidShiftParams { reference, window, metric, arl, .. } = self.params;
-        let (n, m) = (f64::from(reference), f64::from(window));
+        let n = f64::from(self.params.reference);
         self.centroid.iter_mut().for_each(|sum| *sum /= n);
         self.window.fill(0.0);
+        self.aim();
+    }
+
+    /// Finds the threshold from what was learnt and the run length.
+    fn aim(&mut self) {
+        let CentroidShiftParams { reference, window, metric, .. } = self.params;
+        let (n, m) = (f64::from(reference), f64::from(window));
         let [lengths, dots, squares] = self.sums;
         // A difference has twice the covariance.
         let (pairs, fours) = (f64::from(reference / 2), f64::from(reference / 4));
@@ -255,7 +287,7 @@ impl CentroidShift {
         // Between a flat spectrum and a single direction.
         let flat = trace * trace / f64::from(self.params.dimension);
         let q = ((mean + 2.0 * error) / 4.0).clamp(flat, trace * trace).max(f64::MIN_POSITIVE);
-        let level = (m / arl).min(0.5);
+        let level = (m / self.arl).min(0.5);
         let square = q / trace * chi2_quantile(level, trace * trace / q) * (1.0 / n + 1.0 / m);
         let threshold = match metric {
             CentroidMetric::Euclidean => sqrt(square),
@@ -265,6 +297,10 @@ impl CentroidShift {
             }
         };
         self.threshold = if threshold.is_finite() { threshold.max(f64::MIN_POSITIVE) } else { f64::MAX };
+        if self.statistic >= self.threshold {
+            // It was not enough when it was looked at.
+            self.statistic = 0.0;
+        }
     }
 
     fn compare(&mut self) -> Signal {
@@ -288,7 +324,7 @@ impl CentroidShift {
             return self.quiet();
         }
         let (statistic, threshold) = (self.statistic, self.threshold);
-        *self = Self::fresh(self.params, self.tally);
+        *self = Self::fresh(self.params, self.tally, self.arl);
         let since = self.params.window.into();
         Signal { level: Level::Drift, direction: Direction::Unknown, statistic, threshold, since }
     }
@@ -297,6 +333,7 @@ impl CentroidShift {
     pub fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);
+        put_f64(out, self.arl);
         put_u32(out, self.learnt);
         put_u32(out, self.filled);
         let numbers = self.sums.iter().chain([&self.statistic, &self.threshold]);
@@ -312,7 +349,9 @@ impl CentroidShift {
     /// parameters, or hold a value out of its range.
     pub fn read_state(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
         state::check(bytes, "centroid", VERSION, self.params.fingerprint())?;
-        let mut read = Self::fresh(self.params, VectorTally::read(bytes)?);
+        let tally = VectorTally::read(bytes)?;
+        let least = 2.0 * f64::from(self.params.window);
+        let mut read = Self::fresh(self.params, tally, state::read_run_length(bytes, least, ARL_MOST)?);
         (read.learnt, read.filled) = (bytes.u32()?, bytes.u32()?);
         ensure(read.learnt <= self.params.reference, "learnt")?;
         ensure(read.filled < self.params.window, "filled")?;

@@ -8,6 +8,7 @@ use super::features::Features;
 use super::{Spread, VectorError, VectorTally, dot};
 use crate::math::{ln, sqrt};
 use crate::parameters::{parameters, words};
+use crate::state::run_length;
 use crate::{Direction, Level, ParamError, Signal, sorted};
 
 /// The bandwidth is the median distance of this many first vectors.
@@ -16,6 +17,9 @@ pub(super) const BANDWIDTH_FROM: usize = 16;
 pub(super) const SPREAD_FROM: usize = 64;
 /// Rows of buckets; older vectors than 2^31 leave.
 pub(super) const MAX_ROWS: usize = 30;
+/// The range of `arl`.
+pub(super) const ARL_LEAST: f64 = 100.0;
+pub(super) const ARL_MOST: f64 = 1e12;
 /// No part of a split is shorter.
 const LEAST_PART: u64 = 8;
 
@@ -68,7 +72,7 @@ impl OnlineMmdParams {
         ParamError::check("features", f64::from(features), (8..=512).contains(&features), "from 8 to 512")?;
         let ok = bandwidth == 0.0 || (1e-30..=1e30).contains(&bandwidth);
         ParamError::check("bandwidth", bandwidth, ok, "0 or from 1e-30 to 1e30")?;
-        ParamError::check("arl", arl, (100.0..=1e12).contains(&arl), "from 100 to 1e12")?;
+        ParamError::check("arl", arl, (ARL_LEAST..=ARL_MOST).contains(&arl), "from 100 to 1e12")?;
         ParamError::check("clock", f64::from(clock), (1..=1_000).contains(&clock), "from 1 to 1000")
     }
 }
@@ -133,6 +137,7 @@ impl OnlineMmdParams {
 pub struct OnlineMmd {
     pub(super) params: OnlineMmdParams,
     pub(super) tally: VectorTally,
+    pub(super) arl: f64,
     pub(super) bandwidth: f64,
     /// The first vectors, until the bandwidth is known.
     pub(super) first: Vec<f32>,
@@ -168,6 +173,7 @@ impl OnlineMmd {
         Ok(Self {
             params,
             tally: VectorTally::default(),
+            arl: params.arl,
             bandwidth: params.bandwidth,
             first: Vec::new(),
             learning: Vec::new(),
@@ -248,6 +254,23 @@ impl OnlineMmd {
         self.tally.misshapen
     }
 
+    /// Returns the average number of vectors between false alarms that it is held to.
+    pub const fn arl(&self) -> f64 {
+        self.arl
+    }
+
+    /// Holds it to another run length from now on, within the range of the parameter; what is no number changes
+    /// nothing. The run length is a part of the state and outlives a drift and [`OnlineMmd::reset`].
+    pub fn set_arl(&mut self, arl: f64) {
+        if let Some(arl) = run_length(arl, ARL_LEAST, ARL_MOST) {
+            self.arl = arl;
+            if self.statistic >= self.threshold() {
+                // It was not enough when it was looked at.
+                self.statistic = 0.0;
+            }
+        }
+    }
+
     fn quiet(&self) -> Signal {
         Signal::quiet(self.statistic, self.threshold())
     }
@@ -300,7 +323,7 @@ impl OnlineMmd {
     /// What is added to, squared or not, for a level: `L` of the page.
     fn exponent(&self) -> f64 {
         let lengths = (2 * self.rows.len()).max(2) as f64;
-        ln(2.0 * self.params.arl * lengths / f64::from(self.params.clock)).max(1.0)
+        ln(2.0 * self.arl * lengths / f64::from(self.params.clock)).max(1.0)
     }
 
     /// Returns what the largest S is held against after as many vectors.

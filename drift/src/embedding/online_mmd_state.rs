@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::online_mmd::{BANDWIDTH_FROM, MAX_ROWS, SPREAD_FROM};
+use super::online_mmd::{ARL_LEAST, ARL_MOST, BANDWIDTH_FROM, MAX_ROWS, SPREAD_FROM};
 use super::{OnlineMmd, Spread, VectorTally};
 use crate::codec::{DecodeError, Reader, put_f64, put_u32, put_u64};
 use crate::state::{self, COUNT_LIMIT, ensure};
@@ -14,6 +14,7 @@ impl OnlineMmd {
     pub fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);
+        put_f64(out, self.arl);
         put_f64(out, self.bandwidth);
         write_floats(&self.first, out);
         write_floats(&self.learning, out);
@@ -38,6 +39,7 @@ impl OnlineMmd {
     pub fn read_state(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
         state::check(bytes, "online-mmd", VERSION, self.params.fingerprint())?;
         let tally = VectorTally::read(bytes)?;
+        let arl = state::read_run_length(bytes, ARL_LEAST, ARL_MOST)?;
         let (dimension, width) = (self.params.dimension as usize, 2 * self.params.features as usize);
         let bandwidth = bytes.finite("bandwidth")?;
         let given = self.params.bandwidth;
@@ -72,7 +74,7 @@ impl OnlineMmd {
         }
         let held: u64 = rows.iter().enumerate().map(|(at, row)| ((row.len() / width) as u64) << at).sum();
         ensure(held == seen || (count == MAX_ROWS && held < seen), "rows")?;
-        self.tally = tally;
+        (self.tally, self.arl) = (tally, arl);
         (self.bandwidth, self.first, self.learning, self.spread) = (bandwidth, first, learning, spread);
         (self.rows, self.seen, self.statistic) = (rows, seen, statistic);
         if self.statistic >= self.threshold() {

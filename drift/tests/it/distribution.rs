@@ -192,3 +192,60 @@ fn every_value_is_as_likely_to_be_in_the_reservoir() {
     // Each is in one of six; the standard deviation of a count is 24.
     assert!(hits.iter().all(|&count| count.abs_diff(667) < 100), "{hits:?}");
 }
+
+#[test]
+fn the_run_length_of_a_given_reference_can_be_moved() {
+    let mut random = Random(12);
+    let training: Vec<f64> = (0..1_000).map(|_| random.skewed()).collect();
+    let mut reference = Histogram::around(&training, 10).unwrap();
+    for &value in &training {
+        reference.insert(value);
+    }
+    let build = |arl| HistogramDrift::new(&reference, BinnedDistance::Hellinger, 50, arl).unwrap();
+    for arl in [500.0, 1e5, 1e9] {
+        let (mut built, mut moved) = (build(arl), build(3_000.0));
+        moved.set_arl(arl);
+        moved.set_arl(f64::NAN);
+        assert_eq!((moved.arl(), moved.threshold()), (arl, built.threshold()));
+        for i in 0..2_000 {
+            if i % 333 == 0 {
+                let mut bytes = Vec::new();
+                moved.write_state(&mut bytes);
+                moved = build(3_000.0);
+                moved.read_state(&mut Reader::new(&bytes)).unwrap();
+                assert!(build(4_000.0).read_state(&mut Reader::new(&bytes)).is_err());
+            }
+            let value = random.skewed() * if i < 1_000 { 1.0 } else { 1.4 };
+            assert_eq!(built.update(value), moved.update(value), "{arl} at {i}");
+            assert_eq!(built.filled(), (i + 1) % 50);
+        }
+        let p = moved.p_value(moved.threshold()).unwrap();
+        assert!((p * arl / 50.0 - 1.0).abs() < 1e-6, "{p} for {arl}");
+    }
+    assert_eq!(build(3_000.0).reference_size(), 1_000);
+}
+
+#[test]
+fn a_histogram_around_a_sample_keeps_what_is_often_apart() {
+    let bins = |sample: &[f64]| {
+        let mut histogram = Histogram::around(sample, 4).unwrap();
+        for &value in sample {
+            histogram.insert(value);
+        }
+        assert_eq!((histogram.below(), histogram.above()), (0, 0), "{sample:?}");
+        histogram.counts().to_vec()
+    };
+    assert_eq!(bins(&[3.0; 9]), [0, 9, 0]);
+    assert_eq!(bins(&[0.0, 0.0, 0.0, 1.0, 1.0]), [0, 3, 2, 0]);
+    assert_eq!(bins(&[0.0]), [0, 1, 0]);
+    assert_eq!(bins(&(0..8).map(f64::from).collect::<Vec<_>>()), [2, 2, 2, 2]);
+    bins(&[-1e99, 1e99]);
+    Histogram::around(&[f64::MAX, f64::MIN], 4).unwrap();
+    for bad in [&[][..], &[f64::NAN], &[f64::INFINITY, 1.0]] {
+        assert!(Histogram::around(bad, 4).is_err(), "{bad:?}");
+    }
+    assert!(Histogram::around(&[1.0, 2.0], 1).is_err());
+    let error = Histogram::from_counts(&[0.0, 1.0, 2.0], &[1]).unwrap_err();
+    assert_eq!(error.to_string(), "the reference has 2 bins and the current 1, must be as many");
+    assert!(Histogram::from_counts(&[0.0, 1.0], &[u64::MAX]).is_err());
+}

@@ -243,3 +243,45 @@ fn a_moved_camera_is_found_in_the_digits() {
     println!("digits moved by a pixel, seed 6: online-mmd after {mmd}, centroid after {mean}");
     assert!((1..=200).contains(&mmd) && (1..=100).contains(&mean), "{mmd} {mean}");
 }
+
+#[test]
+fn a_moved_run_length_is_as_one_built_so_and_a_part_of_the_state() {
+    for arl in [2_000.0, 1e6, 1e9] {
+        let mut built = (mmd(4, arl, MmdBound::Estimated), centroid(4, CentroidMetric::Euclidean, arl));
+        let mut moved = (mmd(4, 1e4, MmdBound::Estimated), centroid(4, CentroidMetric::Euclidean, 1e4));
+        let mut random = Random(7);
+        for i in 0..1_500 {
+            // While it learns, while it watches, and not at all by what is no number.
+            if i == 30 {
+                moved.0.set_arl(arl);
+            }
+            if i == 700 {
+                moved.1.set_arl(arl);
+                moved.0.set_arl(f64::NAN);
+            }
+            let vector = random.vector(4, if i < 1_000 { 0.0 } else { 1.5 }, 1.0, 0.3);
+            let signals = (built.0.update(&vector).unwrap(), built.1.update(&vector).unwrap());
+            let others = (moved.0.update(&vector).unwrap(), moved.1.update(&vector).unwrap());
+            if i >= 750 {
+                assert_eq!(signals, others, "{arl} at {i}");
+            }
+        }
+        assert_eq!((moved.0.arl(), moved.1.arl()), (arl, arl));
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        moved.0.write_state(&mut a);
+        moved.1.write_state(&mut b);
+        let mut read = (mmd(4, 1e4, MmdBound::Estimated), centroid(4, CentroidMetric::Euclidean, 1e4));
+        read.0.read_state(&mut Reader::new(&a)).unwrap();
+        read.1.read_state(&mut Reader::new(&b)).unwrap();
+        assert_eq!((read.0.arl(), read.1.arl()), (arl, arl));
+        for _ in 0..1_000 {
+            let vector = random.vector(4, 0.0, 1.0, 0.3);
+            assert_eq!(read.0.update(&vector), moved.0.update(&vector));
+            assert_eq!(read.1.update(&vector), moved.1.update(&vector));
+        }
+    }
+    let mut clamped = (mmd(2, 1e4, MmdBound::Proven), centroid(2, CentroidMetric::Cosine, 1e4));
+    clamped.0.set_arl(1.0);
+    clamped.1.set_arl(1.0);
+    assert_eq!((clamped.0.arl(), clamped.1.arl()), (100.0, 100.0));
+}

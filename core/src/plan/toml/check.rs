@@ -1,22 +1,32 @@
 //! The settings of a rule, made into its check by the constructors, which know the ranges.
 
-use visu_tility_drift::{AnyParams, ParamError, Parameters, PreparationParams, StandardizerParams};
+use visu_tility_drift::{
+    AnyParams, CentroidShiftParams, DistributionShiftParams, OnlineMmdParams, ParamError, Parameters,
+    PreparationParams, StandardizerParams,
+};
 
 use super::choice;
 use super::section::Settings;
+use super::value::quoted;
 use crate::check::{
-    ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver, PerformanceDegrader,
-    StalenessObserver,
+    ChangeObserver, Check, DataQualityObserver, DistributionObserver, DriftDetector, EmbeddingObserver,
+    LatencyObserver, PerformanceDegrader, StalenessObserver, usual_arl,
 };
 use crate::error::ObserverError;
+use crate::id::Version;
+
+/// Reads a file that a plan names, or says why not; the text reads after "`reference_file` is NAME, ".
+pub(super) type Files<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
 /// Builds the check of a type whose name is one of [`choice::TYPE`]. What is required and missing has been
 /// reported; anything stands in for it.
-pub(super) fn build(type_name: &str, settings: &Settings) -> Result<Check, ObserverError> {
+pub(super) fn build(type_name: &str, settings: &Settings, files: Files<'_>) -> Result<Check, ObserverError> {
     match type_name {
         "drift-score" => drift_score(settings).map(Check::DriftScore),
         "performance" => performance(settings).map(Check::Performance),
         "change" => change(settings).map(Check::Change),
+        "distribution" => distribution(settings, files).map(Check::Distribution),
+        "embedding" => embedding(settings).map(Check::Embedding),
         "latency" => latency(settings).map(Check::Latency),
         "data-quality" => data_quality(settings).map(Check::DataQuality),
         "staleness" => match settings.span("after") {
@@ -124,6 +134,113 @@ fn detector(settings: &Settings) -> Result<AnyParams, ObserverError> {
         }
     }
     Ok(params)
+}
+
+/// Parameters with what is said of them.
+fn said<P: Parameters>(settings: &Settings) -> Result<P, ObserverError> {
+    let mut params = P::default();
+    for parameter in P::ALL {
+        if let Some(setting) = settings.parameter(parameter.name) {
+            params.set(parameter.name, setting).map_err(|error| ObserverError::Config(error.to_string()))?;
+        }
+    }
+    Ok(params)
+}
+
+fn distribution(settings: &Settings, files: Files<'_>) -> Result<DistributionObserver, ObserverError> {
+    let mut params: DistributionShiftParams = said(settings)?;
+    let budgeted = settings.parameter("arl").is_none();
+    if budgeted {
+        params.arl = usual_arl(params.window);
+    }
+    let mut observer = DistributionObserver::new(params)?;
+    check_reference(settings)?;
+    if let (Some(edges), Some(counts)) = (settings.numbers("edges"), settings.counts("counts")) {
+        observer = observer.against(&DistributionObserver::reference_of_counts(edges, counts)?)?;
+    }
+    if let Some(name) = settings.text("reference_file") {
+        let shown = quoted(name);
+        let text = files(name)
+            .map_err(|why| ObserverError::Config(format!("`reference_file` is {shown}, {why}")))?;
+        let read = DistributionObserver::reference_of_text(&text, params.bins);
+        observer = read.and_then(|reference| observer.against(&reference)).map_err(|error| {
+            let why = match error {
+                ObserverError::Config(text) => text,
+                other => other.to_string(),
+            };
+            ObserverError::Config(format!("`reference_file` is {shown}, which holds no reference: {why}"))
+        })?;
+    }
+    if let Some(name) = settings.text("reference_version") {
+        let version = Version::new(name).map_err(|error| {
+            ObserverError::Config(format!(
+                "`reference_version` is {}, must be {}",
+                quoted(name),
+                error.allowed()
+            ))
+        })?;
+        observer = observer.against_version(version);
+    }
+    Ok(if budgeted { observer.budgeted() } else { observer })
+}
+
+/// Refuses keys of a reference that say nothing beside others.
+fn check_reference(settings: &Settings) -> Result<(), ObserverError> {
+    let refuse = |text: String| Err(ObserverError::Config(text));
+    let given = |name: &str| settings.is_bad(name) || settings.has(name);
+    let ways = ["edges", "reference_file", "reference_version"];
+    let mut ways = ways.into_iter().filter(|name| given(name));
+    if let (Some(first), Some(second)) = (ways.next(), ways.next())
+        && settings.has(second)
+    {
+        return refuse(format!("`{second}` says nothing beside `{first}`"));
+    }
+    for (name, other) in [("edges", "counts"), ("counts", "edges")] {
+        if settings.has(name) && !given(other) {
+            return refuse(format!("`{name}` says nothing without `{other}`"));
+        }
+    }
+    for (name, other) in [("reference", "edges"), ("reference", "reference_file"), ("bins", "edges")] {
+        if settings.has(name) && given(other) {
+            return refuse(format!("`{name}` says nothing beside `{other}`"));
+        }
+    }
+    Ok(())
+}
+
+fn embedding(settings: &Settings) -> Result<EmbeddingObserver, ObserverError> {
+    let budgeted = settings.parameter("arl").is_none();
+    let method = settings.word("method").unwrap_or("mmd");
+    let observer = if method == "centroid" {
+        foreign::<OnlineMmdParams, CentroidShiftParams>(settings, "mmd", method)?;
+        let mut params: CentroidShiftParams = said(settings)?;
+        if budgeted {
+            params.arl = usual_arl(params.window);
+        }
+        EmbeddingObserver::centroid(params)?
+    } else {
+        if !settings.is_bad("method") {
+            foreign::<CentroidShiftParams, OnlineMmdParams>(settings, "centroid", method)?;
+        }
+        EmbeddingObserver::mmd(said(settings)?)?
+    };
+    Ok(if budgeted { observer.budgeted() } else { observer })
+}
+
+/// Refuses what only another method has.
+fn foreign<P: Parameters, Own: Parameters>(
+    settings: &Settings,
+    other: &str,
+    method: &str,
+) -> Result<(), ObserverError> {
+    let own = |name: &str| Own::ALL.iter().any(|known| known.name == name);
+    match P::ALL.iter().find(|known| settings.has(known.name) && !own(known.name)) {
+        Some(known) => Err(ObserverError::Config(format!(
+            "`{}` is a key of method \"{other}\", not of method \"{method}\"",
+            known.name
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn latency(settings: &Settings) -> Result<LatencyObserver, ObserverError> {

@@ -27,6 +27,8 @@ pub(super) const TYPE: Choices<()> = &[
     ("drift-score", ()),
     ("performance", ()),
     ("change", ()),
+    ("distribution", ()),
+    ("embedding", ()),
     ("latency", ()),
     ("data-quality", ()),
     ("staleness", ()),

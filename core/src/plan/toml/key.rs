@@ -3,12 +3,13 @@
 use std::sync::LazyLock;
 
 use visu_tility_drift::{
-    self as drift, AnyParams, BatcherParams, ExceedanceBitsParams, GapParams, Parameters as _,
-    RangeGuardParams, SeasonalParams,
+    self as drift, AnyParams, BatcherParams, CentroidShiftParams, DistributionShiftParams,
+    ExceedanceBitsParams, GapParams, OnlineMmdParams, Parameters as _, RangeGuardParams, SeasonalParams,
 };
 
 use super::choice;
 use super::value::Shape;
+use crate::check::EmbeddingMethod;
 
 /// One key and what it holds.
 #[derive(Debug)]
@@ -57,6 +58,14 @@ const fn number(name: &'static str) -> Key {
 /// A whole number, not negative, that its type holds; what is left of the range is the constructor's.
 const fn count(name: &'static str, max: u64) -> Key {
     Key { name, shape: Shape::Count { min: 0, max } }
+}
+
+/// The words of a parameter.
+fn words_of<P: drift::Parameters>(name: &str) -> Vec<&'static str> {
+    match P::ALL.iter().find(|known| known.name == name).map(|known| known.shape) {
+        Some(drift::Shape::Word(words)) => words.to_vec(),
+        _ => Vec::new(),
+    }
 }
 
 const U32: u64 = u32::MAX as u64;
@@ -159,6 +168,37 @@ const TYPES: &[Group] = &[
             key("standardize", Shape::Standardize),
             number("clip"),
             key("alert_on", Shape::Choice(|| choice::words(choice::ALERT_ON))),
+        ],
+    },
+    Group {
+        type_name: "distribution",
+        detector: None,
+        keys: &[
+            count("reference", U32),
+            count("bins", U32),
+            count("window", U32),
+            key("distance", Shape::Choice(|| words_of::<DistributionShiftParams>("distance"))),
+            number("arl"),
+            key("edges", Shape::Numbers),
+            key("counts", Shape::Counts),
+            key("reference_file", Shape::Text),
+            key("reference_version", Shape::Text),
+        ],
+    },
+    Group {
+        type_name: "embedding",
+        detector: None,
+        keys: &[
+            key("method", Shape::Word(EmbeddingMethod::NAMES)),
+            number("arl"),
+            count("features", U32),
+            number("bandwidth"),
+            count("clock", U32),
+            key("bound", Shape::Choice(|| words_of::<OnlineMmdParams>("bound"))),
+            count("seed", u64::MAX),
+            count("reference", U32),
+            count("window", U32),
+            key("metric", Shape::Choice(|| words_of::<CentroidShiftParams>("metric"))),
         ],
     },
     Group {

@@ -7,17 +7,18 @@ use ::toml::de::{DeTable, DeValue, Error};
 
 use visu_tility_drift::AnyParams;
 
-use super::super::{EventPolicy, FalseAlarmBudget, MonitorPlan, Rule, Scope};
+use super::super::{EventPolicy, FalseAlarmBudget, Glob, MonitorPlan, Rule, Scope};
+use super::check::{self, Files};
+use super::choice;
 use super::key::{self, Group, Key};
 use super::problem::{PlanError, Problems};
-use super::section::{Section, Settings};
+use super::section::{Section, Settings, may_match};
 use super::value::{one_of, quoted, shorten, shown};
-use super::{check, choice};
 use crate::alert::Persistence;
 use crate::check::{Check, StalenessObserver};
 
 /// Reads a plan.
-pub(super) fn plan(text: &str) -> Result<MonitorPlan, PlanError> {
+pub(super) fn plan(text: &str, files: Files<'_>) -> Result<MonitorPlan, PlanError> {
     let (length, max) = (text.len(), MonitorPlan::TOML_BYTES_MAX);
     if length > max {
         let mut problems = Problems::new("");
@@ -30,12 +31,12 @@ pub(super) fn plan(text: &str) -> Result<MonitorPlan, PlanError> {
         syntax(&mut problems, &errors);
         return Err(problems.into_error());
     }
-    let plan = read(root.get_ref(), &mut problems);
+    let plan = read(root.get_ref(), files, &mut problems);
     if problems.is_empty() { Ok(plan) } else { Err(problems.into_error()) }
 }
 
 /// Reads the text's tables; the plan is of no use when a problem was found.
-fn read(root: &DeTable<'_>, problems: &mut Problems) -> MonitorPlan {
+fn read(root: &DeTable<'_>, files: Files<'_>, problems: &mut Problems) -> MonitorPlan {
     let root = Section { table: root, at: 0, path: String::new(), label: String::new() };
     let keys: Vec<&Key> = key::ROOT.iter().collect();
     let settings = root.settings(problems, &keys, |_| None);
@@ -43,7 +44,7 @@ fn read(root: &DeTable<'_>, problems: &mut Problems) -> MonitorPlan {
     let budget = budget(&root, problems);
     let list = root.entry("rule").and_then(|(_, value)| value.as_ref().as_array());
     let list = list.map_or(&[][..], |list| list);
-    let rules = rules(list, problems);
+    let rules = rules(list, files, problems);
     let defaults = settings.flag("default_rules") == Some(true);
     if problems.is_empty() && rules.is_empty() && !defaults {
         let text = "a plan without rules watches nothing: add [[rule]] or default_rules = true";
@@ -56,7 +57,8 @@ fn read(root: &DeTable<'_>, problems: &mut Problems) -> MonitorPlan {
         let text = format!("the plan has {count} rules, must be at most {max}");
         root.problem(problems, "rule", &text);
     }
-    MonitorPlan { events, budget, rules, observers: Vec::new() }
+    let budget_said = root.entry("budget").is_some();
+    MonitorPlan { events, budget, budget_said, rules, observers: Vec::new() }
 }
 
 /// Reports what is no TOML: the first problem of each line, for those after it mostly follow from it.
@@ -132,7 +134,7 @@ fn budget(root: &Section<'_>, problems: &mut Problems) -> FalseAlarmBudget {
 }
 
 /// Reads the `[[rule]]`s, as many as a plan may have.
-fn rules(list: &[Spanned<DeValue<'_>>], problems: &mut Problems) -> Vec<Rule> {
+fn rules(list: &[Spanned<DeValue<'_>>], files: Files<'_>, problems: &mut Problems) -> Vec<Rule> {
     let mut names = BTreeMap::new();
     let mut rules = Vec::new();
     for (i, value) in list.iter().take(MonitorPlan::RULES_MAX).enumerate() {
@@ -141,7 +143,7 @@ fn rules(list: &[Spanned<DeValue<'_>>], problems: &mut Problems) -> Vec<Rule> {
             let label = rule_label(table, &path);
             let section = Section { table, at, path, label };
             unique(&section, problems, &mut names);
-            rules.extend(rule(&section, problems));
+            rules.extend(rule(&section, files, problems));
         } else {
             let text = format!("{path} is {}, must be a table: write [[rule]]", shown(value.as_ref()));
             problems.add(at, path, text);
@@ -175,7 +177,7 @@ fn unique<'a>(section: &Section<'a>, problems: &mut Problems, names: &mut BTreeM
 }
 
 /// Reads one rule; `None` when it has a problem that leaves nothing to go on with.
-fn rule(section: &Section<'_>, problems: &mut Problems) -> Option<Rule> {
+fn rule(section: &Section<'_>, files: Files<'_>, problems: &mut Problems) -> Option<Rule> {
     let word = |name, words: Vec<&'static str>| {
         let text = section.entry(name).and_then(|(_, value)| value.as_ref().as_str());
         words.into_iter().find(|word| Some(*word) == text)
@@ -218,10 +220,35 @@ fn rule(section: &Section<'_>, problems: &mut Problems) -> Option<Rule> {
         None => Ok(None),
     });
     let type_name = type_name.filter(|name| *name != "change" || detector.is_some())?;
-    let check = section.build(problems, &mut settings, |settings| check::build(type_name, settings))?;
+    let check =
+        section.build(problems, &mut settings, |settings| check::build(type_name, settings, files))?;
+    check_scope(section, &settings, &check, problems);
     // The name was looked at above.
     let rule = Rule::new(name??, check).ok()?;
     Some(with_common(rule, &settings))
+}
+
+/// Reports patterns that cannot be meant with this check.
+fn check_scope(section: &Section<'_>, settings: &Settings, check: &Check, problems: &mut Problems) {
+    for kinds in settings.globs("kinds") {
+        let pattern = kinds.as_str();
+        let may = |vectors: bool| may_match(pattern, vectors);
+        let why = match check {
+            Check::Embedding(_) if !may(true) => "which is of numbers: this type watches \"Embedding:NAME\"",
+            Check::Embedding(_) | Check::DataQuality(_) | Check::Staleness(_) => continue,
+            _ if !may(false) => "which is of vectors: they are watched by type \"embedding\"",
+            _ => continue,
+        };
+        section.problem(problems, "kinds", &format!("`kinds` has {}, {why}", quoted(pattern)));
+    }
+    if let Check::Distribution(check) = check
+        && let Some(version) = check.reference_version()
+        && !Glob::any(&settings.globs("versions"), version.as_str())
+    {
+        let text =
+            format!("`reference_version` is {}, which `versions` leaves out", quoted(version.as_str()));
+        section.problem(problems, "reference_version", &text);
+    }
 }
 
 /// Sets what every rule has; what is not there stays as it is.

@@ -180,16 +180,25 @@ fn checked_glob(name: &str, pattern: &str) -> Result<Glob, String> {
     Ok(Glob::new(pattern))
 }
 
+/// Is true when a kind of vectors, or one of numbers, may be of this pattern.
+pub(super) fn may_match(pattern: &str, vectors: bool) -> bool {
+    let of = |family: &&str| (*family == "Embedding") == vectors;
+    let glob = Glob::new(pattern);
+    if MetricKind::PLAIN.iter().map(MetricKind::family).filter(of).any(|family| glob.matches(family)) {
+        return true;
+    }
+    let head = pattern.find(['*', '?']).and_then(|wild| pattern.get(..wild)).unwrap_or(pattern);
+    let is_wild = head.len() < pattern.len();
+    let named = MetricKind::NAMED.into_iter().filter(of).map(|family| format!("{family}:"));
+    named.into_iter().any(|family| head.starts_with(&family) || (is_wild && family.starts_with(head)))
+}
+
 /// Refuses a pattern of kinds that no kind is of.
 fn check_kinds(pattern: &str) -> Result<(), String> {
     let fault = |what: &str| Err(format!("`kinds` has {}, {what}, {}", quoted(pattern), kind_hint(pattern)));
     let families = MetricKind::NAMED.map(|family| format!("{family}:"));
-    if let Some(wild) = pattern.find(['*', '?']) {
-        let head = pattern.get(..wild).unwrap_or_default();
-        let named =
-            families.iter().any(|family| family.starts_with(head) || head.starts_with(family.as_str()));
-        let glob = Glob::new(pattern);
-        if named || MetricKind::PLAIN.iter().any(|kind| glob.matches(kind.family())) {
+    if pattern.contains(['*', '?']) {
+        if may_match(pattern, true) || may_match(pattern, false) {
             return Ok(());
         }
         return fault("which no kind is of");
@@ -235,6 +244,11 @@ impl Settings {
     /// Is true when the key is there and was refused: what depends on it is not checked.
     pub fn is_bad(&self, name: &str) -> bool {
         self.bad.contains(&name)
+    }
+
+    /// Is true when the key is there and was not refused.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
     }
 
     fn key(&self, name: &str) -> Option<&'static str> {
@@ -306,7 +320,11 @@ impl Settings {
             Setting::Count(count) => Some(visu_tility_drift::Setting::Count(*count)),
             Setting::Choice(word) => Some(visu_tility_drift::Setting::Word(word)),
             Setting::Flag(flag) => Some(visu_tility_drift::Setting::Flag(*flag)),
-            Setting::Whole(_) | Setting::Span(_) | Setting::Text(_) => None,
+            Setting::Whole(_)
+            | Setting::Span(_)
+            | Setting::Text(_)
+            | Setting::Numbers(_)
+            | Setting::Counts(_) => None,
         }
     }
 
@@ -314,6 +332,22 @@ impl Settings {
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.values.get(name)? {
             Setting::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A list of numbers.
+    pub fn numbers(&self, name: &str) -> Option<&[f64]> {
+        match self.values.get(name)? {
+            Setting::Numbers(numbers) => Some(numbers),
+            _ => None,
+        }
+    }
+
+    /// A list of whole numbers.
+    pub fn counts(&self, name: &str) -> Option<&[u64]> {
+        match self.values.get(name)? {
+            Setting::Counts(counts) => Some(counts),
             _ => None,
         }
     }

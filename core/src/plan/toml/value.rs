@@ -27,6 +27,10 @@ pub(super) enum Shape {
     Standardize,
     /// Any text.
     Text,
+    /// A list of numbers.
+    Numbers,
+    /// A list of whole numbers that are not negative.
+    Counts,
     /// A pattern or a list of patterns.
     Globs,
     /// A table.
@@ -45,6 +49,8 @@ pub(super) enum Setting {
     Choice(&'static str),
     Flag(bool),
     Text(String),
+    Numbers(Vec<f64>),
+    Counts(Vec<u64>),
 }
 
 impl Shape {
@@ -64,6 +70,8 @@ impl Shape {
             Self::Text => {
                 value.as_str().map(|text| Setting::Text(text.to_owned())).ok_or("must be a text".to_owned())
             }
+            Self::Numbers => list(value, number).map(Setting::Numbers),
+            Self::Counts => list(value, |value| count(value, 0, u64::MAX)).map(Setting::Counts),
             Self::Table if !value.is_table() => {
                 return Err("must be a table: write it between [ and ]".to_owned());
             }
@@ -150,6 +158,16 @@ fn count(value: &DeValue<'_>, min: u64, max: u64) -> Result<u64, String> {
         });
     }
     u64::try_from(number).ok().filter(|number| *number <= max).ok_or_else(|| format!("must be at most {max}"))
+}
+
+/// Reads a list; the first item that is no good is named by its place.
+fn list<T>(value: &DeValue<'_>, read: impl Fn(&DeValue<'_>) -> Result<T, String>) -> Result<Vec<T>, String> {
+    let items = value.as_array().ok_or_else(|| "must be a list of numbers".to_owned())?;
+    let items = items.iter().enumerate().map(|(place, item)| {
+        let item = item.as_ref();
+        read(item).map_err(|must| format!("of which number {place} is {}, {must}", shown(item)))
+    });
+    items.collect()
 }
 
 fn whole(value: &DeValue<'_>) -> Result<i32, String> {

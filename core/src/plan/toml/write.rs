@@ -8,7 +8,8 @@ use super::super::{Glob, MonitorPlan, Rule};
 use super::choice::{self, word};
 use super::value::write_span;
 use crate::check::{
-    ChangeObserver, Check, DataQualityObserver, DriftDetector, LatencyObserver, PerformanceDegrader,
+    ChangeObserver, Check, DataQualityObserver, DistributionObserver, DriftDetector, EmbeddingMethod,
+    EmbeddingObserver, LatencyObserver, PerformanceDegrader,
 };
 
 /// Writes a plan.
@@ -89,6 +90,8 @@ impl Writer {
             Check::DriftScore(check) => self.drift_score(check),
             Check::Performance(check) => self.performance(check),
             Check::Change(check) => self.change(check),
+            Check::Distribution(check) => self.distribution(check),
+            Check::Embedding(check) => self.embedding(check),
             Check::Latency(check) => self.latency(check),
             Check::DataQuality(check) => self.data_quality(check),
             Check::Staleness(check) => {
@@ -157,6 +160,42 @@ impl Writer {
         self.line(name, "true");
         for parameter in P::ALL {
             self.parameter(&format!("{name}_{}", parameter.name), params.get(parameter.name));
+        }
+    }
+
+    fn distribution(&mut self, check: &DistributionObserver) {
+        let unsaid: &[&str] = match (check.reference(), check.is_budgeted()) {
+            (None, false) => &[],
+            (None, true) => &["arl"],
+            (Some(_), false) => &["reference", "bins"],
+            (Some(_), true) => &["reference", "bins", "arl"],
+        };
+        self.parameters(check.params(), unsaid);
+        if let Some(reference) = check.reference() {
+            let edges: Vec<String> = reference.edges().iter().map(|edge| format!("{edge:?}")).collect();
+            let counts: Vec<String> = reference.counts().iter().map(u64::to_string).collect();
+            self.line("edges", &format!("[{}]", edges.join(", ")));
+            self.line("counts", &format!("[{}]", counts.join(", ")));
+        }
+        if let Some(version) = check.reference_version() {
+            self.text("reference_version", version.as_str());
+        }
+    }
+
+    fn embedding(&mut self, check: &EmbeddingObserver) {
+        self.text("method", check.method().name());
+        // The dimension is learnt.
+        let unsaid: &[&str] = if check.is_budgeted() { &["dimension", "arl"] } else { &["dimension"] };
+        match check.method() {
+            EmbeddingMethod::Mmd(params) => self.parameters(params, unsaid),
+            EmbeddingMethod::Centroid(params) => self.parameters(params, unsaid),
+        }
+    }
+
+    /// All parameters but those that need not be said.
+    fn parameters<P: Parameters>(&mut self, params: &P, unsaid: &[&str]) {
+        for parameter in P::ALL.iter().filter(|parameter| !unsaid.contains(&parameter.name)) {
+            self.parameter(parameter.name, params.get(parameter.name));
         }
     }
 

@@ -13,7 +13,7 @@ fn refused(text: &str, lines: &[&str]) {
 
 /// Asserts that a rule on lines 1 to 3 with `keys` from line 4 is refused with exactly these lines.
 #[track_caller]
-fn rule_refused(of: &str, keys: &str, lines: &[&str]) {
+pub(super) fn rule_refused(of: &str, keys: &str, lines: &[&str]) {
     refused(&format!("[[rule]]\nname = \"r\"\ntype = \"{of}\"\n{keys}\n"), lines);
 }
 
@@ -30,7 +30,7 @@ fn all_problems_are_listed_by_line() {
             "line 10: rule \"b\": `share_min` is 2, must be above 0 and below 1",
             "line 11: rule[2]: `name` is missing, every rule has one",
             "line 11: rule[2]: `type` is missing, must be \"drift-score\", \"performance\", \"change\", \
-             \"latency\", \"data-quality\" or \"staleness\"",
+             \"distribution\", \"embedding\", \"latency\", \"data-quality\" or \"staleness\"",
         ],
     );
     let error: PlanError = MonitorPlan::from_toml(text).unwrap_err();
@@ -90,7 +90,7 @@ fn a_plan_with_too_many_rules_is_refused() {
     assert_eq!(MonitorPlan::from_toml(&rules(1_000)).unwrap().rules().len(), 1_000);
     refused(&rules(1_001), &["line 1: the plan has 1001 rules, must be at most 1000"]);
     let on_top = format!("default_rules = true\n{}", rules(1_000));
-    refused(&on_top, &["line 2: the plan has 1009 rules, must be at most 1000"]);
+    refused(&on_top, &["line 2: the plan has 1010 rules, must be at most 1000"]);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn types_and_detectors_are_checked() {
         "[[rule]]\nname = \"r\"\ntype = \"latnecy\"\nwindow = \"a\"\n",
         &[
             "line 3: rule \"r\": `type` is \"latnecy\", must be \"drift-score\", \"performance\", \"change\", \
-             \"latency\", \"data-quality\" or \"staleness\", did you mean \"latency\"?",
+             \"distribution\", \"embedding\", \"latency\", \"data-quality\" or \"staleness\", did you mean \"latency\"?",
             "line 4: rule \"r\": `window` is \"a\", must be a whole number",
         ],
     );

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use visu_tility_core::{
-    AlertOn, ChangeObserver, Check, DataQualityObserver, DriftDetector, EventOrder, EventPolicy, Glob,
-    LatencyObserver, MonitorPlan, PerformanceDegrader, Persistence, Reaction, Rule, Scope, Severity,
-    StalenessObserver,
+    AlertOn, ChangeObserver, Check, DataQualityObserver, DistributionObserver, DriftDetector,
+    EmbeddingMethod, EmbeddingObserver, EventOrder, EventPolicy, Glob, LatencyObserver, MonitorPlan,
+    PerformanceDegrader, Persistence, Reaction, Rule, Scope, Severity, StalenessObserver, Version,
 };
-use visu_tility_drift::{AnyParams, Setting, Shape, StandardizerParams};
+use visu_tility_drift::distance::BinnedDistance;
+use visu_tility_drift::{
+    AnyParams, CentroidMetric, CentroidShiftParams, DistributionShiftParams, MmdBound, OnlineMmdParams,
+    Setting, Shape, StandardizerParams,
+};
 
 fn unit() -> impl Strategy<Value = f64> {
     prop_oneof![0.0..=1.0, Just(0.0), Just(1.0)]
@@ -70,6 +74,52 @@ fn change() -> impl Strategy<Value = Check> {
     })
 }
 
+fn distribution() -> impl Strategy<Value = Check> {
+    let source = prop_oneof![
+        Just(None),
+        proptest::collection::vec(-1e9..1e9_f64, 50..90).prop_map(Some),
+        proptest::collection::vec((0_u8..3).prop_map(f64::from), 50..90).prop_map(Some),
+    ];
+    let params = (50_u32..=1_000_000, 2_u32..=32, 10_u32..=1_000_000, 2.0..1e5_f64);
+    (params, proptest::sample::select(&BinnedDistance::ALL[..]), source, any::<bool>(), any::<bool>())
+        .prop_map(|((reference, bins, window, times), distance, source, budgeted, version)| {
+            let arl = times * f64::from(window);
+            let params = DistributionShiftParams { reference, bins, window, distance, arl };
+            let mut check = DistributionObserver::new(params).unwrap();
+            if let Some(values) = source {
+                check = check.against(&DistributionObserver::reference_of(&values, bins).unwrap()).unwrap();
+            } else if version {
+                check = check.against_version(Version::new("v1").unwrap());
+            }
+            Check::Distribution(if budgeted { check.budgeted() } else { check })
+        })
+}
+
+fn embedding() -> impl Strategy<Value = Check> {
+    let mmd =
+        (8_u32..=512, 0_u32..3, 1_u32..=1_000, any::<u64>()).prop_map(|(features, wide, clock, seed)| {
+            let bandwidth = f64::from(wide) * 0.7;
+            let bound = if wide == 1 { MmdBound::Proven } else { MmdBound::Estimated };
+            EmbeddingMethod::Mmd(OnlineMmdParams {
+                features,
+                bandwidth,
+                clock,
+                seed,
+                bound,
+                ..Default::default()
+            })
+        });
+    let centroid =
+        (40_u32..=1_000_000, 10_u32..5_000, any::<bool>()).prop_map(|(reference, window, cosine)| {
+            let metric = if cosine { CentroidMetric::Cosine } else { CentroidMetric::Euclidean };
+            EmbeddingMethod::Centroid(CentroidShiftParams { reference, window, metric, ..Default::default() })
+        });
+    (prop_oneof![mmd, centroid], any::<bool>()).prop_map(|(method, budgeted)| {
+        let check = EmbeddingObserver::new(method).unwrap();
+        Check::Embedding(if budgeted { check.budgeted() } else { check })
+    })
+}
+
 fn check() -> impl Strategy<Value = Check> {
     let drift = (positive(), unit()).prop_map(|(threshold, share)| {
         Check::DriftScore(DriftDetector::new(threshold).unwrap().recover_at(threshold * share).unwrap())
@@ -95,7 +145,16 @@ fn check() -> impl Strategy<Value = Check> {
             None => StalenessObserver::learnt(),
         })
     });
-    prop_oneof![1 => drift, 1 => performance, 3 => change(), 1 => latency, 1 => quality, 1 => stale]
+    prop_oneof![
+        1 => drift,
+        1 => performance,
+        3 => change(),
+        2 => distribution(),
+        2 => embedding(),
+        1 => latency,
+        1 => quality,
+        1 => stale,
+    ]
 }
 
 fn globs(pattern: &'static str) -> impl Strategy<Value = Vec<Glob>> {
@@ -122,6 +181,12 @@ fn rule() -> impl Strategy<Value = Rule> {
             let mut scope = Scope { models, versions, kinds };
             if matches!(check, Check::Staleness(_)) {
                 scope = Scope { models: scope.models, ..Scope::default() };
+            }
+            if matches!(check, Check::Embedding(_)) {
+                scope.kinds = vec![Glob::new("Embedding:t*")];
+            }
+            if matches!(&check, Check::Distribution(check) if check.reference_version().is_some()) {
+                scope.versions = vec![Glob::new("v?")];
             }
             Rule {
                 scope,

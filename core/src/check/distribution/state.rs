@@ -1,0 +1,335 @@
+//! What a distribution check keeps of one version and kind.
+
+use std::sync::Arc;
+
+use visu_tility_drift::codec::{DecodeError, Reader, put_f64, put_str, put_u32, put_u64};
+use visu_tility_drift::{DistributionShiftParams, Histogram, HistogramDrift, Level, Signal};
+
+use super::{Settings, Source};
+use crate::alert::AlertCondition;
+use crate::check::Verdict;
+use crate::check::allowance::Allowance;
+use crate::check::change::{read_signal, write_signal};
+use crate::id::Version;
+use crate::time::Timestamp;
+
+/// The edges are the quantiles of at most this many first values.
+const EDGES_FROM: u32 = 256;
+/// The law behind the thresholds is fitted by its moments. In the far tail, where a budget lies, it lets through up to
+/// three times as many (Jensen-Shannon, chi-square), so a share of the budget is kept by as much more.
+const MARGIN: f64 = 4.0;
+/// Values that are compared are within this.
+const VALUE_LIMIT: f64 = 1e100;
+
+/// A reference, and the windows that are held against it.
+#[derive(Clone, Debug)]
+pub(crate) struct DistributionState {
+    settings: Arc<Settings>,
+    /// What the plan's budget leaves it.
+    allowance: Option<Allowance>,
+    /// Numbers seen.
+    taken: u64,
+    /// Values that were due and not there.
+    missing: u64,
+    /// Windows compared.
+    windows: u64,
+    phase: Phase,
+    /// Of the last whole window.
+    last: Signal,
+}
+
+/// How far the reference has come.
+#[derive(Clone, Debug)]
+enum Phase {
+    /// Another version's is not there yet.
+    Waiting,
+    /// Values for the edges.
+    Edges(Vec<f64>),
+    /// Edges are there, the reference is counted.
+    Counting(Histogram),
+    Watching {
+        /// What was learnt or copied; what is given stands in the settings.
+        reference: Option<Histogram>,
+        windows: HistogramDrift,
+    },
+}
+
+impl Phase {
+    const LEARNING: Self = Self::Edges(Vec::new());
+}
+
+impl DistributionState {
+    pub(super) fn new(settings: Arc<Settings>, version: &Version) -> Self {
+        let phase = match (&settings.source, &settings.prototype) {
+            (Source::Given(_), Some(windows)) => {
+                Phase::Watching { reference: None, windows: windows.clone() }
+            }
+            (Source::Version(named), _) if named != version => Phase::Waiting,
+            _ => Phase::LEARNING,
+        };
+        let allowance = settings.budgeted.then(|| Allowance::new(1.0, 1));
+        let (taken, missing, windows, last) = (0, 0, 0, Signal::default());
+        let mut state = Self { settings, allowance, taken, missing, windows, phase, last };
+        state.aim();
+        state
+    }
+
+    pub fn observe(&mut self, value: f64, at: Timestamp) -> Verdict {
+        if value.is_nan() {
+            self.missing += 1;
+            return Verdict::level(self.condition());
+        }
+        self.taken += 1;
+        if let Some(allowance) = &mut self.allowance
+            && allowance.note(self.taken, at)
+        {
+            self.aim();
+        }
+        match &mut self.phase {
+            Phase::Watching { windows, .. } => {
+                let signal = windows.update(value);
+                if windows.filled() == 0 {
+                    return self.compared(signal);
+                }
+            }
+            Phase::Waiting => {}
+            Phase::Edges(_) | Phase::Counting(_) => self.learn(value),
+        }
+        Verdict::level(self.condition())
+    }
+
+    /// Takes what was said of a whole window.
+    fn compared(&mut self, signal: Signal) -> Verdict {
+        let before = std::mem::replace(&mut self.last, signal);
+        self.windows += 1;
+        let drifted = signal.level == Level::Drift;
+        let news = before.level != Level::Drift || before.direction != signal.direction;
+        Verdict { condition: self.condition(), detected: drifted && news }
+    }
+
+    /// What the last whole window means for the alert.
+    const fn condition(&self) -> AlertCondition {
+        match (self.windows, self.last.level) {
+            (0, _) => AlertCondition::Hold,
+            (_, Level::Drift) => AlertCondition::Fire,
+            _ => AlertCondition::Clear,
+        }
+    }
+
+    fn learn(&mut self, value: f64) {
+        let DistributionShiftParams { reference, bins, .. } = self.settings.params;
+        match &mut self.phase {
+            Phase::Edges(values) => {
+                values.push(value.clamp(-VALUE_LIMIT, VALUE_LIMIT));
+                if values.len() < reference.min(EDGES_FROM) as usize {
+                    return;
+                }
+                // There are numbers, and they are finite.
+                let Ok(mut counts) = Histogram::around(values, bins as usize) else { return };
+                for &value in values.iter() {
+                    counts.insert(value);
+                }
+                self.phase = Phase::Counting(counts);
+            }
+            Phase::Counting(counts) => counts.insert(value),
+            Phase::Waiting | Phase::Watching { .. } => return,
+        }
+        if let Phase::Counting(counts) = &mut self.phase
+            && counts.total() >= reference.into()
+        {
+            let counts = counts.clone();
+            self.watch(counts);
+        }
+    }
+
+    /// Begins to watch, or to learn again where the counts allow no law (they always do).
+    fn watch(&mut self, reference: Histogram) {
+        let DistributionShiftParams { distance, window, arl, .. } = self.settings.params;
+        self.phase = match HistogramDrift::new(&reference, distance, window, arl) {
+            Ok(windows) => Phase::Watching { reference: Some(reference), windows },
+            Err(_) => Phase::LEARNING,
+        };
+        self.aim();
+    }
+
+    /// Holds the windows to what the budget leaves.
+    fn aim(&mut self) {
+        if let (Some(allowance), Phase::Watching { windows, .. }) = (&self.allowance, &mut self.phase) {
+            windows.set_arl(MARGIN * allowance.arl());
+        }
+    }
+
+    /// Takes its share of the model's budget.
+    pub fn share(&mut self, budget: f64, sharers: u32) {
+        if let Some(allowance) = &mut self.allowance
+            && allowance.share(budget, sharers)
+        {
+            self.aim();
+        }
+    }
+
+    pub const fn is_budgeted(&self) -> bool {
+        self.allowance.is_some()
+    }
+
+    /// The version whose reference it waits for, when it is time to ask.
+    pub fn asks_for(&self) -> Option<&Version> {
+        match (&self.phase, &self.settings.source) {
+            (Phase::Waiting, Source::Version(version)) if self.taken.is_power_of_two() => Some(version),
+            _ => None,
+        }
+    }
+
+    /// Its own reference, for other versions.
+    pub const fn lends(&self) -> Option<&Histogram> {
+        match &self.phase {
+            Phase::Watching { reference, .. } => reference.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Takes another version's reference.
+    pub fn borrows(&mut self, reference: Histogram) {
+        if matches!(self.phase, Phase::Waiting) {
+            self.watch(reference);
+        }
+    }
+
+    pub const fn signal(&self) -> Signal {
+        self.last
+    }
+
+    pub fn figures(&self, out: &mut Vec<(&'static str, f64)>) {
+        out.push(("missing", self.missing as f64));
+        match &self.phase {
+            Phase::Waiting => out.push(("waiting", self.taken as f64)),
+            Phase::Edges(values) => out.push(("learning", values.len() as f64)),
+            Phase::Counting(counts) => out.push(("learning", counts.total() as f64)),
+            Phase::Watching { windows, .. } => {
+                if self.windows > 0 {
+                    out.push(("distance", self.last.statistic));
+                    out.extend(windows.p_value(self.last.statistic).map(|p| ("p_value", p)));
+                }
+                out.extend([
+                    ("threshold", windows.threshold()),
+                    ("windows", self.windows as f64),
+                    ("window_filled", f64::from(windows.filled())),
+                    ("reference_size", windows.reference_size() as f64),
+                    ("arl", windows.arl()),
+                ]);
+            }
+        }
+        out.extend(self.allowance.map(|allowance| ("values_per_day_max", allowance.rate_per_day())));
+    }
+
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let DistributionShiftParams { reference, bins, .. } = self.settings.params;
+        put_u32(out, reference);
+        put_u32(out, bins);
+        put_str(out, self.source());
+        out.push(u8::from(self.allowance.is_some()));
+        if let Some(allowance) = &self.allowance {
+            allowance.write(out);
+        }
+        for count in [self.taken, self.missing, self.windows] {
+            put_u64(out, count);
+        }
+        write_signal(&self.last, out);
+        match &self.phase {
+            Phase::Waiting => out.push(0),
+            Phase::Edges(values) => {
+                out.push(1);
+                put_u32(out, values.len() as u32);
+                for &value in values {
+                    put_f64(out, value);
+                }
+            }
+            Phase::Counting(counts) => {
+                out.push(2);
+                counts.write(out);
+            }
+            Phase::Watching { reference, windows } => {
+                out.push(if reference.is_some() { 3 } else { 4 });
+                if let Some(reference) = reference {
+                    reference.write(out);
+                }
+                windows.write_state(out);
+            }
+        }
+    }
+
+    /// Tells the sources apart in what is written; a version is never empty and has no blanks.
+    fn source(&self) -> &str {
+        match &self.settings.source {
+            Source::First => "",
+            Source::Given(_) => " given",
+            Source::Version(version) => version.as_str(),
+        }
+    }
+
+    pub fn read(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
+        let DistributionShiftParams { reference, bins, .. } = self.settings.params;
+        let same = (bytes.u32()?, bytes.u32()?) == (reference, bins);
+        if !same || bytes.str("source")? != self.source() {
+            return Err(DecodeError::Parameters { what: "distribution" });
+        }
+        let allowance = match (bytes.u8()?, &self.allowance) {
+            (1, Some(_)) => Some(Allowance::read(bytes)?),
+            (0, None) => None,
+            _ => return Err(DecodeError::Parameters { what: "budget" }),
+        };
+        let mut read = Self { allowance, ..self.clone() };
+        (read.taken, read.missing, read.windows) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
+        if [read.taken, read.missing, read.windows].iter().any(|&count| count > 1 << 60) {
+            return Err(DecodeError::Range { field: "taken" });
+        }
+        read.last = read_signal(bytes)?;
+        read.read_phase(bytes)?;
+        *self = read;
+        Ok(())
+    }
+
+    fn read_phase(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
+        let wanted = self.settings.params.reference;
+        let bad = |field| Err(DecodeError::Range { field });
+        let own = !matches!(self.settings.source, Source::Given(_));
+        self.phase = match bytes.u8()? {
+            0 if matches!(self.settings.source, Source::Version(_)) => Phase::Waiting,
+            1 if own => {
+                let count = bytes.u32()?;
+                if count >= wanted.min(EDGES_FROM) {
+                    return bad("values");
+                }
+                let mut values = Vec::new();
+                for _ in 0..count {
+                    values.push(bytes.finite("values")?);
+                }
+                if values.iter().any(|value| value.abs() > VALUE_LIMIT) {
+                    return bad("values");
+                }
+                Phase::Edges(values)
+            }
+            2 if own => {
+                let counts = Histogram::read(bytes)?;
+                if counts.counts().len() > 64 || counts.total() >= wanted.into() {
+                    return bad("reference");
+                }
+                Phase::Counting(counts)
+            }
+            3 if own => {
+                self.watch(Histogram::read(bytes)?);
+                let Phase::Watching { windows, .. } = &mut self.phase else { return bad("reference") };
+                return windows.read_state(bytes);
+            }
+            4 if !own => {
+                let Phase::Watching { windows, .. } = &mut self.phase else { return bad("reference") };
+                return windows.read_state(bytes);
+            }
+            _ => return bad("phase"),
+        };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
