@@ -52,9 +52,9 @@ pub(super) fn threshold(k: f64, arl: f64) -> f64 {
     let mut missing = off(h);
     for _ in 0..60 {
         if missing > 0.0 {
-            low = h
+            low = h;
         } else {
-            high = h
+            high = h;
         }
         let mut next = h + missing / slope;
         if !(next > low && next < high) {
