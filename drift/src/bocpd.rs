@@ -9,7 +9,7 @@ use crate::codec::{DecodeError, Reader, put_f64, put_u32, put_u64};
 use crate::parameters::{parameters, words};
 use crate::state::{self, Tally, VALUE_LIMIT, bounded, ensure};
 use crate::{Detector, Direction, Level, ParamError, Signal};
-use runs::{Prior, Run, Runs};
+use runs::{LEAST_WEIGHT, Prior, Run, Runs};
 
 const VERSION: u8 = 1;
 /// Larger counts are taken as this.
@@ -448,12 +448,14 @@ impl Detector for Bocpd {
             let start = bytes.u64()?;
             let [weight, level, spread] = [bytes.f64()?, bytes.f64()?, bytes.f64()?];
             ensure(start >= next && start <= tally.taken && (!learning || start == 0), "start")?;
-            ensure((0.0..=1.0).contains(&weight), "weight")?;
+            // Smaller ones are held at 0: a sum of them could not be divided by.
+            ensure(weight == 0.0 || (LEAST_WEIGHT..=1.0).contains(&weight), "weight")?;
             let (values, least) = ((tally.taken - start) as f64, if learning { 0.0 } else { prior.spread });
-            let ok = if gaussian {
-                level.abs() <= VALUE_LIMIT * 1.01
-            } else {
-                level >= 0.0 && level <= COUNT_MAX * values.max(1.0) * 1.01
+            let ok = match self.params.family {
+                BocpdFamily::Gaussian => level.abs() <= VALUE_LIMIT * 1.01,
+                // Ones among the values: a share above 1 would make weights negative.
+                BocpdFamily::Bernoulli => (0.0..=values).contains(&level),
+                BocpdFamily::Poisson => level >= 0.0 && level <= COUNT_MAX * values.max(1.0) * 1.01,
             };
             ensure(ok, "level")?;
             ensure(spread >= least && spread <= SPREADS.1, "spread")?;

@@ -405,6 +405,8 @@ impl Detector for ConfidenceSequence {
         (next.least, next.most) = (bytes.f64()?, bytes.f64()?);
         let unit = 0.0..=1.0;
         ensure(unit.contains(&next.least) && unit.contains(&next.most), "interval")?;
+        // Against a mean of 0 or 1 that is left only by chance the evidence would be endless.
+        ensure(next.least < 1.0 && next.most > 0.0, "interval")?;
         next.statistic = bytes.finite("statistic")?;
         next.arl = state::read_run_length(bytes, ARL_LEAST, ARL_MOST)?;
         next.threshold = ln(4.0 * next.arl);

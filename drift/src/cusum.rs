@@ -132,7 +132,9 @@ impl CusumParams {
 /// # Cost
 ///
 /// Two additions and two comparisons per side, no division; the state is one struct, without heap. Building
-/// with `arl` takes about a millisecond, and up to 50 for rare bits: build one and clone it.
+/// with `arl` takes a few milliseconds, 50 for rare bits, a quarter of a second where `target` is also near
+/// `baseline`, and up to two seconds at the ends of the ranges: build one and clone it. Moving the run length
+/// takes as long, and so does reading a state whose run length is not the present one.
 ///
 /// # Examples
 ///

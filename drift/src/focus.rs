@@ -167,7 +167,9 @@ impl FocusParams {
 ///
 /// Values that are not finite change nothing. Gaussian values are taken as at most 1e60 `sigma` off the
 /// baseline, or, when that is not known, off the first value. A constant stream has a statistic of 0 when the
-/// level is unknown. After 4.5e15 values further ones are not counted.
+/// level is unknown. After 4.5e15 values further ones are not counted. The ratio of counts is a difference of
+/// sums: once all counts add up to more than about 1e14, its rounding can reach a threshold. Scale counts of
+/// millions down, or take them as Gaussian.
 ///
 /// # Differences
 ///

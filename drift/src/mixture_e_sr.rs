@@ -18,6 +18,8 @@ const LN_SCALE: f64 = 512.0 * core::f64::consts::LN_2;
 const MOST_GAIN: f64 = 300.0;
 /// The evidence of a dating component is not followed beyond this.
 const DATED: f64 = 1e300;
+/// A component is not scaled more often than this, in either direction.
+const SCALED: i32 = 1 << 30;
 
 /// Mixture of e-Shiryaev-Roberts (or e-CUSUM) detectors of the mean, of values in [0, 1] or with light tails.
 ///
@@ -165,7 +167,7 @@ impl MixtureESr {
             self.value
         } else {
             let components = self.evidence.as_flattened().iter().zip(&self.scaled);
-            components.map(|(&evidence, &scaled)| evidence * power(most - scaled)).sum()
+            components.map(|(&evidence, &scaled)| evidence * power(most.saturating_sub(scaled))).sum()
         };
         if sum > 0.0 { Some(ln(sum) + f64::from(most) * LN_SCALE) } else { None }
     }
@@ -265,11 +267,12 @@ impl MixtureESr {
             };
             *evidence = started * gain::<NORMAL>(*base, *slope, value);
             if *evidence > SCALE {
-                *evidence /= SCALE;
-                *scaled += 1;
+                *evidence = if *scaled < SCALED { *evidence / SCALE } else { SCALE };
+                *scaled = (*scaled + 1).min(SCALED);
             } else if *evidence * SCALE < 1.0 && (*scaled > 0 || (test && *evidence > 0.0)) {
-                *evidence *= SCALE;
-                *scaled -= 1;
+                let room = *scaled > -SCALED;
+                *evidence *= if room { SCALE } else { 1.0 };
+                *scaled -= i32::from(room);
             }
             sum += match *scaled {
                 ..=-2 => 0.0,
@@ -396,7 +399,7 @@ impl Detector for MixtureESr {
         next.scaled.clear();
         for _ in 0..scaled {
             let times = bytes.u32()?.cast_signed();
-            ensure((if test { -1 << 30 } else { 0 }..=1 << 30).contains(&times), "scaled")?;
+            ensure((if test { -SCALED } else { 0 }..=SCALED).contains(&times), "scaled")?;
             next.scaled.push(times);
         }
         for evidence in next.evidence.as_flattened_mut() {

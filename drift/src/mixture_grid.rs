@@ -28,8 +28,12 @@ impl Model {
     fn information(self, d: f64) -> f64 {
         match self.family {
             Family::Bernoulli => {
-                let p = self.m + d;
-                p * ln(p / self.m) + (1.0 - p) * ln((1.0 - p) / (1.0 - self.m))
+                let (p, rest) = (self.m + d, 1.0 - self.m);
+                if d < 0.01 * self.m.min(rest) {
+                    self.m * excess(d / self.m) + rest * excess(-d / rest)
+                } else {
+                    p * ln(p / self.m) + (1.0 - p) * ln((1.0 - p) / rest)
+                }
             }
             Family::Normal => d * d / 2.0,
             Family::Bounded => {
@@ -83,6 +87,12 @@ impl Model {
         }
         f64::midpoint(low, high)
     }
+}
+
+/// Returns `(1 + u) ln(1 + u) - u` for small `u`, by its series: the difference would lose digits.
+fn excess(u: f64) -> f64 {
+    let terms = (3..=9).rev().fold(0.0, |rest, n| u * (1.0 / f64::from(n * (n - 1)) - rest));
+    u * u * (0.5 - terms)
 }
 
 /// Returns the bets of one side with their weights, which add up to 1, for false-alarm level `alpha`.

@@ -435,7 +435,8 @@ impl Detector for Seed {
             state::ensure(block.count > 0, "block")?;
             blocks.push(block);
         }
-        let width: u64 = blocks.iter().map(|block| block.count).sum();
+        // Every count may be as large as all that was taken, so that their sum is not of 64 bits.
+        let width = blocks.iter().fold(0_u64, |sum, block| sum.saturating_add(block.count));
         state::ensure(width <= tally.taken, "width")?;
         state::ensure(window.count == if self.is_moa() { width } else { 0 }, "window")?;
         let params = self.params;

@@ -6,7 +6,7 @@ use super::gamma::{half_step, half_step_of_large, ln_1p, ln_rising};
 use crate::math::{exp, ln, sqrt};
 
 /// Runs with less are as good as impossible; below it products could underflow.
-const LEAST_WEIGHT: f64 = 1e-60;
+pub(super) const LEAST_WEIGHT: f64 = 1e-60;
 /// Run lengths whose constants are looked up.
 const LOOKED_UP: usize = 64;
 

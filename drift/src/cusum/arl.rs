@@ -101,8 +101,8 @@ fn mirrored(rate: f64, other: f64) -> f64 {
 ///
 /// For bits it is that of the lattice (see [`crate::Cusum`]), to about 1e-4 up to a ratio of 28 and to a percent
 /// beyond; where a kind of bit is so rare that a step is more than 400 of the other, to half a percent. For
-/// Gaussian values it is good to about 1e-6 up to 1e8 and to a threshold of 60 deviations, and beyond as
-/// Siegmund's formula.
+/// Gaussian values it is good to about 1e-6 up to a threshold of 60 deviations, and beyond as Siegmund's
+/// formula.
 ///
 /// With [`Mode::Both`] it is the lower bound from both sides' rates, which is exact for Gaussian values.
 ///

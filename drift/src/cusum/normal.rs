@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use crate::math::{exp, ln};
 
-/// Run lengths from here on grow by `e` for each unit of the log-likelihood ratio.
-const SETTLED: f64 = 1e8;
+/// The least threshold, in deviations: where a single value raises the sum less often than once in the run length.
+const LEAST: f64 = 1e-6;
 /// Higher thresholds, in deviations, follow Siegmund's formula from here on.
 const HIGHEST: f64 = 60.0;
 /// Width of a panel of eight nodes, in deviations.
@@ -25,36 +25,49 @@ const GAUSS: [(f64, f64); 4] = [
 /// Returns the average number of standard normal values until `s = max(0, s + x - k)` reaches `h`. A negative
 /// `k` is a mean that has shifted.
 pub(super) fn run_length(k: f64, h: f64) -> f64 {
-    if h > HIGHEST {
-        return solve(k, HIGHEST) * siegmund(k, h) / siegmund(k, HIGHEST);
-    }
-    solve(k, h)
+    let beyond = if h > HIGHEST { siegmund(k, h) / siegmund(k, HIGHEST) } else { 1.0 };
+    let length = solve(k, h.min(HIGHEST)) * beyond;
+    // Both formulas overflow where nobody waits for it.
+    if length < f64::MAX { length } else { f64::MAX }
 }
 
-/// Returns the threshold in deviations with this run length.
+/// Returns the threshold in deviations with this run length, or the least with a greater one.
 pub(super) fn threshold(k: f64, arl: f64) -> f64 {
-    let settled = arl.min(SETTLED);
-    let (mut low, mut high) = (0.0, 1.0);
-    while siegmund(k, high) < settled && high < 1e9 {
-        low = high;
+    let off = |h: f64| ln(arl / run_length(k, h));
+    if off(LEAST) <= 0.0 {
+        return LEAST;
+    }
+    let (mut low, mut high) = (LEAST, 1.0);
+    while siegmund(k, high) < arl && high < 1e9 {
         high *= 2.0;
     }
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
-        if siegmund(k, middle) < settled { low = middle } else { high = middle }
+        if siegmund(k, middle) < arl { low = middle } else { high = middle }
     }
     // The formula is near enough for secants in the logarithm; its own slope starts them.
     let mut h = high;
-    for _ in 0..30 {
-        let off = ln(settled / run_length(k, h));
-        let slope = ln(siegmund(k, h * 1.001) / siegmund(k, h)) / (0.001 * h);
-        let next = (h + off / slope).max(0.5 * h);
+    let mut slope = ln(siegmund(k, h * 1.001) / siegmund(k, h)) / (0.001 * h);
+    (low, high) = (LEAST, f64::MAX);
+    let mut missing = off(h);
+    for _ in 0..60 {
+        if missing > 0.0 {
+            low = h;
+        } else {
+            high = h;
+        }
+        let mut next = h + missing / slope;
+        if !(next > low && next < high) {
+            next = if high < f64::MAX { f64::midpoint(low, high) } else { 2.0 * h };
+        }
         if (next - h).abs() <= 1e-12 * h {
             break;
         }
-        h = next;
+        let then = off(next);
+        slope = (missing - then) / (next - h);
+        (h, missing) = (next, then);
     }
-    h + ln(arl / settled) / (2.0 * k)
+    h
 }
 
 /// Siegmund, "Sequential Analysis" (1985), section 2.6: the corrected diffusion.
@@ -65,7 +78,8 @@ fn siegmund(k: f64, h: f64) -> f64 {
     rest / (2.0 * k * k)
 }
 
-/// Solves `L(s) = 1 + L(0) P(x <= k - s) + ∫ L(y) φ(y + k - s) dy` at the nodes and 0.
+/// Solves `L(s) = 1 + L(0) P(x <= k - s) + ∫ L(y) φ(y + k - s) dy` at the nodes and 0, as a chain that moves
+/// between them or ends.
 fn solve(k: f64, h: f64) -> f64 {
     let panels = (h / PANEL) as usize + 1;
     let half = 0.5 * h / panels as f64;
@@ -76,37 +90,41 @@ fn solve(k: f64, h: f64) -> f64 {
             GAUSS.iter().flat_map(|&(x, w)| [(centre - half * x, half * w), (centre + half * x, half * w)]),
         );
     }
-    let rows: Vec<Vec<f64>> = nodes
+    let rows: Vec<Row> = nodes
         .iter()
-        .enumerate()
-        .map(|(i, &(s, _))| {
+        .map(|&(s, _)| {
             let weight = |(j, &(y, w)): (usize, &(f64, f64))| {
-                let mass = if j == 0 { below(k - s) } else { w * density(y + k - s) };
-                f64::from(u8::from(i == j)) - mass
+                if j == 0 { below(k - s) } else { w * density(y + k - s) }
             };
-            nodes.iter().enumerate().map(weight).chain([1.0]).collect()
+            Row { moves: nodes.iter().enumerate().map(weight).collect(), end: below(s - k - h), time: 1.0 }
         })
         .collect();
     eliminate(rows).max(1.0)
 }
 
-/// Gaussian elimination from the last unknown up, without pivots, which diagonal dominance spares. Returns
-/// the first unknown.
-fn eliminate(mut rows: Vec<Vec<f64>>) -> f64 {
+/// One state of the chain: the probabilities of a move to each state and of the end, and the time spent.
+struct Row {
+    moves: Vec<f64>,
+    end: f64,
+    time: f64,
+}
+
+/// Returns the mean time to the end from the first state. States are left out from the last up (Grassmann,
+/// Taksar and Heyman 1985): the probability of staying is never taken from 1, so that nothing cancels and
+/// every digit is good however rare the end is.
+fn eliminate(mut rows: Vec<Row>) -> f64 {
     while let Some(last) = rows.pop() {
         let at = rows.len();
-        let (Some(&pivot), Some(&right)) = (last.get(at), last.last()) else { break };
-        if at == 0 {
-            return right / pivot;
+        let others = last.moves.get(..at).unwrap_or(&[]);
+        let leaves = others.iter().sum::<f64>() + last.end;
+        if at == 0 || leaves <= 0.0 {
+            return last.time / leaves;
         }
         for row in &mut rows {
-            let factor = row.get(at).copied().unwrap_or(0.0) / pivot;
-            if let Some(own) = row.last_mut() {
-                *own -= factor * right;
-            }
-            for (to, from) in row.iter_mut().zip(&last).take(at) {
-                *to -= factor * from;
-            }
+            let factor = row.moves.get(at).copied().unwrap_or(0.0) / leaves;
+            row.end += factor * last.end;
+            row.time += factor * last.time;
+            row.moves.iter_mut().zip(others).for_each(|(to, from)| *to += factor * from);
         }
     }
     1.0

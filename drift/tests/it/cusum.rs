@@ -57,10 +57,8 @@ fn a_threshold_gives_the_run_length_that_was_asked_for() {
             let target = if params.mode == Mode::Down { -params.target } else { params.target };
             let params = CusumParams { arl, target, ..params };
             let threshold = cusum_threshold(&params).unwrap();
-            if arl <= 1e8 {
-                let found = cusum_arl(&params, threshold).unwrap();
-                assert!((found / arl - 1.0).abs() < 1e-4, "{params:?}: {found}");
-            }
+            let found = cusum_arl(&params, threshold).unwrap();
+            assert!((found / arl - 1.0).abs() < 1e-4, "{params:?}: {found}");
         }
         for (p, other) in [(0.1, 0.2), (0.4, 0.5), (0.02, 0.06), (0.002, 0.008), (0.5, 0.2), (1e-5, 3e-5)] {
             if arl > 1e8 && p < 0.01 {
@@ -74,6 +72,31 @@ fn a_threshold_gives_the_run_length_that_was_asked_for() {
             }
         }
     }
+}
+
+/// A change of many deviations: values beyond half of it are the only ones that count.
+#[test]
+fn run_lengths_of_rare_ends_lose_no_digits() {
+    for shift in [0.5, 1.0, 3.0, 8.0, 15.0, 31.0, 100.0] {
+        for arl in [10.0, 1e4, 1e10, 1e15] {
+            let params = CusumParams { arl, ..gaussian(shift, Mode::Up) };
+            let threshold = cusum_threshold(&params).unwrap();
+            let found = cusum_arl(&params, threshold).unwrap();
+            // The least threshold, of a millionth of a deviation, may be more than enough.
+            let least = threshold <= 1.1e-6 * shift;
+            assert!(found >= arl * (1.0 - 1e-9), "{shift} {arl}: {found} at {threshold}");
+            assert!(least || found <= arl * (1.0 + 1e-9), "{shift} {arl}: {found} at {threshold}");
+        }
+    }
+    // One value alone passes 3.6 deviations above k = 4 with probability `erfc(7.6 / sqrt(2)) / 2`,
+    // and two or more do it rarely.
+    let found = cusum_arl(&gaussian(8.0, Mode::Up), 3.6 * 8.0).unwrap();
+    let one = 1.0 / 1.480_653_749_004_8e-14;
+    assert!(found < one && found > 0.8 * one, "{found} {one}");
+    let mut test = Cusum::new(gaussian(40.0, Mode::Up)).unwrap();
+    assert!(!test.update(19.0).drift_detected());
+    let signal = test.update(40.0);
+    assert!(signal.drift_detected() && signal.threshold.is_finite());
 }
 
 /// The chain of all states, solved by iteration.

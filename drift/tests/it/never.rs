@@ -4,12 +4,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use visu_tility_drift::codec::Reader;
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, CalendarNovelty, Compat, Detector, Ewma, Family, Level, MedianShift,
-    MedianShiftParams, MixtureESr, MixtureParams, Mode, NoveltyParams, QuantileSketch, QuantileSketchParams,
-    Recursion, Signal, Standardizer, StandardizerParams, WindowedQuantiles,
+    Adwin, AdwinParams, AnyDetector, AnyParams, CalendarNovelty, Compat, Detector, Ewma, Family, Level,
+    MedianShift, MedianShiftParams, MixtureESr, MixtureParams, Mode, NoveltyParams, QuantileSketch,
+    QuantileSketchParams, Recursion, Setting, Signal, Standardizer, StandardizerParams, WindowedQuantiles,
 };
 
-use crate::variants::detectors;
+use crate::variants::{detectors, with};
 
 /// Values of every kind: all bit patterns, and runs in which detectors have something to find.
 fn streams() -> impl Strategy<Value = Vec<f64>> {
@@ -315,4 +315,97 @@ fn detectors_can_be_sent() {
     send::<WindowedQuantiles>();
     assert!(size_of::<AnyDetector>() <= 64);
     assert_eq!(size_of::<Ewma>(), 16);
+}
+
+/// A state of `detector` whose bytes from `at` on, `stride` apart, are replaced by the eight of each of `by`.
+fn forged(detector: &AnyDetector, at: usize, stride: usize, by: &[u64]) -> Vec<u8> {
+    let mut bytes = state(detector);
+    for (i, number) in by.iter().enumerate() {
+        bytes[at + i * stride..][..8].copy_from_slice(&number.to_le_bytes());
+    }
+    bytes
+}
+
+/// Counts of blocks whose sum is beyond 64 bits.
+#[test]
+fn a_seed_state_of_impossible_width_is_refused() {
+    let mut detector = AnyParams::by_name("seed").unwrap().build().unwrap();
+    (0..32 * 40).for_each(|i| _ = detector.update(f64::from(i % 2)));
+    let head = 9 + 16 + 4 + 4 + 8 + 24 + 16 + 2;
+    let blocks = (state(&detector).len() - head) / 24;
+    assert!(blocks >= 16);
+    let mut bytes = forged(&detector, head, 24, &vec![1 << 60; blocks]);
+    bytes[9..17].copy_from_slice(&(1_u64 << 60).to_le_bytes());
+    assert!(detector.read_state(&mut Reader::new(&bytes)).is_err());
+}
+
+/// More ones than values: shares above 1, and weights below 0.
+#[test]
+fn a_bocpd_state_with_more_ones_than_values_is_refused() {
+    let mut detector = with("bocpd", &[("family", Setting::Word("bernoulli"))]);
+    (0..20).for_each(|i| _ = detector.update(f64::from(i % 2)));
+    let head = 9 + 16 + 16 + 8 + 8 + 8 + 4;
+    let bytes = forged(&detector, head + 16, 32, &[1e9_f64.to_bits()]);
+    assert!(detector.read_state(&mut Reader::new(&bytes)).is_err());
+}
+
+/// No mean of 0 or 1 is ever all that is left.
+#[test]
+fn a_confidence_sequence_state_without_room_is_refused() {
+    let mut detector = with("confidence-sequence", &[]);
+    (0..20).for_each(|i| _ = detector.update(f64::from(i % 2)));
+    let interval = 9 + 16 + 8 + 8 + 1;
+    for ends in [[0, 0], [1.0_f64.to_bits(), 1.0_f64.to_bits()]] {
+        let bytes = forged(&detector, interval, 8, &ends);
+        assert!(detector.read_state(&mut Reader::new(&bytes)).is_err());
+    }
+}
+
+/// Components that were scaled as often as can be, in both directions, and go further.
+#[test]
+fn evidence_scaled_to_the_end_stays_there() {
+    let recursion = Setting::Word("sequential-test");
+    let mut detector = with("e-sr", &[("recursion", recursion), ("rearm", Setting::Flag(false))]);
+    let scaled = 9 + 16 + 8 + 8 + 1 + 64 + 4;
+    let bytes = forged(&detector, scaled, 8, &[0xc000_0000_4000_0000; 8]);
+    detector.read_state(&mut Reader::new(&bytes)).unwrap();
+    for value in [0.0, 1.0] {
+        for _ in 0..20_000 {
+            assert!(detector.update(value).statistic.is_finite());
+        }
+        assert!(detector.log_evidence().is_some_and(f64::is_finite));
+        let bytes = state(&detector);
+        assert_eq!(detector.read_state(&mut Reader::new(&bytes)), Ok(()));
+    }
+}
+
+/// Weights so small that their sum cannot be divided by.
+#[test]
+fn a_bocpd_state_of_hardly_any_weight_is_refused() {
+    let mut detector = with("bocpd", &[]);
+    (0..100).for_each(|i| _ = detector.update(f64::from(i % 2)));
+    let head = 9 + 16 + 16 + 8 + 8 + 8 + 4;
+    let bytes = forged(&detector, head + 8, 32, &[1e-231_f64.to_bits()]);
+    assert!(detector.read_state(&mut Reader::new(&bytes)).is_err());
+}
+
+/// What the smallest changes tell is a difference of numbers that agree to nine digits.
+#[test]
+fn bets_on_the_smallest_changes_can_be_built() {
+    for family in [Family::Bernoulli, Family::Bounded, Family::Normal] {
+        for m_pre in [1e-6, 0.002, 0.1, 0.3, 0.5, 0.9] {
+            for delta_lower in [1e-9, 2e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4] {
+                let params =
+                    MixtureParams { family, m_pre, delta_lower, delta_upper: 0.05, ..Default::default() };
+                let mixture = visu_tility_drift::Mixture::new(params);
+                let built = mixture.unwrap_or_else(|error| panic!("{params:?}: {error}"));
+                let least = built.lambdas().iter().copied().fold(f64::INFINITY, f64::min);
+                let best = (delta_lower / m_pre / (1.0 - m_pre)).min(1e9);
+                assert!(
+                    family != Family::Bernoulli || (least / best - 1.0).abs() < 0.05 || best > 0.1,
+                    "{params:?} {least}"
+                );
+            }
+        }
+    }
 }
