@@ -210,13 +210,17 @@ impl Side {
     fn write(self, out: &mut Vec<u8>) {
         put_f64(out, self.sum);
         put_u64(out, self.since);
+        // Finding it again takes up to a second.
+        put_f64(out, self.limit);
     }
 
     fn read(&mut self, bytes: &mut Reader<'_>, taken: u64) -> Result<(), DecodeError> {
         self.sum = bytes.f64()?;
         ensure((0.0..=1e170).contains(&self.sum), "sum")?;
         self.since = bytes.u64()?;
-        ensure(self.since <= taken, "since")
+        ensure(self.since <= taken, "since")?;
+        self.limit = bytes.finite("limit")?;
+        ensure(self.limit > 0.0, "limit")
     }
 }
 
@@ -376,10 +380,7 @@ impl Detector for Cusum {
         read.up.read(bytes, read.tally.taken)?;
         read.down.read(bytes, read.tally.taken)?;
         read.statistic = bytes.finite("statistic")?;
-        let arl = state::read_run_length(bytes, ARL_LEAST, ARL_MOST)?;
-        if arl != self.arl {
-            read.aim(arl);
-        }
+        read.arl = state::read_run_length(bytes, ARL_LEAST, ARL_MOST)?;
         read.threshold = bytes.finite("threshold")?;
         let stale = bytes.u8()?;
         ensure(stale <= 1, "stale")?;

@@ -52,7 +52,9 @@ pub trait Detector {
     /// Moves the threshold so that on average at least `arl` values pass between false alarms, and says
     /// whether the detector can. What it has seen is kept; the threshold is a part of its written state.
     ///
-    /// `arl` is held within what the parameter `arl` may be; a `NaN` changes nothing.
+    /// `arl` is held within what the parameter `arl` may be; a `NaN` changes nothing. Right after it was lowered the
+    /// evidence gathered under the larger one counts in full: an alarm is likelier for about one run length of the
+    /// new one.
     fn set_arl(&mut self, arl: f64) -> bool {
         let _ = arl;
         false

@@ -22,11 +22,11 @@ impl Tally {
     #[inline]
     pub(crate) fn admit(&mut self, value: f64) -> Option<f64> {
         if value.is_finite() {
-            self.taken = self.taken.saturating_add(1);
+            self.taken = (self.taken + 1).min(COUNT_LIMIT);
             // Adding 0 turns -0 into 0, so that values which compare equal are equal.
             Some(value.clamp(-VALUE_LIMIT, VALUE_LIMIT) + 0.0)
         } else {
-            self.ignored = self.ignored.saturating_add(1);
+            self.ignored = (self.ignored + 1).min(COUNT_LIMIT);
             None
         }
     }
