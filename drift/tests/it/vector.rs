@@ -243,3 +243,17 @@ fn a_moved_camera_is_found_in_the_digits() {
     println!("digits moved by a pixel, seed 6: online-mmd after {mmd}, centroid after {mean}");
     assert!((1..=200).contains(&mmd) && (1..=100).contains(&mean), "{mmd} {mean}");
 }
+
+#[test]
+fn equal_vectors_are_no_change_and_a_change_from_them_is_seen() {
+    let (same, other) = ([0.5, 1.0, -2.0, 3.0], [0.9, -1.0, -2.0, 3.0]);
+    let mut mmd = OnlineMmd::new(OnlineMmdParams { dimension: 4, ..Default::default() }).unwrap();
+    assert!((0..5_000).all(|_| !mmd.update(&same).unwrap().drift_detected()));
+    assert!((0..500).any(|_| mmd.update(&other).unwrap().drift_detected()));
+    for metric in [CentroidMetric::Euclidean, CentroidMetric::Cosine] {
+        let params = CentroidShiftParams { dimension: 4, metric, ..Default::default() };
+        let mut centroid = CentroidShift::new(params).unwrap();
+        assert!((0..5_000).all(|_| !centroid.update(&same).unwrap().drift_detected()));
+        assert!((0..200).any(|_| centroid.update(&other).unwrap().drift_detected()), "{metric:?}");
+    }
+}
