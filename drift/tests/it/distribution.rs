@@ -192,3 +192,19 @@ fn every_value_is_as_likely_to_be_in_the_reservoir() {
     // Each is in one of six; the standard deviation of a count is 24.
     assert!(hits.iter().all(|&count| count.abs_diff(667) < 100), "{hits:?}");
 }
+
+#[test]
+fn a_merge_with_a_small_sample_stays_a_sample_of_all_values() {
+    let (mut share, runs) = (0.0, 200);
+    for seed in 0..runs {
+        let mut large = Reservoir::new(100, seed).unwrap();
+        let mut small = Reservoir::new(10, seed + 1_000).unwrap();
+        (0..1_000).for_each(|_| large.insert(0.0));
+        (0..1_000).for_each(|_| small.insert(0.0));
+        large.merge(&small);
+        (0..100).for_each(|_| large.insert(1.0));
+        share += large.values().iter().sum::<f64>() / large.values().len() as f64 / runs as f64;
+    }
+    // 100 of 2,100.
+    assert!((0.035..0.06).contains(&share), "{share}");
+}
