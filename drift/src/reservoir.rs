@@ -76,7 +76,7 @@ impl Reservoir {
     }
 
     /// Makes this the sample of both streams together: from each, without repetition, in the proportion of what is
-    /// left of them.
+    /// left of them. Where one of them has kept too few for that, the sample becomes smaller, and stays so.
     pub fn merge(&mut self, other: &Self) {
         let (mut ours, mut theirs) = (core::mem::take(&mut self.values), other.values.clone());
         let (mut left, mut right) = (self.tally.taken, other.tally.taken);
@@ -84,6 +84,8 @@ impl Reservoir {
             let from_ours = self.random.below(left + right) < left;
             let (pool, rest) = if from_ours { (&mut ours, &mut left) } else { (&mut theirs, &mut right) };
             if pool.is_empty() {
+                // More would no longer be a sample of both; nor would later values, each kept for sure.
+                self.capacity = self.values.len().max(1);
                 break;
             }
             *rest -= 1;

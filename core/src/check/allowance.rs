@@ -11,8 +11,12 @@ const MICROS_PER_DAY: f64 = 86_400e6;
 const RATE_ASSUMED: f64 = 86_400.0;
 /// The rate is first looked at after so many values, then whenever their number has doubled...
 const FIRST_LOOK: u64 = 64;
-/// ...and at least every so many.
+/// ...and at least every so many...
 const LOOK_EVERY: u64 = 65_536;
+/// ...but before so great a part of a false alarm is spent at a rate that is no longer true...
+const SPENT_MOST: f64 = 1.0 / 16.0;
+/// ...though never before so many.
+const LOOK_LEAST: u64 = 16;
 /// What every detector with a bound on false alarms takes.
 const ARL_RANGE: (f64, f64) = (100.0, 1e15);
 
@@ -32,12 +36,15 @@ pub(crate) struct Allowance {
     seen_at_look: u64,
     /// Values a day.
     rate: f64,
+    /// The value at which the rate is looked at again; it follows from the rest.
+    next_look: u64,
 }
 
 impl Allowance {
     pub const fn new(budget: f64, sharers: u32) -> Self {
         let start = Timestamp::EPOCH;
-        Self { budget, sharers, first: start, last_look: start, seen_at_look: 0, rate: RATE_ASSUMED }
+        let rate = RATE_ASSUMED;
+        Self { budget, sharers, first: start, last_look: start, seen_at_look: 0, rate, next_look: FIRST_LOOK }
     }
 
     /// The average number of values between false alarms that keeps within the share.
@@ -55,23 +62,31 @@ impl Allowance {
     pub fn share(&mut self, budget: f64, sharers: u32) -> bool {
         let before = self.arl();
         (self.budget, self.sharers) = (budget, sharers);
+        self.plan_look();
         self.arl() != before
     }
 
     /// Takes note of a value, the `seen`-th; answers whether the run length has changed.
     #[inline]
     pub fn note(&mut self, seen: u64, at: Timestamp) -> bool {
-        let next = self.seen_at_look + self.seen_at_look.clamp(FIRST_LOOK, LOOK_EVERY);
-        if seen > 1 && seen < next {
+        if seen > 1 && seen < self.next_look {
             return false;
         }
-        self.look(seen, at)
+        let changed = self.look(seen, at);
+        self.plan_look();
+        changed
+    }
+
+    fn plan_look(&mut self) {
+        let spent = ((self.arl() * SPENT_MOST) as u64).max(LOOK_LEAST);
+        self.next_look = self.seen_at_look + self.seen_at_look.clamp(FIRST_LOOK, LOOK_EVERY).min(spent);
     }
 
     #[cold]
     fn look(&mut self, seen: u64, at: Timestamp) -> bool {
         if seen <= 1 {
-            (self.first, self.last_look) = (at, at);
+            // Also of a detector that has started afresh after a silence.
+            (self.first, self.last_look, self.seen_at_look) = (at, at, 0);
             return false;
         }
         let rate = |values: u64, since: Timestamp| {
@@ -106,7 +121,9 @@ impl Allowance {
             return Err(DecodeError::Range { field: "allowance" });
         }
         let (first, last_look) = (Timestamp::from_micros(first), Timestamp::from_micros(last_look));
-        Ok(Self { budget, sharers, first, last_look, seen_at_look, rate })
+        let mut read = Self { budget, sharers, first, last_look, seen_at_look, rate, next_look: 0 };
+        read.plan_look();
+        Ok(read)
     }
 }
 
@@ -148,6 +165,33 @@ mod tests {
             allowance.note(seen, at(second));
         }
         assert_eq!(allowance.rate_per_day(), 131_072.0);
+    }
+
+    /// The sum over all values of the chance of a false alarm, for one allowed in 30 days.
+    #[test]
+    fn a_burst_after_a_quiet_year_does_not_spend_more_than_its_time_allows() {
+        let mut allowance = Allowance::new(1.0, 1);
+        let (mut second, mut spent) = (0, 0.0);
+        // 100 values a day for a year, then a day of 50,000.
+        for seen in 1..=36_500 + 50_000u64 {
+            let burst = seen > 36_500;
+            second += if burst { 2 } else { 864 };
+            allowance.note(seen, at(second));
+            spent += if burst { 1.0 / allowance.arl() } else { 0.0 };
+        }
+        // The window in which it begins, and the next, are looked at too late.
+        assert!(spent < 2.0 / 30.0 + 2.0 / 16.0, "{spent} false alarms in a day and a quarter");
+    }
+
+    #[test]
+    fn a_first_value_that_is_much_older_than_the_rest_costs_little() {
+        let mut allowance = Allowance::new(1.0, 1);
+        let mut spent = 0.0;
+        for seen in 1..=10_000u64 {
+            allowance.note(seen, if seen == 1 { Timestamp::EPOCH } else { at(seen) });
+            spent += 1.0 / allowance.arl();
+        }
+        assert!(spent < 0.2, "{spent}");
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl ChangeObserver {
     ///
     /// # Errors
     ///
-    /// Fails with [`ObserverError::Config`] when the detector has no `arl`.
+    /// Fails with [`ObserverError::Config`] when the detector has no `arl`, or a threshold that was given.
     pub fn budgeted(mut self) -> Result<Self, ObserverError> {
         let usual = AnyParams::by_name(self.params.name()).and_then(|params| params.get("arl"));
         let Some(usual) = usual else {
@@ -138,9 +138,20 @@ impl ChangeObserver {
         };
         // What the budget will set need not be told apart.
         self.params.set("arl", usual).map_err(|error| ObserverError::Config(error.to_string()))?;
-        self.prototype = Arc::new(self.params.build()?);
+        let mut prototype = self.params.build()?;
+        if !prototype.set_arl(Self::allowance().arl()) {
+            return Err(ObserverError::Config(
+                "`threshold` is given, so that no budget can set the run length".to_owned(),
+            ));
+        }
+        self.prototype = Arc::new(prototype);
         self.budgeted = true;
         Ok(self)
+    }
+
+    /// Whether a budget can set the detector's run length: it has one, and no threshold was given instead.
+    pub(crate) fn has_run_length(&self) -> bool {
+        self.prototype.arl().is_some()
     }
 
     /// Says which changes raise an alert.
@@ -178,12 +189,17 @@ impl ChangeObserver {
         ChangeState {
             preparation: self.preparation_state(),
             detector: (*self.prototype).clone(),
-            allowance: self.budgeted.then(|| Allowance::new(1.0, 1)),
+            allowance: self.budgeted.then(Self::allowance),
             bad,
             out: Direction::Unknown,
             last: Signal::default(),
             seed: 0,
         }
+    }
+
+    /// What the prototype is set for, until the model's budget is divided.
+    const fn allowance() -> Allowance {
+        Allowance::new(1.0, 1)
     }
 
     /// The stages in front of the detector, in no memory when there are none.

@@ -387,5 +387,7 @@ impl Body {
         self.own = Own::start(&self.plan);
         self.next_deadline = NEVER;
         self.counts = Counts::default();
+        // What a panic left half done is forgotten too.
+        (self.pending, self.vector) = (None, None);
     }
 }

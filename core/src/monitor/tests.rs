@@ -367,6 +367,30 @@ fn a_reset_forgets_and_resolves() {
     assert_eq!((out.len(), monitor.status().series.len(), monitor.status().taken), (1, 0, 0));
 }
 
+#[derive(Clone)]
+struct AfraidOfVectors;
+
+impl MetricObserver for AfraidOfVectors {
+    fn name(&self) -> &'static str {
+        "afraid"
+    }
+    fn on_metric(&mut self, event: &MetricEvent) -> Result<ObserverAction, ObserverError> {
+        assert!(event.vector().is_none(), "a vector");
+        Ok(ObserverAction::alert(Severity::Info, format!("{:?}", event.value())))
+    }
+}
+
+#[test]
+fn a_reset_after_a_panic_forgets_the_vector_too() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    let plan = MonitorPlan::empty().with_observer(Box::new(AfraidOfVectors)).unwrap();
+    let mut monitor = monitor(plan);
+    let vector = MetricEvent::embedding("digits", "text", [0.5_f32]).unwrap().at(second(0)).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| monitor.observe(&vector, 0))).is_err());
+    monitor.reset(&mut Vec::new());
+    assert_eq!(monitor.observe(&event(&MetricKind::Accuracy, "1", 1, 0.5), 1).len(), 1);
+}
+
 #[test]
 fn damaged_snapshots_are_refused() {
     let plan = Arc::new(MonitorPlan::default());

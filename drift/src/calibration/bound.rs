@@ -104,7 +104,8 @@ pub fn lower_mean(values: &[f64], confidence: f64) -> Result<Bound, ParamError> 
     if up.bound < 1.0 {
         return Ok(Bound { bound: (up.estimate - margin).max(0.0), ..up });
     }
-    let mirrored: alloc::vec::Vec<f64> = values.iter().map(|value| 1.0 - value.clamp(0.0, 1.0)).collect();
+    let finite = values.iter().filter(|value| value.is_finite());
+    let mirrored: alloc::vec::Vec<f64> = finite.map(|value| 1.0 - value.clamp(0.0, 1.0)).collect();
     Ok(upper_mean(&mirrored, confidence)?.mirrored())
 }
 

@@ -13,6 +13,9 @@ use crate::{
 /// Fewest values of a history that say anything of autocorrelation.
 const FEWEST: u64 = 256;
 
+/// An average run length that every detector proposed here takes.
+const ARL_ANY: f64 = 100.0;
+
 /// What is wanted of a detector.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wish {
@@ -85,9 +88,9 @@ impl Proposal {
 ///    [`upper_share`] for single bits, [`upper_mean`] for anything else. Where the bound is off the
 ///    estimate by less than half the least change worth a signal (the lesser of half the bad share and a
 ///    sixth of a deviation), or by less than 0.005, `e-sr` with the bound as `m_pre` is proposed.
-/// 3. Otherwise a detector that learns the level with its uncertainty: `confidence-sequence` or `focus`,
-///    where the crate has them; at last `adwin`, without a guarantee. Values without bounds are
-///    standardised first.
+/// 3. Otherwise a detector that learns the level with its uncertainty: `confidence-sequence` for values in
+///    [0, 1], `focus` for single counts (taken as a Poisson law's), `conformal-sr` for anything else; at last
+///    `adwin`, without a guarantee. Values without bounds are standardised first.
 ///
 /// Values that are not finite are left out; a bad history makes a bad proposal.
 ///
@@ -202,7 +205,8 @@ fn unknown(wish: &Wish, length: u64, arl: f64) -> (AnyParams, Reason) {
         Input::Bits if single => (&["confidence-sequence", "focus"], "bernoulli"),
         Input::Bits | Input::Unit => (&["confidence-sequence"], "bounded"),
         Input::Counts if single => (&["focus"], "poisson"),
-        Input::Counts | Input::Any => (&["focus"], "gaussian"),
+        // Of no known law: only what holds for any.
+        Input::Counts | Input::Any => (&["conformal-sr", "focus"], "gaussian"),
     };
     let mode = match wish.mode {
         Mode::Up => "up",
@@ -214,7 +218,8 @@ fn unknown(wish: &Wish, length: u64, arl: f64) -> (AnyParams, Reason) {
         // A detector that has no such parameter, or other words for it, keeps its default.
         let _ = params.set("family", Setting::Word(family));
         let _ = params.set("mode", Setting::Word(mode));
-        if params.set_arl(arl).is_ok() {
+        // More than was asked for where that is below what the detector takes.
+        if params.set_arl(arl).is_ok() || params.set_arl(arl.max(ARL_ANY)).is_ok() {
             return (params, Reason::UnknownLevel);
         }
     }

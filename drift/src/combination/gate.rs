@@ -191,6 +191,18 @@ impl Detector for Gate {
         self.detector.baseline()
     }
 
+    fn arl(&self) -> Option<f64> {
+        self.detector.arl()
+    }
+
+    fn set_arl(&mut self, arl: f64) -> bool {
+        self.detector.set_arl(arl)
+    }
+
+    fn reseed(&mut self, seed: u64) {
+        self.detector.reseed(seed);
+    }
+
     fn log_evidence(&self) -> Option<f64> {
         self.detector.log_evidence()
     }

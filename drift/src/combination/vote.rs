@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, put_f64, put_u32, put_u64};
 use crate::parameters::parameters;
+use crate::splitmix::SplitMix64;
 use crate::state::{self, Fingerprint, Tally, ensure};
 use crate::{AnyDetector, Detector, Direction, Level, ParamError, Signal};
 
@@ -211,6 +212,11 @@ impl Detector for Vote {
 
     fn ignored(&self) -> u64 {
         self.tally.ignored
+    }
+
+    fn reseed(&mut self, seed: u64) {
+        let mut seeds = SplitMix64::new(seed);
+        self.members.iter_mut().for_each(|member| member.reseed(seeds.next()));
     }
 
     fn write_state(&self, out: &mut Vec<u8>) {

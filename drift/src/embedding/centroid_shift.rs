@@ -19,6 +19,9 @@ const ARL_MOST: f64 = 1e12;
 /// Components are taken as within this, so that sums of fourth powers stay finite.
 const COMPONENT_LIMIT: f32 = 1e15;
 
+/// What centroids of equal vectors are off by, at most, as a share of their length.
+const ROUNDING: f64 = 1e-9;
+
 /// How far apart two centroids are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -290,6 +293,11 @@ impl CentroidShift {
         let level = (m / self.arl).min(0.5);
         let square = q / trace * chi2_quantile(level, trace * trace / q) * (1.0 / n + 1.0 / m);
         let threshold = match metric {
+            // All vectors of the reference were the same: any other is a change, but for rounding.
+            CentroidMetric::Euclidean if lengths <= 0.0 => {
+                ROUNDING * sqrt(dot(&self.centroid, &self.centroid))
+            }
+            CentroidMetric::Cosine if lengths <= 0.0 => ROUNDING,
             CentroidMetric::Euclidean => sqrt(square),
             CentroidMetric::Cosine => {
                 let length = dot(&self.centroid, &self.centroid);

@@ -331,7 +331,8 @@ impl OnlineMmd {
         let l = self.exponent();
         let proven = 1.0 + sqrt(2.0 * l);
         match (self.params.bound, self.spread) {
-            (MmdBound::Estimated, Some(Spread { trace, squares, largest })) => {
+            // Vectors that were all the same tell nothing of the spread.
+            (MmdBound::Estimated, Some(Spread { trace, squares, largest })) if trace > 0.0 => {
                 sqrt(trace + 2.0 * sqrt(squares * l) + 2.0 * largest * l).min(proven)
             }
             _ => proven,

@@ -7,7 +7,9 @@ use crate::codec::{DecodeError, Reader, put_i64, put_u64};
 use crate::parameters::parameters;
 use crate::state::{self, COUNT_LIMIT, ensure};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Too-late values in a row, in order among themselves, after which the clock is taken to have been set back.
+const SET_BACK: u8 = 8;
 
 parameters! {
     /// Parameters of [`Gap`].
@@ -38,6 +40,9 @@ impl GapParams {
 /// | `Late` | before the newest, within the limit | late | goes on |
 /// | `TooLate` | before the newest by more than the limit | refused | goes on |
 /// | `AfterGap` | after the newest by more than the longest gap | gap | thrown away |
+///
+/// The eighth too-late value in a row whose times do not fall among themselves says that a clock was set back:
+/// times count from it, and it is `AfterGap` where there is a longest gap, else `Late`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// In order.
@@ -60,7 +65,7 @@ pub enum Arrival {
 ///
 /// # Cost
 ///
-/// Two comparisons; one struct, 50 bytes written.
+/// Two comparisons; one struct, 59 bytes written.
 ///
 /// # Examples
 ///
@@ -81,6 +86,9 @@ pub struct Gap {
     gaps: u64,
     late: u64,
     too_late: u64,
+    /// Too-late values in a row, in order among themselves, and the time of the last.
+    back_run: u8,
+    back_at: i64,
 }
 
 impl Gap {
@@ -91,7 +99,7 @@ impl Gap {
     /// Fails when a parameter is out of the range that its field names.
     pub fn new(params: GapParams) -> Result<Self, ParamError> {
         params.validate()?;
-        Ok(Self { params, newest: None, gaps: 0, late: 0, too_late: 0 })
+        Ok(Self { params, newest: None, gaps: 0, late: 0, too_late: 0, back_run: 0, back_at: 0 })
     }
 
     /// Takes the time of the next value, in Unix seconds, and says how it came.
@@ -101,20 +109,38 @@ impl Gap {
         let apart = seconds.abs_diff(newest);
         if seconds < newest {
             let limit = self.params.latest_seconds;
-            if limit > 0 && apart > limit {
+            if limit > 0 && apart > limit && !self.is_set_back(seconds) {
                 self.too_late = self.too_late.saturating_add(1);
                 return Arrival::TooLate;
             }
-            self.late = self.late.saturating_add(1);
-            return Arrival::Late;
+            let set_back = limit > 0 && apart > limit;
+            self.back_run = 0;
+            if !set_back || self.params.longest_seconds == 0 {
+                self.late = self.late.saturating_add(1);
+                return Arrival::Late;
+            }
+            self.gaps = self.gaps.saturating_add(1);
+            return Arrival::AfterGap;
         }
-        self.newest = Some(seconds);
+        (self.newest, self.back_run) = (Some(seconds), 0);
         let longest = self.params.longest_seconds;
         if longest > 0 && apart > longest {
             self.gaps = self.gaps.saturating_add(1);
             return Arrival::AfterGap;
         }
         Arrival::InTurn
+    }
+
+    /// Takes note of a too-late value; when the clock was set back, times count from it.
+    const fn is_set_back(&mut self, seconds: i64) -> bool {
+        let in_order = self.back_run > 0 && seconds >= self.back_at;
+        self.back_run = if in_order { self.back_run + 1 } else { 1 };
+        self.back_at = seconds;
+        if self.back_run < SET_BACK {
+            return false;
+        }
+        self.newest = Some(seconds);
+        true
     }
 
     /// Returns the newest time seen, in Unix seconds.
@@ -146,6 +172,7 @@ impl Gap {
     pub const fn reset(&mut self) {
         self.newest = None;
         (self.gaps, self.late, self.too_late) = (0, 0, 0);
+        (self.back_run, self.back_at) = (0, 0);
     }
 
     /// Appends the state.
@@ -156,6 +183,8 @@ impl Gap {
         put_u64(out, self.gaps);
         put_u64(out, self.late);
         put_u64(out, self.too_late);
+        out.push(self.back_run);
+        put_i64(out, self.back_at);
     }
 
     /// Replaces the state by one that [`Gap::write_state`] wrote for the same parameters.
@@ -170,7 +199,10 @@ impl Gap {
         ensure(known == 1 || (known == 0 && newest == 0), "newest")?;
         let (gaps, late, too_late) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
         ensure(gaps.max(late).max(too_late) <= COUNT_LIMIT, "count")?;
-        *self = Self { params: self.params, newest: (known == 1).then_some(newest), gaps, late, too_late };
+        let (back_run, back_at) = (bytes.u8()?, bytes.i64()?);
+        ensure(back_run < SET_BACK && (back_run == 0 || known == 1), "back_run")?;
+        let newest = (known == 1).then_some(newest);
+        *self = Self { params: self.params, newest, gaps, late, too_late, back_run, back_at };
         Ok(())
     }
 }

@@ -110,6 +110,10 @@ impl Detector for Prepared {
         self.detector.baseline()
     }
 
+    fn reseed(&mut self, seed: u64) {
+        self.detector.reseed(seed);
+    }
+
     fn log_evidence(&self) -> Option<f64> {
         self.detector.log_evidence()
     }

@@ -293,3 +293,43 @@ proptest! {
         prop_assert!(proposal.params.build().is_ok());
     }
 }
+
+#[test]
+fn values_that_are_not_finite_are_left_out_of_both_bounds() {
+    let values = [0.9, 0.8, 0.95, 0.9, 1.0, 0.85];
+    let with = [&values[..], &[f64::INFINITY, f64::NEG_INFINITY, f64::NAN]].concat();
+    assert_eq!(lower_mean(&with, 0.95), lower_mean(&values, 0.95));
+    assert_eq!(upper_mean(&with, 0.95), upper_mean(&values, 0.95));
+}
+
+#[test]
+fn long_batches_do_not_cost_the_guarantee() {
+    let source = Source::Ar1 { phi: 0.98, mean: 0.0, deviation: 1.0 };
+    let history: Vec<f64> = source.stream(1).unwrap().take(40_000).collect();
+    let wish = Wish { input: Input::Any, arl: 10_000.0, ..Wish::default() };
+    let proposal = propose(&history, &wish).unwrap();
+    let batch = proposal.preparation.batch.unwrap().length;
+    assert!(batch > 100, "{batch}");
+    assert_eq!(proposal.reason, Reason::UnknownLevel);
+}
+
+#[test]
+fn a_proposal_for_values_of_any_law_keeps_its_run_length_whatever_the_law() {
+    let laws = [
+        Source::StudentT { freedom: 3.0, mean: 0.0, scale: 1.0 },
+        Source::Beta { a: 0.5, b: 5.0 },
+        Source::Gaussian { mean: 5.0, deviation: 2.0 },
+    ];
+    let wish = Wish { input: Input::Any, mode: Mode::Both, arl: 5_000.0, ..Wish::default() };
+    for law in laws {
+        let mut alarms = 0;
+        for seed in 0..5 {
+            let history: Vec<f64> = law.stream(seed).unwrap().take(5_000).collect();
+            let mut detector = propose(&history, &wish).unwrap().build().unwrap();
+            let stream = law.stream(seed + 100).unwrap().take(20_000);
+            alarms += stream.filter(|&value| detector.update(value).drift_detected()).count();
+        }
+        // 20 in 100,000 values.
+        assert!(alarms <= 20, "{law:?}: {alarms}");
+    }
+}

@@ -9,8 +9,9 @@ use visu_tility_drift::combination::{
 };
 use visu_tility_drift::simulate::Source;
 use visu_tility_drift::{
-    Adwin, AdwinParams, AnyDetector, AnyParams, BatcherParams, Detector, Direction, Level, MixtureESr,
-    MixtureParams, Mode, PageHinkley, PageHinkleyParams, PreparationParams, Prepared, Signal,
+    Adwin, AdwinParams, AnyDetector, AnyParams, BatcherParams, ConformalSr, ConformalSrParams, Detector,
+    Direction, Level, MixtureESr, MixtureParams, Mode, PageHinkley, PageHinkleyParams, PreparationParams,
+    Prepared, Signal,
 };
 
 fn bets(m_pre: f64, rearm: bool) -> MixtureESr {
@@ -285,4 +286,21 @@ fn combinations_are_detectors_like_any_other() {
     let step = (0..4_000).map(|i: u64| f64::from(i * 7 % 10 < if i < 2_000 { 1 } else { 8 }));
     let drift = step.map(|x| vote.update(x)).find(Signal::drift_detected).unwrap();
     assert_eq!(drift.direction, Direction::Up);
+}
+
+#[test]
+fn random_numbers_of_their_own_reach_the_detectors_inside() {
+    let scores = || AnyDetector::from(ConformalSr::new(ConformalSrParams::default()).unwrap());
+    let wrapped: [AnyDetector; 3] = [
+        Gate::new(GateParams::default(), scores()).unwrap().into(),
+        Vote::new(VoteParams { need: 1, ..VoteParams::default() }, vec![scores()]).unwrap().into(),
+        Prepared::new(PreparationParams::default(), scores()).unwrap().into(),
+    ];
+    for mut detector in wrapped {
+        let before = state(&detector);
+        detector.reseed(7);
+        assert_ne!(state(&detector), before, "{}", detector.name());
+    }
+    let mut gate = Gate::new(GateParams::default(), scores()).unwrap();
+    assert!(gate.set_arl(5_000.0) && gate.arl() == Some(5_000.0));
 }

@@ -249,3 +249,19 @@ fn a_histogram_around_a_sample_keeps_what_is_often_apart() {
     assert_eq!(error.to_string(), "the reference has 2 bins and the current 1, must be as many");
     assert!(Histogram::from_counts(&[0.0, 1.0], &[u64::MAX]).is_err());
 }
+
+#[test]
+fn a_merge_with_a_small_sample_stays_a_sample_of_all_values() {
+    let (mut share, runs) = (0.0, 200);
+    for seed in 0..runs {
+        let mut large = Reservoir::new(100, seed).unwrap();
+        let mut small = Reservoir::new(10, seed + 1_000).unwrap();
+        (0..1_000).for_each(|_| large.insert(0.0));
+        (0..1_000).for_each(|_| small.insert(0.0));
+        large.merge(&small);
+        (0..100).for_each(|_| large.insert(1.0));
+        share += large.values().iter().sum::<f64>() / large.values().len() as f64 / runs as f64;
+    }
+    // 100 of 2,100.
+    assert!((0.035..0.06).contains(&share), "{share}");
+}

@@ -285,3 +285,17 @@ fn a_moved_run_length_is_as_one_built_so_and_a_part_of_the_state() {
     clamped.1.set_arl(1.0);
     assert_eq!((clamped.0.arl(), clamped.1.arl()), (100.0, 100.0));
 }
+
+#[test]
+fn equal_vectors_are_no_change_and_a_change_from_them_is_seen() {
+    let (same, other) = ([0.5, 1.0, -2.0, 3.0], [0.9, -1.0, -2.0, 3.0]);
+    let mut mmd = OnlineMmd::new(OnlineMmdParams { dimension: 4, ..Default::default() }).unwrap();
+    assert!((0..5_000).all(|_| !mmd.update(&same).unwrap().drift_detected()));
+    assert!((0..500).any(|_| mmd.update(&other).unwrap().drift_detected()));
+    for metric in [CentroidMetric::Euclidean, CentroidMetric::Cosine] {
+        let params = CentroidShiftParams { dimension: 4, metric, ..Default::default() };
+        let mut centroid = CentroidShift::new(params).unwrap();
+        assert!((0..5_000).all(|_| !centroid.update(&same).unwrap().drift_detected()));
+        assert!((0..200).any(|_| centroid.update(&other).unwrap().drift_detected()), "{metric:?}");
+    }
+}

@@ -1,6 +1,6 @@
 //! One budget of false alarms over all that watch a model.
 
-use visu_tility_drift::FocusParams;
+use visu_tility_drift::{FocusParams, GapParams, PreparationParams};
 
 use super::*;
 use crate::{FalseAlarmBudget, ObserverStatus};
@@ -94,4 +94,32 @@ fn a_model_without_a_change_gives_no_more_false_alarms_than_its_budget() {
     }
     let allowed = 10.0 * models as f64 * (minutes as f64 / 1_440.0) / 30.0;
     assert!((alarms as f64) <= allowed, "{alarms} alarms where {allowed:.0} are allowed");
+}
+
+#[test]
+fn the_budget_holds_from_the_first_value_also_when_it_is_the_one_assumed() {
+    let mut monitor = monitor(plan(1.0));
+    // Equal times tell nothing of the rate: one a second stays assumed.
+    for offset in 1..=200 {
+        monitor.observe(&event(&MetricKind::Correct, "1", 0, 1.0), offset);
+    }
+    assert_eq!(arls(&mut monitor), [DAYS * 86_400.0]);
+}
+
+#[test]
+fn a_rate_that_rises_after_a_silence_is_followed() {
+    let gap = GapParams { longest_seconds: 86_400, ..GapParams::default() };
+    let check = ChangeObserver::new(FocusParams::default()).unwrap().budgeted().unwrap();
+    let check = check.prepared(PreparationParams { gap: Some(gap), ..PreparationParams::default() }).unwrap();
+    let rule = Rule::new("change", check.builtin().unwrap()).unwrap();
+    let mut monitor = monitor(MonitorPlan::empty().with_rule(rule).unwrap());
+    let mut feed = |from: i64, every: i64, count: i64| {
+        for i in 0..count {
+            monitor.observe(&event(&MetricKind::Correct, "1", from + i * every, 1.0), 0);
+        }
+        arls(&mut monitor)[0]
+    };
+    // A value a minute for a week, two days of silence, then one a second.
+    assert_eq!(feed(0, 60, 10_080), DAYS * 2_048.0);
+    assert_eq!(feed(777_600, 1, 200), DAYS * 131_072.0);
 }

@@ -65,7 +65,7 @@ fn change(settings: &Settings) -> Result<ChangeObserver, ObserverError> {
     let mut observer = ChangeObserver::new(detector(settings)?)?
         .alert_on(settings.choice("alert_on", choice::ALERT_ON).unwrap_or_default());
     // Whoever does not say how often a detector may be wrong leaves it to the budget.
-    if observer.detector().get("arl").is_some() && settings.parameter("arl").is_none() {
+    if observer.has_run_length() && settings.parameter("arl").is_none() {
         observer = observer.budgeted()?;
     }
     observer.prepared(PreparationParams {

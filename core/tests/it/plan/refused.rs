@@ -1,7 +1,7 @@
 //! What is said of plans that cannot be: every problem, word for word.
 
 use proptest::prelude::*;
-use visu_tility_core::{MonitorPlan, PlanError};
+use visu_tility_core::{ChangeObserver, Check, MonitorPlan, PlanError};
 use visu_tility_drift::AnyParams;
 
 /// Asserts that a plan is refused with exactly these lines.
@@ -155,6 +155,23 @@ fn a_budget_is_a_positive_number_and_asks_for_a_detector_with_an_arl() {
         "default_rules = true\n[budget]\nper_month = 1\n",
         &["line 3: budget: unknown key `per_month`, known are `false_alarms_per_30_days`"],
     );
+}
+
+#[test]
+fn a_detector_with_a_threshold_of_its_own_takes_nothing_from_the_budget() {
+    for (detector, threshold, budgeted) in
+        [("focus", "", true), ("focus", "threshold = 9.0", false), ("cusum", "threshold = 9.0", false)]
+    {
+        let rule =
+            format!("[[rule]]\nname = \"r\"\ntype = \"change\"\ndetector = \"{detector}\"\n{threshold}\n");
+        let plan = MonitorPlan::from_toml(&rule).unwrap();
+        let rule = plan.rules().iter().find(|rule| &*rule.name == "r").unwrap();
+        let Check::Change(change) = &rule.check else { panic!("a change") };
+        assert_eq!(change.is_budgeted(), budgeted, "{detector} {threshold}");
+        assert_eq!(ChangeObserver::new(*change.detector()).unwrap().budgeted().is_ok(), budgeted);
+        let again = MonitorPlan::from_toml(&plan.to_toml()).unwrap();
+        assert_eq!(again.to_toml(), plan.to_toml());
+    }
 }
 
 #[test]
