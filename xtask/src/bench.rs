@@ -7,8 +7,9 @@ use crate::cargo::Call;
 use crate::workspace::{Target, Workspace};
 use crate::{Failure, Outcome};
 
-/// Benchmarks that are commands of their own: `quality` measures no time, `page` writes docs/detectors.md.
-const OWN: [&str; 2] = ["quality", "page"];
+/// Benchmarks that are commands of their own: `arl` and `quality` measure no time, `page` writes
+/// docs/detectors.md.
+const OWN: [&str; 3] = ["arl", "quality", "page"];
 
 /// A benchmark and the package it belongs to.
 type Bench<'a> = (&'a str, &'a Target);

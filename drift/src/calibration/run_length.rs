@@ -150,7 +150,9 @@ pub struct Delay {
 /// Predicts the delay of a detector for a change from one law to another after `history` good values.
 ///
 /// The mean is over streams without an alarm before the change. Detectors that learn the good level are
-/// given `history` values to learn it from; others need none.
+/// given `history` values to learn it from; others need none. One that breaks ties by random numbers of its own
+/// ([`crate::ConformalSr`]) draws the same in every stream: on zeros and ones that moves the mean by some percent,
+/// which `standard_error` does not tell.
 ///
 /// # Errors
 ///
