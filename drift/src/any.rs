@@ -156,6 +156,13 @@ macro_rules! detectors {
                 }
             }
 
+            fn reseed(&mut self, seed: u64) {
+                match self {
+                    $(Self::$variant(inner) => inner.reseed(seed),)*
+                    Self::Custom(inner) => inner.reseed(seed),
+                }
+            }
+
             fn log_evidence(&self) -> Option<f64> {
                 match self {
                     $(Self::$variant(inner) => Detector::log_evidence(&**inner),)*

@@ -276,6 +276,10 @@ impl Detector for ConformalSr {
         Signal { level: Level::Drift, direction, statistic: self.statistic, threshold: arl, since }
     }
 
+    fn reseed(&mut self, seed: u64) {
+        self.random = seed;
+    }
+
     fn reset(&mut self) {
         *self = Self { arl: self.arl, ..Self::with_bets(self.params, Arc::clone(&self.bets)) };
     }

@@ -49,6 +49,12 @@ pub trait Detector {
         None
     }
 
+    /// Goes on with other random numbers, of a detector that draws any: for runs that must not depend on each
+    /// other. Does nothing by default.
+    fn reseed(&mut self, seed: u64) {
+        let _ = seed;
+    }
+
     /// Moves the threshold so that on average at least `arl` values pass between false alarms, and says
     /// whether the detector can. What it has seen is kept; the threshold is a part of its written state.
     ///

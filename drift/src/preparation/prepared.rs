@@ -89,6 +89,10 @@ impl Detector for Prepared {
         (self.statistic, self.threshold) = (0.0, f64::MAX);
     }
 
+    fn reseed(&mut self, seed: u64) {
+        self.detector.reseed(seed);
+    }
+
     fn name(&self) -> &'static str {
         self.detector.name()
     }
