@@ -286,7 +286,7 @@ impl Detector for ConformalSr {
     }
 
     fn reseed(&mut self, seed: u64) {
-        self.random = SplitMix64::new(self.params.seed.rotate_left(32) ^ seed);
+        self.random = SplitMix64::new(seed);
     }
 
     fn arl(&self) -> Option<f64> {

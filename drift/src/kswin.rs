@@ -360,7 +360,7 @@ impl Detector for Kswin {
     }
 
     fn reseed(&mut self, seed: u64) {
-        self.generator = self.params.seed.rotate_left(32) ^ seed;
+        self.generator = seed;
     }
 
     fn write_state(&self, out: &mut Vec<u8>) {

@@ -7,9 +7,9 @@ use crate::cargo::Call;
 use crate::workspace::{Target, Workspace};
 use crate::{Failure, Outcome};
 
-/// Benchmarks that are commands of their own: `quality` measures no time, `page` writes docs/detectors.md, `soak`
-/// takes minutes, `peers` is half of benches/peers/run.sh.
-const OWN: [&str; 4] = ["quality", "page", "soak", "peers"];
+/// Benchmarks that are commands of their own: `arl` and `quality` measure no time, `page` writes
+/// docs/detectors.md, `soak` takes minutes, `peers` is half of benches/peers/run.sh.
+const OWN: [&str; 5] = ["arl", "quality", "page", "soak", "peers"];
 
 /// A benchmark and the package it belongs to.
 type Bench<'a> = (&'a str, &'a Target);

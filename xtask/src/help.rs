@@ -12,6 +12,9 @@ cargo xtask <command>
   bench [--quick] [NAME...]
                       the benchmarks of every crate, all or by name
   detectors           measures every detector and writes docs/detectors.md
+  arl [--only NAME]... [--arl X]... [--runs N] [--values N] [--threads N] [--json FILE] | arl --write
+                      nominal against measured run lengths, delays and predicted delays of the detectors with a
+                      bound; fails where one does not hold. --write puts the tables into docs/guarantee.md
   quality [--only NAME]... [--json FILE] | quality --write
                       how well the detectors find labelled changes in real data, as Markdown; --write puts it
                       into docs/quality.md. Data: VISU_TILITY_DATA, or ../shared/data

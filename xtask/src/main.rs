@@ -1,9 +1,10 @@
 //! The gates of the house, behind one command: `cargo xtask ci`. Only cargo is needed.
 //!
 //! `ci` lists the steps in the order that uses the compile cache best; each of `tidy`, `purity`, `features`,
-//! `examples`, `deny`, `detectors`, `bench` and `quality` is also a command of its own. `cargo` runs cargo, `workspace` knows what
-//! `cargo metadata` says.
+//! `examples`, `deny`, `detectors`, `arl`, `bench` and `quality` is also a command of its own. `cargo` runs cargo,
+//! `workspace` knows what `cargo metadata` says, `marks` replaces the measured part of a page.
 
+mod arl;
 mod bench;
 mod cargo;
 mod ci;
@@ -12,6 +13,7 @@ mod detectors;
 mod examples;
 mod features;
 mod help;
+mod marks;
 mod purity;
 mod quality;
 mod tidy;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         ["examples"] => examples::run(),
         ["deny"] => deny::run(),
         ["detectors"] => detectors::run(),
+        ["arl", rest @ ..] => arl::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["quality", rest @ ..] => quality::run(rest),
         _ => Err(Failure::new(format!("unknown command: {}", words.join(" ")), "cargo xtask help")),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use visu_tility_drift::codec::{DecodeError, Reader, put_f64, put_u64};
 use visu_tility_drift::{
-    AnyDetector, AnyParams, Detector, Direction, Level, Preparation, PreparationParams, Signal,
+    AnyDetector, AnyParams, Detector, Direction, Level, Preparation, PreparationParams, Setting, Signal,
     StandardizerParams,
 };
 
@@ -193,13 +193,21 @@ impl ChangeObserver {
             bad,
             out: Direction::Unknown,
             last: Signal::default(),
-            seed: 0,
+            seed: self.own_seed(),
         }
     }
 
     /// What the prototype is set for, until the model's budget is divided.
     const fn allowance() -> Allowance {
         Allowance::new(1.0, 1)
+    }
+
+    /// What the plan says of the detector's random numbers.
+    fn own_seed(&self) -> u64 {
+        match self.params.get("seed") {
+            Some(Setting::Count(seed)) => seed,
+            _ => 0,
+        }
     }
 
     /// The stages in front of the detector, in no memory when there are none.
@@ -309,8 +317,8 @@ impl ChangeState {
 
     /// Gives the detector random numbers of its own, before the first value.
     pub fn reseed(&mut self, seed: u64) {
-        self.seed = seed;
-        self.detector.reseed(seed);
+        self.seed = self.seed.rotate_left(32) ^ seed;
+        self.detector.reseed(self.seed);
     }
 
     pub const fn is_budgeted(&self) -> bool {

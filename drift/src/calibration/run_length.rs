@@ -124,6 +124,7 @@ pub fn measure_arl<D: Detector + Clone>(
     for run in 0..trial.runs {
         let mut stream = source.stream(Random::fork(trial.seed, run))?;
         let mut own = detector.clone();
+        own.reseed(Random::fork(!trial.seed, run));
         let alarm = (1..=trial.cap).find(|_| own.update(stream.draw()).drift_detected());
         measured.add(alarm.unwrap_or(trial.cap), alarm.is_some());
     }
@@ -150,7 +151,8 @@ pub struct Delay {
 /// Predicts the delay of a detector for a change from one law to another after `history` good values.
 ///
 /// The mean is over streams without an alarm before the change. Detectors that learn the good level are
-/// given `history` values to learn it from; others need none.
+/// given `history` values to learn it from; others need none. One that draws random numbers of its own draws
+/// others in each stream ([`Detector::reseed`]).
 ///
 /// # Errors
 ///
@@ -184,6 +186,7 @@ pub fn predict_delay<D: Detector + Clone>(
     for run in 0..trial.runs {
         let mut stream = before.stream(Random::fork(trial.seed, run))?;
         let mut own = detector.clone();
+        own.reseed(Random::fork(!trial.seed, run));
         if (0..history).any(|_| own.update(stream.draw()).drift_detected()) {
             early += 1;
             continue;

@@ -1,8 +1,9 @@
 //! The detectors with a proven bound against plain computations, and their bounds against chance.
 
+use visu_tility_drift::simulate::Source as Law;
 use visu_tility_drift::{
-    ConfidenceSequence, ConfidenceSequenceParams, ConformalSr, ConformalSrParams, Detector, Direction,
-    Exceedance, ExceedanceParams, Family, Mixture, MixtureESr, MixtureParams, Mode,
+    AnyParams, ConfidenceSequence, ConfidenceSequenceParams, ConformalSr, ConformalSrParams, Detector,
+    Direction, Exceedance, ExceedanceParams, Family, Mixture, MixtureESr, MixtureParams, Mode, Tier,
 };
 
 /// A source of uniform numbers.
@@ -294,5 +295,40 @@ fn conformal_evidence_tells_which_way() {
         assert!((2_000..2_060).contains(&at) && signal.direction == direction, "{at} {signal:?}");
         assert!(signal.since.abs_diff(at + 1 - 2_000) <= 20, "{at} {signal:?}");
         assert!(detector.bytes() <= 4_096, "{}", detector.bytes());
+    }
+}
+
+/// The quick part of `cargo xtask arl`.
+#[test]
+fn every_detector_with_a_bound_keeps_it_on_good_bits() {
+    let nominal = 500.0;
+    for name in AnyParams::NAMES {
+        let mut params = AnyParams::by_name(name).unwrap();
+        if params.tier() != Tier::Guaranteed {
+            continue;
+        }
+        params.set_arl(nominal).unwrap();
+        if let AnyParams::Exceedance(exceedance) = &mut params {
+            (exceedance.learn, exceedance.limit, exceedance.share) = (0, 0.5, 0.1);
+        }
+        // Learnt from and not judged.
+        let learning = match params {
+            AnyParams::DistributionShift(shift) => shift.reference,
+            AnyParams::ConformalSr(scores) => scores.cuts,
+            _ => 0,
+        };
+        let fresh = params.build().unwrap();
+        let mut lengths = Vec::new();
+        for run in 0..150 {
+            let mut detector = fresh.clone();
+            let mut bits = Law::Bernoulli { p: 0.1 }.stream(700 + run).unwrap();
+            (0..learning).for_each(|_| assert!(!detector.update(bits.draw()).drift_detected(), "{name}"));
+            // Cut at ten times the nominal length, the mean is at most the true one.
+            let alarm = (1..=5_000).find(|_| detector.update(bits.draw()).drift_detected());
+            lengths.push(f64::from(alarm.unwrap_or(5_000)));
+        }
+        let mean = lengths.iter().sum::<f64>() / 150.0;
+        let error = (lengths.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 149.0 / 150.0).sqrt();
+        assert!(mean + 2.0 * error >= nominal, "{name}: {mean} with a standard error of {error}");
     }
 }

@@ -83,6 +83,29 @@ fn batches_silence_adwin_on_autoregressions() {
     assert!((40..110).contains(&weak[0]) && weak[1] <= 1 && weak[2] == 0, "{weak:?}");
 }
 
+#[test]
+fn the_pause_of_a_batch_is_not_in_its_mean_and_parts_it_from_the_one_before() {
+    let mut batcher = Batcher::new(BatcherParams { length: 20, ..BatcherParams::default() }).unwrap();
+    let means: Vec<f64> = (0..40).filter_map(|i| batcher.update(f64::from(i % 20))).collect();
+    assert_eq!(means, [11.0, 11.0], "of 3 to 19");
+    // Whole batches of six autocorrelation times: a correlation of 0.04, from the variances in closed form.
+    let correlation = |pause, phi: f64| {
+        let params =
+            BatcherParams { length: (6.0 * (1.0 + phi) / (1.0 - phi)) as u64, pause, ..Default::default() };
+        let mut batcher = Batcher::new(params).unwrap();
+        let stream = ar1(phi).stream(31).unwrap().take(2_000_000);
+        let means: Vec<f64> = stream.filter_map(|x| batcher.update(x)).collect();
+        let square: f64 = means.iter().map(|x| x * x).sum();
+        means.windows(2).map(|pair| pair[0] * pair[1]).sum::<f64>() / square
+    };
+    for phi in [0.5, 0.9] {
+        let (whole, paused) = (correlation(0.0, phi), correlation(0.15, phi));
+        assert!((0.03..0.055).contains(&whole) && paused.abs() < 0.02, "{phi}: {whole} {paused}");
+    }
+    let refused = Batcher::new(BatcherParams { pause: 0.95, ..BatcherParams::default() });
+    assert_eq!(refused.unwrap_err().param, "pause");
+}
+
 /// Counted in batches, which is the stricter reading: in values the run length is the batch times more.
 #[test]
 fn the_guarantee_holds_behind_the_batcher() {
