@@ -64,7 +64,13 @@ impl MonitoringHandle {
     /// Fails with [`IngestError::Future`], [`IngestError::Limit`] or [`IngestError::Closed`]; the event was
     /// then not taken.
     pub async fn publish(&self, event: MetricEvent) -> Result<Accepted, IngestError> {
-        let routed = self.house.board.route(&event, self.house.board.limit())?;
+        let board = &self.house.board;
+        let routed = match board.route(&event, board.limit()) {
+            Err(IngestError::Full { .. }) => {
+                board.vectors.room(|| board.route(&event, board.limit())).await?
+            }
+            done => done?,
+        };
         let first_offset = self.house.put_one(routed).await?;
         Ok(Accepted { events: 1, first_offset })
     }
@@ -85,12 +91,20 @@ impl MonitoringHandle {
     pub async fn publish_batch(&self, events: Vec<MetricEvent>) -> BatchReceipt {
         let mut receipt = BatchReceipt::default();
         let piece_max = self.house.piece_max();
-        for (piece, events) in events.chunks(piece_max).enumerate() {
-            let from = piece * piece_max;
-            let routed = self.house.route_all(events, from, &mut receipt);
+        let mut from = 0;
+        while let Some(rest) = events.get(from..).filter(|rest| !rest.is_empty()) {
+            let piece = rest.get(..piece_max).unwrap_or(rest);
+            let (routed, done) = self.house.route_while_room(piece, from, &mut receipt);
             let taken = routed.len();
             let put = if taken == 0 { Ok(0) } else { self.house.put(routed).await };
-            note(&mut receipt, from, events.len(), taken, put);
+            note(&mut receipt, from, done, taken, put);
+            from += done;
+            // A vector that found no place waits for one, with nothing of this batch in hand.
+            if let Some(event) = piece.get(done) {
+                let put = self.publish(event.clone()).await.map(|accepted| accepted.first_offset);
+                note(&mut receipt, from, 1, usize::from(put.is_ok()), put);
+                from += 1;
+            }
         }
         receipt
     }

@@ -55,6 +55,25 @@ impl House {
         routed
     }
 
+    /// As [`House::route_all`], up to the first vector that finds no place; answers how many events were looked at.
+    pub(crate) fn route_while_room(
+        &self,
+        events: &[MetricEvent],
+        from: usize,
+        receipt: &mut BatchReceipt,
+    ) -> (Vec<Routed>, usize) {
+        let limit = self.board.limit();
+        let mut routed = Vec::with_capacity(events.len());
+        for (index, event) in events.iter().enumerate() {
+            match self.board.route(event, limit) {
+                Ok(event) => routed.push(event),
+                Err(IngestError::Full { .. }) if event.vector().is_some() => return (routed, index),
+                Err(error) => receipt.rejected.push(Rejected { index: from + index, error }),
+            }
+        }
+        (routed, events.len())
+    }
+
     /// Checks the times of events that were routed by their publisher.
     pub(crate) fn check_times(&self, routed: &mut Vec<Routed>, from: usize, receipt: &mut BatchReceipt) {
         let limit = self.board.limit();

@@ -117,7 +117,7 @@ impl ModelHandle {
         let ModelEntry { address, generation, .. } = *self.entry;
         let value = match event.shared_vector() {
             None => event.raw_value(),
-            Some(vector) => board.vectors.put(vector)?,
+            Some(vector) => board.vectors.room(|| board.vectors.put(vector)).await?,
         };
         let routed = Routed { address, generation, key, at, value };
         let first_offset = self.monitoring.house.put_one(routed).await?;

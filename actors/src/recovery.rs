@@ -13,6 +13,7 @@ use crate::restart::{Verdict, seed_of};
 use crate::routed::Routed;
 use crate::shard_state::Shard;
 use crate::tally::bump;
+use crate::vectors::is_ticket;
 
 /// Events held for all waiting models of a shard together.
 const HELD_ALL_MAX: usize = 65_536;
@@ -135,8 +136,11 @@ impl Shard {
 
     /// Keeps an event for the time after the wait.
     pub(crate) fn hold(&self, cell: &ModelCell, routed: &Routed, offset: u64) -> Result<(), IngestError> {
+        let crowded = is_ticket(routed.value) && self.board.vectors.is_half_full();
         let held = cell.in_trouble(|trouble| {
-            let room = trouble.held.len() < self.settings.held_max && self.tally.held.get() < HELD_ALL_MAX;
+            let room = !crowded
+                && trouble.held.len() < self.settings.held_max
+                && self.tally.held.get() < HELD_ALL_MAX;
             if room {
                 trouble.held.push_back((*routed, offset));
             }

@@ -127,7 +127,8 @@ pub struct BatchReceipt {
     /// Events taken.
     pub accepted: u64,
     /// Offset of the first one taken. Offsets of a batch of at most [`BatchReceipt::PIECE_MAX`] events
-    /// follow one another without a gap; a larger one is cut into pieces of that size.
+    /// follow one another without a gap; a larger one is cut into pieces of that size, and one with more vectors
+    /// than find a place at once is cut where they wait.
     pub first_offset: u64,
     /// Events not taken, in order.
     pub rejected: Vec<Rejected>,

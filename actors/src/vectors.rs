@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use visu_tility_core::IngestError;
 
 /// The most vectors that may wait.
@@ -20,6 +21,8 @@ const PART: u64 = (1 << PLACE_BITS) - 1;
 #[derive(Debug, Default)]
 pub(crate) struct Vectors {
     slots: Mutex<Slots>,
+    /// Told whenever a place becomes free.
+    freed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +70,32 @@ impl Vectors {
         }
         let vector = slot.1.take()?;
         slots.free.push(place as u32);
+        drop(slots);
+        self.freed.notify_waiters();
         Some(vector)
+    }
+
+    /// Runs `route` until it finds room for its vector. Whoever calls this holds no ticket of an event that is not
+    /// queued: two who did could wait for each other.
+    pub(crate) async fn room<T>(
+        &self,
+        mut route: impl FnMut() -> Result<T, IngestError>,
+    ) -> Result<T, IngestError> {
+        loop {
+            let mut freed = std::pin::pin!(self.freed.notified());
+            // From here on no place becomes free unnoticed.
+            freed.as_mut().enable();
+            match route() {
+                Err(IngestError::Full { .. }) => freed.await,
+                done => return done,
+            }
+        }
+    }
+
+    /// Is true when events that are held for a model's restart may keep no more vectors: half of the places are for
+    /// those on their way.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.waiting() >= VECTORS_MAX / 2
     }
 
     /// Vectors that wait.

@@ -88,3 +88,23 @@ fn no_vector_is_left_behind_by_a_panic_a_pause_or_a_model_that_is_gone() {
         end(handle).await;
     });
 }
+
+#[test]
+fn more_vectors_than_have_a_place_wait_for_one() {
+    world(|| async {
+        let plan = MonitorPlan::empty();
+        let handle = monitoring().plan(plan).observer(Box::new(Sum)).event_time(true).start().unwrap();
+        let ears = Ears::on(&handle);
+        let events: Vec<MetricEvent> = (0..40_000).map(|i| embedding("a", [5.0, 5.0, 5.0], i)).collect();
+        let receipt = handle.publish_batch(events).await;
+        assert_eq!((receipt.accepted, receipt.rejected.len()), (40_000, 0));
+        assert_eq!(waiting(&handle).await, 0);
+        // One alert: it goes on firing.
+        assert_eq!(ears.records().len(), 1);
+        let events: Vec<MetricEvent> = (0..20_000).map(|i| embedding("b", [0.0; 3], 40_000 + i)).collect();
+        let receipt = handle.try_publish_batch(&events);
+        assert!(receipt.accepted <= 16_384 && !receipt.rejected.is_empty(), "there is no waiting here");
+        assert_eq!(waiting(&handle).await, 0);
+        end(handle).await;
+    });
+}

@@ -182,7 +182,8 @@ impl Body {
                     instance.state = fresh;
                     instance.set_life(life);
                 }
-                Err(DecodeError::Parameters { .. }) => {}
+                // Of other settings, or of a form that this release no longer reads.
+                Err(DecodeError::Parameters { .. } | DecodeError::Version { .. }) => {}
                 Err(error) => return Err(error),
             }
         }

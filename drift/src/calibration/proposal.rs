@@ -204,8 +204,7 @@ fn unknown(wish: &Wish, length: u64, arl: f64) -> (AnyParams, Reason) {
     let (names, family): (&[&str], &str) = match wish.input {
         Input::Bits if single => (&["confidence-sequence", "focus"], "bernoulli"),
         Input::Bits | Input::Unit => (&["confidence-sequence"], "bounded"),
-        Input::Counts if single => (&["focus"], "poisson"),
-        // Of no known law: only what holds for any.
+        // Of no known law (counts too may spread more than a Poisson law): only what holds for any.
         Input::Counts | Input::Any => (&["conformal-sr", "focus"], "gaussian"),
     };
     let mode = match wish.mode {
