@@ -45,6 +45,7 @@ mod verdict;
 pub use anderson::anderson_darling;
 pub use binned::{BinnedDistance, PROPORTION_FLOOR, chi_square, chi_square_corrected, g_test};
 pub use binned::{hellinger, jensen_shannon_divergence, kullback_leibler, psi};
+pub(crate) use edges::separated_edges;
 pub use edges::{count_right_closed, doane_edges, equal_width_edges, quantile_edges, sturges_edges};
 pub use error::DistanceError;
 pub use means::{student_t, welch_t};

@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, put_f64, put_u32, put_u64};
-use crate::distance::{BinnedDistance, count_right_closed, quantile_edges};
+use crate::distance::{BinnedDistance, count_right_closed, separated_edges};
 use crate::histogram_drift::{Windows, read_reference, write_reference};
 use crate::parameters::parameters;
 use crate::state::{self, Tally, VALUE_LIMIT, ensure};
@@ -146,7 +146,7 @@ impl DistributionShift {
                 if values.len() < enough as usize {
                     return;
                 }
-                let edges = edges_of(values, self.params.bins as usize);
+                let edges = separated_edges(values, self.params.bins as usize).unwrap_or_default();
                 let counts = count_right_closed(values, &edges);
                 self.phase = Phase::Counting { edges, counts, counted: enough };
                 enough == self.params.reference
@@ -172,16 +172,6 @@ impl DistributionShift {
         self.phase = Windows::new(edges, counts, distance, window, self.arl)
             .map_or_else(|_| Phase::Edges(Vec::new()), Phase::Watching);
     }
-}
-
-/// The quantiles, and one more edge just below the least value where that is itself an edge.
-fn edges_of(values: &[f64], bins: usize) -> Vec<f64> {
-    let mut edges = quantile_edges(values, bins).unwrap_or_default();
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    if edges.first() == Some(&least) {
-        edges.insert(0, least.next_down());
-    }
-    edges
 }
 
 impl Detector for DistributionShift {

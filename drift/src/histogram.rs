@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, put_f64, put_str, put_u32, put_u64};
-use crate::distance::{DistanceError, equal_width_edges, quantile_edges};
+use crate::distance::{DistanceError, equal_width_edges, quantile_edges, separated_edges};
 use crate::state::{COUNT_LIMIT, VALUE_LIMIT, ensure};
 
 const VERSION: u8 = 1;
@@ -140,13 +140,10 @@ impl Histogram {
         quantile_edges(sample, bins)?;
         let sample: Vec<f64> =
             sample.iter().map(|value| value.clamp(-EDGE_LIMIT, EDGE_LIMIT) + 0.0).collect();
-        let mut edges = quantile_edges(&sample, bins)?;
+        let mut edges = separated_edges(&sample, bins)?;
         let least = sample.iter().copied().fold(f64::INFINITY, f64::min);
         let greatest = sample.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let low = least.next_down();
-        if edges.first() == Some(&least) {
-            edges.insert(0, low);
-        }
         // The outermost bins are open for whoever compares; here they need an end.
         let first = edges.first().copied().unwrap_or(low);
         edges.insert(0, if least < first { least } else { first.next_down() });

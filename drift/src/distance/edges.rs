@@ -159,3 +159,25 @@ pub(super) fn count_left_closed(sample: &[f64], edges: &[f64]) -> Vec<u64> {
 fn check_bins(bins: usize) -> Result<(), DistanceError> {
     DistanceError::check("bins", bins as f64, (1..=MAX_BINS).contains(&bins), "from 1 to 65536")
 }
+
+/// Returns inner edges as [`quantile_edges`] does, and one more just below each edge that is itself a common value:
+/// one that half as many of the sample equal as a bin would hold.
+///
+/// Bins are closed at their upper edge, so without it such a value shares its bin with all that lie between it and
+/// the edge before: on bits of which most are 1, zeros and ones would be in one bin.
+pub(crate) fn separated_edges(sample: &[f64], bins: usize) -> Result<Vec<f64>, DistanceError> {
+    let quantiles = quantile_edges(sample, bins)?;
+    let least = sample.iter().copied().fold(f64::INFINITY, f64::min);
+    let mut edges: Vec<f64> = Vec::with_capacity(2 * quantiles.len());
+    for edge in quantiles {
+        let equal = sample.iter().filter(|&&value| value == edge).count();
+        let below = edge.next_down();
+        let last = edges.last().copied().unwrap_or(f64::NEG_INFINITY);
+        let shared = sample.iter().any(|&value| last < value && value < edge);
+        if (shared && 2 * bins * equal >= sample.len()) || edge == least {
+            edges.push(below);
+        }
+        edges.push(edge);
+    }
+    Ok(edges)
+}

@@ -265,3 +265,24 @@ fn a_merge_with_a_small_sample_stays_a_sample_of_all_values() {
     // 100 of 2,100.
     assert!((0.035..0.06).contains(&share), "{share}");
 }
+
+/// Zeros and ones once shared a bin when most values were 1: a fall to all zeros was not seen.
+#[test]
+fn a_common_largest_value_has_a_bin_of_its_own() {
+    let bit = |i: u64, good: u64| f64::from(u8::from(i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57 < good));
+    for (good, bad) in [(122, 64), (122, 0), (6, 64)] {
+        let mut shift = DistributionShift::new(DistributionShiftParams::default()).unwrap();
+        let values = (0..5_000).map(|i| bit(i, good)).chain((5_000..7_000).map(|i| bit(i, bad)));
+        let alarms: Vec<usize> =
+            values.enumerate().filter(|&(_, x)| shift.update(x).drift_detected()).map(|(i, _)| i).collect();
+        assert!(
+            alarms.first().is_some_and(|&at| (5_000..5_600).contains(&at)),
+            "{good} to {bad}: {alarms:?}"
+        );
+    }
+    let mut reference = Histogram::around(&[0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], 4).unwrap();
+    for x in [0.0, 1.0, 1.0] {
+        reference.insert(x);
+    }
+    assert_eq!(reference.counts().iter().filter(|&&count| count > 0).count(), 2);
+}
