@@ -20,8 +20,10 @@ const CAP: u64 = 10_000;
 const SETTLED: u64 = 200;
 const LEARNT: u64 = 1_000;
 
-/// How many times longer batches make a simulation at most.
+/// How many times longer batches make the wait for a change at most.
 const BATCHES_MAX: u64 = 8;
+/// And the good values before it, in which a detector behind batches learns.
+const LEARNT_MAX: u64 = 256;
 
 /// Streams of the look ahead that tells whether a change is seen at all.
 const PILOT: u64 = 5;
@@ -74,9 +76,10 @@ impl<'a> Simulation<'a> {
         if sample.kept.len() < 2 {
             return Ok(None);
         }
-        let longer = choice.proposal.as_ref().map_or(1, batch_length).min(BATCHES_MAX);
+        let batch = choice.proposal.as_ref().map_or(1, batch_length);
         let (mean, spread) = sample.moments();
-        let (law, history, cap) = (Law::of(sample, choice, mean), learns * longer, CAP * longer);
+        let (law, history, cap) =
+            (Law::of(sample, choice, mean), learns * batch.min(LEARNT_MAX), CAP * batch.min(BATCHES_MAX));
         Ok(Some(Self { options, sample, detector, law, mean, spread, history, cap }))
     }
 

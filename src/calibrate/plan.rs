@@ -2,8 +2,10 @@
 //! own rules for them.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use visu_tility_core::{ChangeObserver, Check, Glob, MetricKind, ModelId, MonitorPlan, ObserverError, Rule};
+use visu_tility_drift::AnyParams;
 use visu_tility_drift::calibration::{Proposal, Reason};
 
 use super::choice::Choice;
@@ -92,6 +94,8 @@ fn rules_of_kind<'a>(
         if !one_for_all {
             rule.scope.models = models(&made_from);
         }
+        let keep = made_from.iter().filter_map(|one| keep_firing(*one)).max();
+        rule.persistence.keep_firing = rule.persistence.keep_firing.max(keep.unwrap_or_default());
         entries.push(Entry { rule, made_from, said: None });
     }
     if !few.is_empty() {
@@ -102,6 +106,19 @@ fn rules_of_kind<'a>(
         entries.push(kept(rule, Some("The default plan's rule, for models without a proposal.".to_owned())));
     }
     Ok(entries)
+}
+
+/// How long an alert of a detector that starts afresh after each alarm is to be kept, so that it does not resolve
+/// while the model is still bad: twice the time in which the least change is found again, up to a week.
+///
+/// For the least change `d` from a good level `m` that is about `2 m (1 - m) ln(arl) / d^2` values (the divergence of
+/// two Bernoulli laws, to its second order).
+fn keep_firing(one: Decided<'_>) -> Option<Duration> {
+    let AnyParams::MixtureESr(params) = one.choice.proposal.as_ref()?.params else { return None };
+    let (level, change) = (params.m_pre, params.delta_lower);
+    let values = 2.0 * level * (1.0 - level) * one.arl?.ln() / (change * change);
+    let hours = (2.0 * values / one.sample.values_per_day()? * 24.0).ceil().clamp(1.0, 168.0);
+    Some(Duration::from_hours(hours as u64))
 }
 
 /// What is left of a rule of the default plan when some of its kinds have rules of their own.

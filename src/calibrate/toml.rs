@@ -131,6 +131,7 @@ fn note(line: &str, entry: &Entry<'_>) -> &'static str {
         "models" => "  # whose history this is",
         "m_pre" => "  # the bound of the good level, not its estimate",
         "delta_lower" => "  # the least change worth a signal: half the bad share, or a sixth of a deviation",
+        "keep_firing" => "  # twice the time in which the least change is found again",
         "batch" => "  # neighbouring values are alike: the detector is given means",
         "standardize" if standardized => "  # values that mean and deviation are learnt from, not watched",
         _ => "",

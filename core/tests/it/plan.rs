@@ -264,3 +264,33 @@ fn an_observer_of_ones_own_is_named_in_a_comment() {
     assert!(text.ends_with("\n# observer \"my-own\" is built in code and no part of this file\n"), "{text}");
     same(&MonitorPlan::from_toml(&text).unwrap(), &plan);
 }
+
+#[test]
+fn a_detector_that_is_blind_to_what_is_bad_is_a_warning() {
+    let warnings = |keys: &str| {
+        let text = format!("[[rule]]\nname = \"r\"\ntype = \"change\"\n{keys}\n");
+        MonitorPlan::from_toml(&text).unwrap().warnings()
+    };
+    let said = warnings("kinds = [\"Confidence\", \"Correct\"]\ndetector = \"e-sr\"");
+    assert_eq!(
+        said,
+        ["rule \"r\": detector \"e-sr\" looks for mode = \"up\" only, and Correct is bad when it goes down"]
+    );
+    let said = warnings("kinds = \"LatencyMs\"\ndetector = \"e-sr\"");
+    assert_eq!(
+        said,
+        [
+            "rule \"r\": detector \"e-sr\" takes values from 0 to 1, and LatencyMs is a finite number, 0 or more"
+        ]
+    );
+    for fine in [
+        "kinds = \"Correct\"\ndetector = \"e-sr\"\nmode = \"down\"\nm_pre = 0.9\ndelta_upper = 0.5",
+        "kinds = \"Correct\"\ndetector = \"e-sr\"\nalert_on = \"any\"",
+        "kinds = \"ErrorRate\"\ndetector = \"e-sr\"",
+        "kinds = \"LatencyMs\"\ndetector = \"e-sr\"\nexceedance = true",
+        "kinds = \"LatencyMs\"\ndetector = \"confidence-sequence\"\nlow = 0\nhigh = 500",
+        "kinds = \"Correct\"\ndetector = \"focus\"",
+    ] {
+        assert_eq!(warnings(fine), [] as [&str; 0], "{fine}");
+    }
+}

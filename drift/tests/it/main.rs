@@ -13,6 +13,7 @@ mod distribution;
 mod focus;
 #[cfg(feature = "serde")]
 mod form;
+mod gap;
 mod golden;
 mod guarantee;
 mod kolmogorov;
