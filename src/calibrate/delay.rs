@@ -197,26 +197,9 @@ impl Law {
     }
 }
 
-/// The run length of a detector whose model has `sharers` that share a budget, as the monitor sets it: rate
-/// and sharers are rounded up to powers of two, so that thresholds seldom move.
-pub(crate) fn run_length(budget: f64, sharers: u64, values_per_day: Option<f64>) -> f64 {
-    // One value a second is assumed where the rate is not known.
-    let rate = values_per_day.map_or(86_400.0, |rate| rate.clamp(1e-6, 1e18).log2().ceil().exp2());
-    let sharers = sharers.max(1).next_power_of_two() as f64;
-    (30.0 * rate * sharers / budget).clamp(100.0, 1e15)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_run_length_is_the_budget_over_the_rate() {
-        // One value a minute, two false alarms in 30 days, three detectors taken as four.
-        assert_eq!(run_length(2.0, 3, Some(1_440.0)), 30.0 * 2_048.0 * 4.0 / 2.0);
-        assert_eq!(run_length(1.0, 1, None), 30.0 * 86_400.0);
-        assert_eq!(run_length(1e6, 1, Some(1.0)), 100.0);
-    }
 
     #[test]
     fn a_drop_goes_at_most_half_the_way() {

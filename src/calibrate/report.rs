@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
-use visu_tility_core::{Check, MetricKind, ModelId, MonitorPlan, Timestamp, ValueRange, Version};
+use visu_tility_core::{
+    Check, FalseAlarmBudget, MetricKind, ModelId, MonitorPlan, Timestamp, ValueRange, Version,
+};
 use visu_tility_drift::calibration::{Bound, Reason, RunLength};
 use visu_tility_drift::{AnyParams, Budget, Level, ParamError, Setting};
 
 use super::choice::{Choice, Watch};
-use super::delay::{PredictedDelay, Simulation, run_length};
+use super::delay::{PredictedDelay, Simulation};
 use super::history::{History, Sample};
 use super::plan::{Decided, entries};
 use super::text::rough;
@@ -343,7 +345,11 @@ fn sharers<'a>(samples: &'a [Sample], choices: &[Choice]) -> HashMap<&'a ModelId
 }
 
 fn decided<'a>(options: &Calibrate, sample: &'a Sample, choice: &'a Choice, sharers: u64) -> Decided<'a> {
-    let run_length = || run_length(options.false_alarms_per_30_days, sharers, sample.values_per_day());
+    let run_length = || {
+        let sharers = u32::try_from(sharers).unwrap_or(u32::MAX);
+        let budget = FalseAlarmBudget { false_alarms_per_30_days: options.false_alarms_per_30_days };
+        budget.run_length(sample.values_per_day(), sharers)
+    };
     Decided { sample, choice, arl: choice.is_budgeted().then(run_length) }
 }
 

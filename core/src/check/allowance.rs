@@ -2,6 +2,7 @@
 
 use visu_tility_drift::codec::{DecodeError, Reader, put_f64, put_i64, put_u32, put_u64};
 
+use crate::plan::FalseAlarmBudget;
 use crate::time::Timestamp;
 
 /// The days that a budget is for.
@@ -19,6 +20,8 @@ const SPENT_MOST: f64 = 1.0 / 16.0;
 const LOOK_LEAST: u64 = 16;
 /// What every detector with a bound on false alarms takes.
 const ARL_RANGE: (f64, f64) = (100.0, 1e15);
+/// More than a model can have.
+const SHARERS_MAX: u32 = 1 << 20;
 
 /// A share of a budget of false alarms, and the rate of values that it is spent at.
 ///
@@ -49,8 +52,7 @@ impl Allowance {
 
     /// The average number of values between false alarms that keeps within the share.
     pub fn arl(&self) -> f64 {
-        let sharers = f64::from(self.sharers.next_power_of_two());
-        (DAYS * self.rate * sharers / self.budget).clamp(ARL_RANGE.0, ARL_RANGE.1)
+        run_length(self.budget, self.rate, self.sharers)
     }
 
     /// Values a day, as the run length takes them.
@@ -116,7 +118,7 @@ impl Allowance {
         let (budget, sharers) = (bytes.finite("budget")?, bytes.u32()?);
         let (first, last_look) = (bytes.i64()?, bytes.i64()?);
         let (seen_at_look, rate) = (bytes.u64()?, bytes.finite("rate")?);
-        let ok = budget > 0.0 && rate > 0.0 && sharers <= 1 << 20 && seen_at_look <= 1 << 60;
+        let ok = budget > 0.0 && rate > 0.0 && sharers <= SHARERS_MAX && seen_at_look <= 1 << 60;
         if !ok {
             return Err(DecodeError::Range { field: "allowance" });
         }
@@ -125,6 +127,23 @@ impl Allowance {
         read.plan_look();
         Ok(read)
     }
+}
+
+impl FalseAlarmBudget {
+    /// The average number of values between false alarms that each of `sharers` detectors of a model is set to,
+    /// whose values come at this rate; one a second is assumed where it is not known.
+    ///
+    /// Rate and sharers are rounded up to powers of two, so that thresholds seldom move; from 100 to 1e15.
+    pub fn run_length(&self, values_per_day: Option<f64>, sharers: u32) -> f64 {
+        let rate = values_per_day.map_or(RATE_ASSUMED, power_of_two_from);
+        run_length(self.false_alarms_per_30_days, rate, sharers)
+    }
+}
+
+/// The run length at a rate that is rounded already.
+fn run_length(budget: f64, rate: f64, sharers: u32) -> f64 {
+    let sharers = f64::from(sharers.min(SHARERS_MAX).next_power_of_two());
+    (DAYS * rate * sharers / budget).clamp(ARL_RANGE.0, ARL_RANGE.1)
 }
 
 /// The smallest power of two from `2^-20` to `2^60` that is not below `value`.
@@ -142,6 +161,15 @@ mod tests {
 
     fn at(second: u64) -> Timestamp {
         Timestamp::from_micros(1_700_000_000_000_000 + second as i64 * 1_000_000)
+    }
+
+    #[test]
+    fn the_run_length_is_the_budget_over_the_rate() {
+        // One value a minute, two false alarms in 30 days, three detectors taken as four.
+        let of = |budget| FalseAlarmBudget { false_alarms_per_30_days: budget };
+        assert_eq!(of(2.0).run_length(Some(1_440.0), 3), 30.0 * 2_048.0 * 4.0 / 2.0);
+        assert_eq!(of(1.0).run_length(None, 1), 30.0 * 86_400.0);
+        assert_eq!(of(1e6).run_length(Some(1.0), 1), 100.0);
     }
 
     #[test]
