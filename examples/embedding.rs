@@ -7,11 +7,15 @@
 //! Run it with: `cargo run --example embedding`
 //!
 //! You should see: nothing while the questions are about two subjects, in whatever order; one alert soon after
-//! a third subject begins to come up, in one question of four; and what the observer knows at the end.
+//! a third subject begins to come up, in one question of four, and its end, as what came then has been learned
+//! and nothing else is seen; and what the observer knows at the end.
 
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
-use visu_tility::monitoring::{EmbeddingObserver, MetricEvent, MonitorPlan, Monitoring, ObserverAction};
+use visu_tility::monitoring::{
+    AlertPhase, EmbeddingObserver, MetricEvent, MonitorPlan, Monitoring, ObserverAction, Timestamp,
+};
 
 /// A stand-in for a model of texts: each subject has a direction, each question lies about it.
 struct Questions(u64);
@@ -54,16 +58,23 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
 
     let mut questions = Questions(1);
+    let mut now = Timestamp::parse("2026-01-05T08:00:00Z").ok_or("not a time")?;
     for (stretch, third, count) in [("two subjects", 0.0, 3_000), ("a third one", 0.25, 2_000)] {
         println!("{stretch}: {count} questions");
         for _ in 0..count {
+            // One a minute: how sure the observer must be follows from how often it is asked.
+            now = now.plus(Duration::from_mins(1));
             let event = MetricEvent::embedding("support-bot", "question", questions.next(third))?;
-            monitoring.publish(event).await?;
+            monitoring.publish(event.at(now)?).await?;
         }
         monitoring.flush().await?;
         for record in told.try_iter() {
             if let ObserverAction::Alert(alert) = record.action {
-                println!("    at question {}: {}", record.series_index, alert.summary);
+                let when = match alert.phase {
+                    AlertPhase::Resolved => "when nothing more was seen".to_owned(),
+                    _ => format!("at question {}", record.series_index),
+                };
+                println!("    {when}: {}", alert.summary);
             }
         }
     }

@@ -1,11 +1,20 @@
 //! The demonstration: a client that sends the service digits over HTTP and prints what comes of it.
 
+use std::time::Duration;
+
 use awc::Client;
 use serde_json::{Value, json};
-use visu_tility::monitoring::{ActionRecord, Alert, AlertPhase, MonitoringHandle};
+use visu_tility::monitoring::{
+    ActionRecord, Alert, AlertPhase, Clock, ManualClock, MonitoringHandle, Timestamp,
+};
 
 use crate::model::Digit;
 use crate::{Answer, Failure};
+
+/// When the first digit is sent.
+pub(crate) fn begins() -> Result<Timestamp, Failure> {
+    Ok(Timestamp::parse("2026-01-05T08:00:00Z").ok_or("not a time")?)
+}
 
 /// Prints an alert, without the numbers.
 pub(crate) fn tell(record: &ActionRecord, alert: &Alert) {
@@ -14,8 +23,13 @@ pub(crate) fn tell(record: &ActionRecord, alert: &Alert) {
     println!("  {observer}: {model} {what}, told at value {}", record.series_index + 1);
 }
 
-/// Sends digits as the camera sees them, then some bad requests, then asks how the model is.
-pub(crate) async fn run(url: &str, digits: &[Digit], monitoring: &MonitoringHandle) -> Result<(), Failure> {
+/// Sends digits as the camera sees them, one a second, then some bad requests, then asks how the model is.
+pub(crate) async fn run(
+    url: &str,
+    digits: &[Digit],
+    monitoring: &MonitoringHandle,
+    clock: &ManualClock,
+) -> Result<(), Failure> {
     let client = Client::default();
     let (before, rest) = digits.split_at(400);
     let (moved, after) = rest.split_at(200);
@@ -27,6 +41,7 @@ pub(crate) async fn run(url: &str, digits: &[Digit], monitoring: &MonitoringHand
         println!("{stretch}");
         let mut right = 0;
         for digit in digits {
+            clock.set(clock.now().plus(Duration::from_secs(1)));
             let pixels = if shift { digit.shifted() } else { digit.pixels.clone() };
             let question = json!({ "pixels": pixels, "label": digit.label });
             let mut response = client.post(format!("{url}/predict")).send_json(&question).await?;

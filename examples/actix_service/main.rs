@@ -18,13 +18,15 @@
 mod demo;
 mod model;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::error::{ErrorBadRequest, ErrorInternalServerError, ErrorServiceUnavailable};
 use actix_web::{App, HttpServer, get, post, web};
 use serde::{Deserialize, Serialize};
 use visu_tility::monitoring::{
-    MetricKind, ModelHandle, ModelStatus, Monitoring, MonitoringHandle, ObserverAction, PublishError,
+    Clock, ManualClock, MetricKind, ModelHandle, ModelStatus, Monitoring, MonitoringHandle, ObserverAction,
+    PublishError, SystemClock,
 };
 
 use model::{Classifier, PIXELS};
@@ -108,8 +110,11 @@ async fn main() -> Result<(), Failure> {
     let (known, unknown) = digits.split_at(800);
     let classifier = Classifier::train(known)?;
 
-    let monitoring = Monitoring::builder().start()?; // the default plan: watches every kind that arrives
     let serving = address.is_some();
+    // The demonstration keeps a time of its own, so that it does not depend on how fast this machine is.
+    let told = Arc::new(ManualClock::new(demo::begins()?));
+    let clock: Arc<dyn Clock> = if serving { Arc::new(SystemClock) } else { told.clone() };
+    let monitoring = Monitoring::builder().clock(clock).start()?; // the default plan: watches every kind
     monitoring.subscribe_actions_fn(move |record| match &record.action {
         ObserverAction::Alert(alert) if serving => println!("{}: {}", alert.phase, alert.summary),
         // How fast this machine is differs from run to run: the demonstration speaks of correctness only.
@@ -133,7 +138,7 @@ async fn main() -> Result<(), Failure> {
     } else {
         let handle = server.handle();
         let ended = actix_web::rt::spawn(server);
-        demo::run(&format!("http://{bound}"), unknown, &monitoring).await?;
+        demo::run(&format!("http://{bound}"), unknown, &monitoring, &told).await?;
         handle.stop(true).await;
         ended.await??;
     }
