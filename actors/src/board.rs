@@ -1,7 +1,7 @@
 //! What the edge and the shards share: names, offsets, credits, control lanes.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -58,6 +58,13 @@ pub(crate) struct Dock {
     control: Mutex<Option<VecDeque<Control>>>,
     enqueued: AtomicU64,
     handled: AtomicU64,
+    /// Events that were acknowledged, and those that were dealt with: shown to their model, held for it, or dead.
+    events_taken: AtomicU64,
+    events_done: AtomicU64,
+    /// Of those dealt with, the ones that came when the shard was over.
+    events_over: AtomicU64,
+    /// Of those dealt with, the ones that still wait for their model's restart.
+    pub(crate) held: AtomicUsize,
     pub(crate) refused_full: AtomicU64,
     pub(crate) pulse: Arc<ShardPulse>,
 }
@@ -70,6 +77,10 @@ impl Dock {
             control: Mutex::new(Some(VecDeque::new())),
             enqueued: AtomicU64::new(0),
             handled: AtomicU64::new(0),
+            events_taken: AtomicU64::new(0),
+            events_done: AtomicU64::new(0),
+            events_over: AtomicU64::new(0),
+            held: AtomicUsize::new(0),
             refused_full: AtomicU64::new(0),
             pulse: Arc::default(),
         }
@@ -119,9 +130,25 @@ impl Dock {
         drop(left);
     }
 
-    /// Takes note that a batch was handled.
-    pub(crate) fn handled(&self) {
+    /// Takes note that a batch of so many events was handled.
+    pub(crate) fn handled(&self, events: usize) {
         self.handled.fetch_add(1, Ordering::AcqRel);
+        self.events_done.fetch_add(events as u64, Ordering::AcqRel);
+    }
+
+    /// Takes note that an event came when the shard was over.
+    pub(crate) fn came_too_late(&self) {
+        self.events_over.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Events that were acknowledged, and how many of them no model has seen. These are counted as they come
+    /// and go: what was in a mailbox that is gone was never done, though its credits came home.
+    pub(crate) fn taken_and_cut(&self) -> (u64, u64) {
+        let done = self.events_done.load(Ordering::Acquire);
+        let over = self.events_over.load(Ordering::Acquire);
+        let held = self.held.load(Ordering::Acquire) as u64;
+        let taken = self.events_taken.load(Ordering::Acquire);
+        (taken, taken.saturating_sub(done) + over + held)
     }
 
     /// Batches that are queued.
@@ -269,6 +296,7 @@ impl Board {
         *next += events;
         for (shard, load, permit) in loads {
             if let Some(dock) = self.docks.get(shard) {
+                dock.events_taken.fetch_add(load.as_slice().len() as u64, Ordering::AcqRel);
                 send(shard, Batch { base, load, permit, reply: None });
                 dock.enqueued.fetch_add(1, Ordering::AcqRel);
             }
@@ -294,11 +322,14 @@ impl Board {
         let base = *next;
         if here == Some(shard) && dock.batches() == 0 {
             *next += 1;
+            dock.events_taken.fetch_add(1, Ordering::AcqRel);
+            dock.events_done.fetch_add(1, Ordering::AcqRel);
             unqueued.queued();
             return Ok(Turn::Now(base));
         }
         let permit = Some(dock.try_room(1)?);
         let peer = self.peer(shard).ok_or(IngestError::Closed)?;
+        dock.events_taken.fetch_add(1, Ordering::AcqRel);
         peer.do_send(Batch { base, load: Load::One(routed), permit, reply });
         dock.enqueued.fetch_add(1, Ordering::AcqRel);
         *next += 1;

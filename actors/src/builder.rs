@@ -1,6 +1,7 @@
 //! How a monitoring is set up and started.
 
 use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -125,6 +126,11 @@ impl MonitoringBuilder {
     }
 
     /// Threads of its own, at most 256; 0 means the present thread's arbiter. Default 1.
+    ///
+    /// Threads of its own belong to an actix `System` of their own, which nothing stops but the monitoring's own
+    /// end: not the end of your `System`, and not a web server that stops that at Ctrl-C. In observers, sinks and
+    /// subscriber functions `System::current()` is the monitoring's. With 0 the monitoring lives and dies with
+    /// your `System`; what that takes with it is counted in [`DrainReport::events_cut`](crate::DrainReport).
     pub fn arbiters(self, arbiters: usize) -> Self {
         Self { arbiters, ..self }
     }
@@ -250,7 +256,7 @@ impl MonitoringBuilder {
         if self.panic_hook {
             install_panic_hook();
         }
-        let Ground { arbiters, owned, system } = Ground::lay(self.arbiters.min(Address::SHARDS_MAX))?;
+        let Ground { arbiters, system } = Ground::lay(self.arbiters.min(Address::SHARDS_MAX))?;
         let Some(first) = arbiters.first().cloned() else { return Err(StartError::NoSystem) };
         let census = Census::default();
         let supervision = Supervision {
@@ -299,7 +305,8 @@ impl MonitoringBuilder {
         }
         board.introduce(shards.iter().map(actix::Addr::downgrade).collect());
         let plan = Mutex::new(plan);
-        let house = House { board, outlet, shards, plan, census, arbiter: first, owned, system };
+        let drained = AtomicBool::new(false);
+        let house = House { board, outlet, shards, plan, census, arbiter: first, system, drained };
         Ok(MonitoringHandle { house: Arc::new(house) })
     }
 }
@@ -307,20 +314,19 @@ impl MonitoringBuilder {
 /// The threads that shards run on.
 struct Ground {
     arbiters: Vec<ArbiterHandle>,
-    owned: Vec<ArbiterHandle>,
     system: Option<System>,
 }
 
 impl Ground {
     /// Finds or starts as many arbiters as are asked for.
+    ///
+    /// Those that it starts are of a `System` of their own, also where there is one: a web server stops the one
+    /// that it runs in at the first signal, and every arbiter of that with all that is queued there, before
+    /// anybody comes to call `shutdown`.
     fn lay(wanted: usize) -> Result<Self, StartError> {
         if wanted == 0 {
             let arbiter = Arbiter::try_current().ok_or(StartError::NoSystem)?;
-            return Ok(Self { arbiters: vec![arbiter], owned: Vec::new(), system: None });
-        }
-        if System::is_registered() {
-            let owned = start_arbiters(wanted)?;
-            return Ok(Self { arbiters: owned.clone(), owned, system: None });
+            return Ok(Self { arbiters: vec![arbiter], system: None });
         }
         let (ready, started) = mpsc::channel();
         std::thread::Builder::new().name("monitoring".into()).spawn(move || {
@@ -333,8 +339,8 @@ impl Ground {
             }
         })?;
         let no_answer = |_| std::io::Error::other("the thread ended before it was ready");
-        let (owned, system) = started.recv().map_err(no_answer)??;
-        Ok(Self { arbiters: owned.clone(), owned, system: Some(system) })
+        let (arbiters, system) = started.recv().map_err(no_answer)??;
+        Ok(Self { arbiters, system: Some(system) })
     }
 }
 

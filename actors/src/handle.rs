@@ -375,7 +375,11 @@ impl MonitoringHandle {
     /// Ends the monitoring in stages: takes nothing more, handles what is queued and delivers its
     /// decisions, hands the state of all awake models to the snapshot keeper, stops all actors, lets go of
     /// the subscribers. What is not done after `deadline` is cut, and the report says what; events that were
-    /// cut become dead letters. The deadline holds also when an observer or a subscriber blocks its thread;
+    /// cut become dead letters.
+    ///
+    /// It may come after your actix `System` was stopped, as it does behind an actix-web server that was told to
+    /// end by a signal: the monitoring's threads are not that system's, and all that was taken is handled all the
+    /// same. (With `arbiters(0)` they are: what went with the system is counted as cut.) The deadline holds also when an observer or a subscriber blocks its thread;
     /// that thread then goes on until it comes back.
     pub async fn shutdown(&self, deadline: Duration) -> DrainReport {
         shutdown::end(&self.house, deadline).await

@@ -1,6 +1,7 @@
-//! What a handle holds: the board, the addresses of the shards, and the arbiters that were started for it.
+//! What a handle holds: the board, the addresses of the shards, and the threads that were started for it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use actix::{Addr, ArbiterHandle, System};
 use parking_lot::Mutex;
@@ -23,8 +24,10 @@ pub(crate) struct House {
     pub(crate) census: Census,
     /// Where helpers run: the first shard's arbiter.
     pub(crate) arbiter: ArbiterHandle,
-    pub(crate) owned: Vec<ArbiterHandle>,
+    /// Of the threads that were started for it.
     pub(crate) system: Option<System>,
+    /// Whether a shutdown has come to its end with all stages done.
+    pub(crate) drained: AtomicBool,
 }
 
 /// One batch, sorted by shard, with its credits.
@@ -212,16 +215,12 @@ impl Drop for House {
         for shard in &self.shards {
             shard.do_send(LastHandleGone);
         }
-        // The arbiters that were started for this end when the last actor is gone.
-        for arbiter in &self.owned {
-            let (census, this) = (self.census.clone(), arbiter.clone());
-            let system = self.system.clone();
-            arbiter.spawn(async move {
+        // The threads that were started for this end when the last actor is gone.
+        if let Some(system) = self.system.take() {
+            let census = self.census.clone();
+            self.arbiter.spawn(async move {
                 census.empty().await;
-                match system {
-                    Some(system) => system.stop(),
-                    None => drop(this.stop()),
-                }
+                system.stop();
             });
         }
     }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use visu_tility_core::{ActionRecord, IngestError, ModelMonitor, MonitorPlan};
 
@@ -140,14 +141,14 @@ impl Shard {
         let held = cell.in_trouble(|trouble| {
             let room = !crowded
                 && trouble.held.len() < self.settings.held_max
-                && self.tally.held.get() < HELD_ALL_MAX;
+                && self.dock.held.load(Ordering::Relaxed) < HELD_ALL_MAX;
             if room {
                 trouble.held.push_back((*routed, offset));
             }
             room
         });
         if held {
-            self.tally.held.set(self.tally.held.get() + 1);
+            self.dock.held.fetch_add(1, Ordering::AcqRel);
             return Ok(());
         }
         self.bury(cell, Some((routed, offset)), None, DeadReason::HeldFull);
@@ -169,7 +170,7 @@ impl Shard {
     /// Shows a model what was held for it.
     pub(crate) fn show_held(self: &Rc<Self>, cell: &Rc<ModelCell>, out: &mut Vec<ActionRecord>) {
         let held = cell.in_trouble(|trouble| std::mem::take(&mut trouble.held));
-        self.tally.held.set(self.tally.held.get().saturating_sub(held.len()));
+        self.dock.held.fetch_sub(held.len(), Ordering::AcqRel);
         for (routed, offset) in held {
             // They were counted when they came.
             self.tally.events.set(self.tally.events.get().saturating_sub(1));

@@ -168,9 +168,9 @@ impl RetrainDesk {
         self.addr.do_send(Close);
     }
 
-    /// Requests that wait.
+    /// Requests that wait, those on their way to the scheduler included.
     pub(crate) fn waiting(&self) -> usize {
-        self.tally.waiting.load(Ordering::Acquire)
+        self.tally.waiting.load(Ordering::Acquire) + self.tally.on_their_way.load(Ordering::Acquire)
     }
 
     pub(crate) const fn addr(&self) -> &Addr<RetrainScheduler> {

@@ -81,8 +81,8 @@ impl ModelSupervisor {
 
     fn finish_batch(&mut self) {
         // The credits come home here, when the batch is dropped.
-        if self.current.take().is_some() {
-            self.shard.dock.handled();
+        if let Some(Current { batch, .. }) = self.current.take() {
+            self.shard.dock.handled(batch.load.as_slice().len());
         }
     }
 

@@ -269,6 +269,7 @@ impl Shard {
     ) -> Result<(), IngestError> {
         bump(&self.tally.events);
         if self.over.get() {
+            self.dock.came_too_late();
             self.bury_stray(routed, offset, DeadReason::ShutDown);
             return Err(IngestError::Closed);
         }

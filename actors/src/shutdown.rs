@@ -1,11 +1,15 @@
 //! The end in stages, top down, with a deadline and a report of what was cut.
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
 
 use crate::control::Control;
 use crate::house::House;
@@ -13,64 +17,54 @@ use crate::status::DrainReport;
 
 /// What an arbiter may take longer than the deadline before it counts as blocked.
 const GRACE: Duration = Duration::from_millis(100);
+/// A deadline that is beyond what the clock can count.
+const FAR: Duration = Duration::from_hours(24 * 365);
 
-/// Ends the monitoring and reports by the deadline, also when the arbiter that drains it is blocked.
+/// Ends the monitoring and reports by the deadline, also when the arbiter that drains it is blocked or gone.
 pub(crate) async fn end(house: &Arc<House>, deadline: Duration) -> DrainReport {
     house.board.close();
     for dock in &house.board.docks {
         // Who waits for room learns that there will be none.
         dock.credits.close();
     }
-    let (report, answer) = oneshot::channel();
-    let (done, late) = channel::<()>();
-    let first = Arc::new(Mutex::new(Some(report)));
-    let tell = |first: &Mutex<Option<oneshot::Sender<DrainReport>>>, report| {
-        if let Some(first) = first.lock().take() {
-            let _ = first.send(report);
-        }
-    };
-    let (draining, drained) = (Arc::clone(house), Arc::clone(&first));
+    let mut late = Alarm::set(deadline.saturating_add(GRACE));
+    // Counted from now, not from when the arbiter comes to it.
+    let now = Instant::now();
+    let by = now.checked_add(deadline).unwrap_or_else(|| now + FAR);
+    let (report, mut answer) = oneshot::channel();
+    let draining = Arc::clone(house);
     house.arbiter.spawn(async move {
-        let report = drain(&draining, deadline).await;
-        drop(done);
-        tell(&drained, report);
+        let _ = report.send(drain(&draining, sleep_until(by)).await);
     });
-    // Weak: the thread ends a moment after the report is out.
-    let cut = Arc::downgrade(house);
-    let watch = move || {
-        if late.recv_timeout(deadline.saturating_add(GRACE)) == Err(RecvTimeoutError::Timeout) {
-            let mut report = DrainReport::default();
-            if let Some(house) = cut.upgrade() {
-                count_cut(&house, &mut report);
-            }
-            tell(&first, report);
-        }
-    };
-    // Without a thread to spare the arbiter keeps the deadline alone.
-    let _ = std::thread::Builder::new().name("visu-tility-deadline".to_owned()).spawn(watch);
-    answer.await.unwrap_or_default()
+    match until(&mut answer, &mut late).await {
+        Some(Ok(report)) => report,
+        // An arbiter of a `System` that was stopped takes nothing more. Its actors live on where somebody still
+        // polls that thread, who may be the one that waits here.
+        Some(Err(_)) => drain(house, late).await,
+        None => count(house, 0),
+    }
 }
 
-/// Lets everything queued be handled, keeps the states, stops the actors.
-async fn drain(house: &House, deadline: Duration) -> DrainReport {
-    let mut report = DrainReport::default();
+/// Lets everything queued be handled, keeps the states, stops the actors, until `limit` comes.
+async fn drain(house: &House, limit: impl Future<Output = ()>) -> DrainReport {
+    let mut snapshots = 0;
     let stages = async {
         house.settle().await?;
         for shard in 0..house.shards.len() {
-            report.snapshots += house.ask(shard, Control::Snapshot).await?;
+            snapshots += house.ask(shard, Control::Snapshot).await?;
         }
         stop(house).await?;
         house.outlet.close();
         house.census.empty().await;
         Ok::<(), crate::ControlError>(())
     };
-    let all = matches!(tokio::time::timeout(deadline, stages).await, Ok(Ok(())));
-    // A second shutdown finds nobody to ask, and nothing left to do.
-    report.complete = all || house.census.live() == 0;
-    if !report.complete {
+    let all = matches!(until(pin!(stages), pin!(limit)).await, Some(Ok(())));
+    if all {
+        house.drained.store(true, Ordering::Release);
+    } else if house.census.live() > 0 {
         // In order behind what is being handled: nothing can be taken out of an actor's hands.
         for shard in 0..house.shards.len() {
-            let (reply, _) = tokio::sync::oneshot::channel();
+            let (reply, _) = oneshot::channel();
             if let (Some(dock), Some(addr)) = (house.board.docks.get(shard), house.shards.get(shard)) {
                 let _ = dock.request(Control::Stop(reply));
                 addr.do_send(crate::shard::Poke);
@@ -78,23 +72,28 @@ async fn drain(house: &House, deadline: Duration) -> DrainReport {
         }
         house.outlet.close();
     }
-    if report.complete {
-        report.actors_left = house.census.live();
-    } else {
-        count_cut(house, &mut report);
-    }
-    report
+    count(house, snapshots)
 }
 
-/// Counts what the deadline cuts.
-fn count_cut(house: &House, report: &mut DrainReport) {
-    report.events_cut = house.board.docks.iter().map(|dock| dock.credits_out()).sum();
+/// Counts what was handled and what is cut. Actors that are gone may have taken events with them, so that
+/// nobody is left is no proof that all was done.
+fn count(house: &House, snapshots: u64) -> DrainReport {
+    let mut report = DrainReport { snapshots, ..DrainReport::default() };
+    for dock in &house.board.docks {
+        let (taken, cut) = dock.taken_and_cut();
+        report.events_handled += taken.saturating_sub(cut);
+        report.events_cut += cut;
+    }
     report.alerts_cut = house.outlet.alerts.waiting();
     #[cfg(feature = "automated_retraining")]
     {
         report.retrains_cut = house.outlet.retrains.waiting();
     }
     report.actors_left = house.census.live();
+    // A second shutdown finds nobody to ask, and nothing left to do.
+    let drained = house.drained.load(Ordering::Acquire);
+    report.complete = drained && report.events_cut == 0 && report.alerts_cut == 0;
+    report
 }
 
 async fn stop(house: &House) -> Result<(), crate::ControlError> {
@@ -102,4 +101,53 @@ async fn stop(house: &House) -> Result<(), crate::ControlError> {
         house.ask(shard, Control::Stop).await?;
     }
     Ok(())
+}
+
+/// Goes off after a time, on whatever thread it is awaited and with whatever runtime, or none.
+struct Alarm {
+    rings: oneshot::Receiver<()>,
+    /// Ends the thread when the alarm is not wanted any more.
+    _wanted: Sender<()>,
+}
+
+impl Alarm {
+    fn set(after: Duration) -> Self {
+        let (ring, rings) = oneshot::channel();
+        let (wanted, unwanted) = channel::<()>();
+        let wait = move || {
+            if unwanted.recv_timeout(after) == Err(RecvTimeoutError::Timeout) {
+                let _ = ring.send(());
+            }
+        };
+        // Without a thread to spare the arbiter keeps the deadline alone.
+        let _ = std::thread::Builder::new().name("visu-tility-deadline".to_owned()).spawn(wait);
+        Self { rings, _wanted: wanted }
+    }
+}
+
+impl Future for Alarm {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // An alarm whose thread could not be started never goes off; its end is asked about once only.
+        if self.rings.is_terminated() {
+            return Poll::Pending;
+        }
+        match Pin::new(&mut self.rings).poll(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// Waits for a future until `limit` comes; `None` when that is sooner.
+async fn until<F: Future + Unpin>(
+    mut future: F,
+    mut limit: impl Future<Output = ()> + Unpin,
+) -> Option<F::Output> {
+    poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Pin::new(&mut limit).poll(cx).map(|()| None),
+    })
+    .await
 }

@@ -108,16 +108,22 @@ pub struct FleetStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[must_use]
 pub struct DrainReport {
-    /// Whether all was done before the deadline.
+    /// Whether all was done before the deadline: every event that was taken is handled, every alert delivered
+    /// or failed, every actor stopped. Never true of events or alerts that are lost, however they were.
     pub complete: bool,
-    /// Events that still held a credit when the deadline came.
-    pub events_cut: usize,
+    /// Events that were taken, ever, and handled: shown to their model's observers, or a dead letter for a
+    /// reason of their own. With `events_cut` these are all that were taken.
+    pub events_handled: u64,
+    /// Events that were taken and that no model saw: queued, in the batch that was being handled or waiting for
+    /// their model's restart when the deadline came, or lost with an arbiter that somebody stopped.
+    pub events_cut: u64,
     /// Alerts that still waited when the deadline came.
     pub alerts_cut: usize,
-    /// Retrain requests that still waited; a durable queue is not part of this crate.
+    /// Retrain requests that were not begun, also when the end is complete: the queue is not durable, and no
+    /// retrain is begun once the end has come.
     pub retrains_cut: usize,
     /// Models whose state was handed to the snapshot keeper.
     pub snapshots: u64,
-    /// Actors that still lived when the deadline came.
+    /// Actors that still lived when the report was made.
     pub actors_left: usize,
 }

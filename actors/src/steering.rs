@@ -147,7 +147,7 @@ impl Shard {
         if let Some(cell) = known {
             self.drop_wait(&cell);
             let held = cell.in_trouble(|trouble| std::mem::take(&mut trouble.held));
-            self.tally.held.set(self.tally.held.get().saturating_sub(held.len()));
+            self.dock.held.fetch_sub(held.len(), Ordering::AcqRel);
             for (routed, offset) in &held {
                 self.bury(&cell, Some((routed, *offset)), None, DeadReason::Retired);
             }
@@ -360,7 +360,7 @@ impl Shard {
             late: tally.late.get(),
             too_late: tally.too_late.get(),
             repeated: tally.repeated.get(),
-            held: tally.held.get(),
+            held: self.dock.held.load(Ordering::Acquire),
             panics: tally.panics.get(),
             shard_panics,
             passivated: tally.passivated.get(),

@@ -15,7 +15,6 @@ pub(crate) struct Tally {
     pub(crate) awake: Cell<usize>,
     pub(crate) waiting: Cell<usize>,
     pub(crate) quarantined: Cell<usize>,
-    pub(crate) held: Cell<usize>,
 }
 
 pub(crate) fn bump(counter: &Cell<u64>) {

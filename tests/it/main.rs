@@ -18,3 +18,5 @@ mod replay_report;
 mod replay_unseen;
 #[cfg(feature = "cli")]
 mod replay_usage;
+#[cfg(unix)]
+mod service;

@@ -15,6 +15,7 @@ mod scheduler;
 mod shard_panic;
 mod subscriber;
 mod supervision;
+mod system;
 mod timer;
 mod vector;
 mod world;
