@@ -161,7 +161,7 @@ impl Check {
     pub(crate) fn start(&self, version: &Version, kind: &MetricKind) -> Option<CheckState> {
         Some(match self {
             Self::DriftScore(settings) => CheckState::Score(settings.start()),
-            Self::Performance(settings) => CheckState::Ema(settings.start()),
+            Self::Performance(settings) => CheckState::Ema(settings.start(kind)),
             Self::Change(settings) => CheckState::Change(Box::new(settings.start(kind))),
             Self::Distribution(settings) => CheckState::Distribution(Box::new(settings.start(version))),
             Self::Embedding(settings) => CheckState::Embedding(Box::new(settings.start())),
@@ -237,7 +237,7 @@ impl CheckState {
     pub fn small(&self) -> Option<SmallCheck> {
         match self {
             Self::Score(state) => Some(state.small()),
-            Self::Ema(state) => Some(state.small()),
+            Self::Ema(state) => state.small(),
             _ => None,
         }
     }

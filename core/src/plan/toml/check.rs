@@ -55,6 +55,9 @@ fn performance(settings: &Settings) -> Result<PerformanceDegrader, ObserverError
     if let Some(smoothing) = settings.number("smoothing") {
         degrader = degrader.with_smoothing(smoothing)?;
     }
+    if let Some(count_min) = settings.count("count_min") {
+        degrader = degrader.with_count_min(count_min)?;
+    }
     match settings.number("recover") {
         Some(recover) if min_accuracy.is_some() => degrader.recover_at(recover),
         _ => Ok(degrader),

@@ -158,7 +158,7 @@ const TYPES: &[Group] = &[
     Group {
         type_name: "performance",
         detector: None,
-        keys: &[number("min_accuracy"), number("smoothing"), number("recover")],
+        keys: &[number("min_accuracy"), number("smoothing"), number("recover"), count("count_min", U32)],
     },
     Group {
         type_name: "change",

@@ -118,6 +118,9 @@ impl Writer {
         self.number("min_accuracy", check.min_accuracy());
         self.number("smoothing", check.smoothing());
         self.number("recover", check.recover());
+        if let Some(count_min) = check.count_min() {
+            self.count("count_min", count_min);
+        }
     }
 
     fn change(&mut self, check: &ChangeObserver) {

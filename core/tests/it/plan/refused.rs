@@ -212,10 +212,9 @@ fn types_and_detectors_are_checked() {
 fn a_key_of_another_type_is_told_whose_it_is() {
     rule_refused(
         "performance",
-        "min_accuracy = 0.8\ncount_min = 1\nafter = \"5m\"",
+        "min_accuracy = 0.8\nshare_max = 0.1\nafter = \"5m\"",
         &[
-            "line 5: rule \"r\": `count_min` is a key of type \"latency\" and type \"data-quality\", not of type \
-             \"performance\"",
+            "line 5: rule \"r\": `share_max` is a key of type \"data-quality\", not of type \"performance\"",
             "line 6: rule \"r\": `after` is a key of type \"staleness\", not of type \"performance\"",
         ],
     );
@@ -352,10 +351,11 @@ fn ranges_are_those_of_the_constructors() {
     );
     rule_refused(
         "performance",
-        "min_accuracy = 1.2\nsmoothing = 0\nrecover = 0.5",
+        "min_accuracy = 1.2\nsmoothing = 0\nrecover = 0.5\ncount_min = 0",
         &[
             "line 4: rule \"r\": `min_accuracy` is 1.2, must be a number from 0 to 1",
             "line 5: rule \"r\": `smoothing` is 0, must be in (0, 1]",
+            "line 7: rule \"r\": `count_min` is 0, must be from 1 to 1000000",
         ],
     );
     rule_refused(

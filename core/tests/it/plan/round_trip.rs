@@ -124,8 +124,10 @@ fn check() -> impl Strategy<Value = Check> {
     let drift = (positive(), unit()).prop_map(|(threshold, share)| {
         Check::DriftScore(DriftDetector::new(threshold).unwrap().recover_at(threshold * share).unwrap())
     });
-    let performance = (unit(), 1e-9..=1.0, unit()).prop_map(|(min, smoothing, recover)| {
+    let seen = proptest::option::of(1_u32..=1_000_000);
+    let performance = (unit(), 1e-9..=1.0, unit(), seen).prop_map(|(min, smoothing, recover, seen)| {
         let degrader = PerformanceDegrader::new(min).unwrap().with_smoothing(smoothing).unwrap();
+        let degrader = seen.map_or(degrader.clone(), |seen| degrader.with_count_min(seen).unwrap());
         Check::Performance(degrader.recover_at(recover.max(min)).unwrap())
     });
     let slo = prop_oneof![positive(), Just(f64::INFINITY)];
