@@ -9,16 +9,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
 
+use crate::clock::Stopwatch;
 use crate::control::Control;
 use crate::house::House;
 use crate::status::DrainReport;
 
 /// What an arbiter may take longer than the deadline before it counts as blocked.
 const GRACE: Duration = Duration::from_millis(100);
-/// A deadline that is beyond what the clock can count.
-const FAR: Duration = Duration::from_hours(24 * 365);
 
 /// Ends the monitoring and reports by the deadline, also when the arbiter that drains it is blocked or gone.
 pub(crate) async fn end(house: &Arc<House>, deadline: Duration) -> DrainReport {
@@ -29,12 +27,13 @@ pub(crate) async fn end(house: &Arc<House>, deadline: Duration) -> DrainReport {
     }
     let mut late = Alarm::set(deadline.saturating_add(GRACE));
     // Counted from now, not from when the arbiter comes to it.
-    let now = Instant::now();
-    let by = now.checked_add(deadline).unwrap_or_else(|| now + FAR);
+    let begun = Stopwatch::start();
     let (report, mut answer) = oneshot::channel();
     let draining = Arc::clone(house);
     house.arbiter.spawn(async move {
-        let _ = report.send(drain(&draining, sleep_until(by)).await);
+        let passed = Duration::from_micros(u64::try_from(begun.micros()).unwrap_or(0));
+        let limit = tokio::time::sleep(deadline.saturating_sub(passed));
+        let _ = report.send(drain(&draining, limit).await);
     });
     match until(&mut answer, &mut late).await {
         Some(Ok(report)) => report,
