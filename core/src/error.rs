@@ -4,29 +4,31 @@ use thiserror::Error;
 
 /// An event was refused where it was built.
 ///
-/// The text names the field, the value (shortened) and what is allowed.
+/// The text names the field, the value (shortened) and what is allowed; of a name also the first character that is
+/// not, its place, and what the name could be instead.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("field `{field}` is {value}, must be {allowed}")]
+#[error("field `{field}` is {value}, must be {allowed}{offence}")]
 pub struct EventError {
     field: &'static str,
     value: String,
     allowed: String,
+    offence: String,
 }
 
 impl EventError {
     /// Builds the error for a field; `value` is shortened to 64 characters.
     pub fn new(field: &'static str, value: impl AsRef<str>, allowed: impl Into<String>) -> Self {
-        Self { field, value: shorten(value.as_ref()), allowed: allowed.into() }
+        Self { field, value: shorten(value.as_ref()), allowed: allowed.into(), offence: String::new() }
     }
 
     /// Builds the error for a name; an empty one is called so, others are quoted.
-    pub(crate) fn name(field: &'static str, value: &str, allowed: &str) -> Self {
+    pub(crate) fn name(field: &'static str, value: &str, allowed: &str, offence: String) -> Self {
         let length = value.len();
         let mut shown = if value.is_empty() { "empty".to_owned() } else { format!("{:?}", shorten(value)) };
         if length > 64 {
             shown = format!("{shown} ({length} bytes)");
         }
-        Self { field, value: shown, allowed: allowed.to_owned() }
+        Self { field, value: shown, allowed: allowed.to_owned(), offence }
     }
 
     /// The field that was refused: `model_id`, `version`, `ts`, `kind` or `value`.
@@ -43,6 +45,22 @@ impl EventError {
     pub fn allowed(&self) -> &str {
         &self.allowed
     }
+}
+
+/// Says which character of a name is the first that is not allowed, where it stands, and what the name could be
+/// instead; empty when there is no such character.
+pub(crate) fn offence(name: &str, allowed: impl Fn(char) -> bool) -> String {
+    let Some((before, wrong)) = name.chars().enumerate().find(|(_, c)| !allowed(*c)) else {
+        return String::new();
+    };
+    let place = before + 1;
+    let said = format!("; character {place} ({:?}) is none of these", wrong.to_string());
+    let instead: String = name.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
+    // A name of which nothing to read is left, or that is cut off above, is no help.
+    if instead.len() > 64 || !instead.contains(|c: char| c.is_alphanumeric()) {
+        return said;
+    }
+    format!("{said}, {instead:?} would do")
 }
 
 /// Cuts a text for display at 64 characters.

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::EventError;
+use crate::error::{EventError, offence};
 
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $field:literal, $max:literal, $ok:expr, $allowed:literal) => {
@@ -28,9 +28,15 @@ macro_rules! name_type {
                 let name = name.as_ref();
                 let ok: fn(u8) -> bool = $ok;
                 if name.is_empty() || name.len() > $max || !name.bytes().all(ok) {
-                    return Err(EventError::name($field, name, $allowed));
+                    return Err(EventError::name($field, name, $allowed, offence(name, Self::may_hold)));
                 }
                 Ok(Self(name.into()))
+            }
+
+            /// Is true of the characters that a name may hold.
+            pub(crate) fn may_hold(c: char) -> bool {
+                let ok: fn(u8) -> bool = $ok;
+                u8::try_from(c).is_ok_and(|byte| byte.is_ascii() && ok(byte))
             }
 
             /// Reads the name.
@@ -82,7 +88,8 @@ name_type!(
     /// Names a served model.
     ///
     /// 1 to 256 bytes of letters, digits and `_ - : / @ + = ~ #`: safe as one token of a message
-    /// subject and as a label value.
+    /// subject and as a label value. A point parts the tokens of a subject, so that `gpt-4.1` is refused; call it
+    /// `gpt-4_1`, or let the point stand in the version, where it may.
     ModelId,
     "model_id",
     256,
@@ -133,6 +140,40 @@ mod tests {
             assert!(error.contains("`model_id`") && error.contains("256 letters"), "{error}");
         }
         assert!(ModelId::new("x".repeat(256)).is_ok());
+    }
+
+    #[test]
+    fn a_refused_name_is_told_which_character_and_what_it_could_be() {
+        let said = |name: &str| ModelId::new(name).unwrap_err().to_string();
+        let allowed = "must be 1 to 256 letters, digits and _ - : / @ + = ~ #";
+        assert_eq!(
+            said("gpt-4.1"),
+            format!(
+                "field `model_id` is \"gpt-4.1\", {allowed}; character 6 (\".\") is none of these, \"gpt-4_1\" would do"
+            )
+        );
+        assert_eq!(
+            said("bon mot à la carte"),
+            format!(
+                "field `model_id` is \"bon mot à la carte\", {allowed}; character 4 (\" \") is none of these, \
+                 \"bon_mot___la_carte\" would do"
+            )
+        );
+        assert!(
+            said("a\n").ends_with("#; character 2 (\"\\n\") is none of these, \"a_\" would do"),
+            "{}",
+            said("a\n")
+        );
+        // Nothing that helps can be said.
+        assert!(said("...").ends_with("#; character 1 (\".\") is none of these"), "{}", said("..."));
+        let long = "x".repeat(200) + ".";
+        assert!(said(&long).ends_with("#; character 201 (\".\") is none of these"), "{}", said(&long));
+        assert!(said("").ends_with('#') && said(&"x".repeat(257)).ends_with('#'));
+        let version = Version::new("1 2").unwrap_err().to_string();
+        assert!(
+            version.ends_with("blanks; character 2 (\" \") is none of these, \"1_2\" would do"),
+            "{version}"
+        );
     }
 
     #[test]

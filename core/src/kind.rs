@@ -226,6 +226,7 @@ fn unknown_kind(text: &str) -> EventError {
         "kind",
         text,
         &format!("one of {}, Feature:NAME, Custom:NAME or Embedding:NAME{hint}", names.join(", ")),
+        String::new(),
     )
 }
 

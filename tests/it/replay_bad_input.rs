@@ -36,7 +36,11 @@ fn cases() -> Vec<(String, String)> {
         ),
         (
             &id("a b"),
-            "field `model_id` is \"a b\", must be 1 to 256 letters, digits and _ - : / @ + = ~ #".into(),
+            "field `model_id` is \"a b\", must be 1 to 256 letters, digits and _ - : / @ + = ~ #; character 2 (\" \") is none of these, \"a_b\" would do".into(),
+        ),
+        (
+            &id("gpt-4.1"),
+            "field `model_id` is \"gpt-4.1\", must be 1 to 256 letters, digits and _ - : / @ + = ~ #; character 6 (\".\") is none of these, \"gpt-4_1\" would do".into(),
         ),
         (&id(""), "field `model_id` is empty, must be 1 to 256 letters, digits and _ - : / @ + = ~ #".into()),
         (
@@ -60,7 +64,7 @@ fn cases() -> Vec<(String, String)> {
         (r#"{"model_id":7,"kind":"F1","value":1}"#, "field `model_id` is 7, must be a text".into()),
         (
             r#"{"model_id":"m","version":"1 2","kind":"F1","value":1}"#,
-            "field `version` is \"1 2\", must be 1 to 128 printable ASCII characters without blanks".into(),
+            "field `version` is \"1 2\", must be 1 to 128 printable ASCII characters without blanks; character 2 (\" \") is none of these, \"1_2\" would do".into(),
         ),
     ];
     cases.into_iter().map(|(line, said)| (line.to_owned(), said)).collect()
@@ -80,7 +84,7 @@ fn every_bad_line_is_told_with_its_place_and_the_rest_is_used() {
     assert_eq!(ran.status, 0);
     assert_eq!(folder.strip(&ran.stderr), expected);
     let report = ran.json();
-    assert_eq!((&report["events"], &report["rejected"]), (&19.into(), &19.into()));
+    assert_eq!((&report["events"], &report["rejected"]), (&20.into(), &20.into()));
     let first = &report["bad_lines"][2];
     assert_eq!(first["line"], 8);
     assert!(first["file"].as_str().unwrap().ends_with("/bad.ndjson"));

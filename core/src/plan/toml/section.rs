@@ -11,7 +11,7 @@ use super::choice::{self, Choices};
 use super::key::Key;
 use super::problem::Problems;
 use super::value::{Setting, Shape, plain, quoted, shown};
-use crate::error::ObserverError;
+use crate::error::{EventError, ObserverError, offence};
 use crate::id::{ModelId, Version};
 use crate::kind::MetricKind;
 use crate::nearest::nearest;
@@ -160,6 +160,9 @@ fn unknown(name: &str, value: &DeValue<'_>, keys: &[&'static Key]) -> (String, O
     (format!("unknown {what} `{name}`, {hint}"), near)
 }
 
+/// Says whether a text may be a name.
+type NameCheck = fn(&str) -> Result<(), EventError>;
+
 /// A pattern that can match something, or what is wrong with it.
 fn checked_glob(name: &str, pattern: &str) -> Result<Glob, String> {
     if name == "kinds" {
@@ -167,16 +170,17 @@ fn checked_glob(name: &str, pattern: &str) -> Result<Glob, String> {
     } else if pattern.is_empty() {
         return Err(format!("`{name}` has an empty pattern, leave it out for all"));
     }
-    // Each part between the wildcards must be of what a name may hold.
-    let check_part = |part: &str| match name {
-        "models" => ModelId::new(part).map(drop),
-        "versions" => Version::new(part).map(drop),
-        _ => Ok(()),
+    let (check_part, may_hold): (NameCheck, fn(char) -> bool) = match name {
+        "models" => (|part| ModelId::new(part).map(drop), ModelId::may_hold),
+        "versions" => (|part| Version::new(part).map(drop), Version::may_hold),
+        _ => return Ok(Glob::new(pattern)),
     };
+    // Each part between the wildcards must be of what a name may hold.
     let mut parts = pattern.split(['*', '?']).filter(|part| !part.is_empty());
-    parts
-        .try_for_each(check_part)
-        .map_err(|e| format!("`{name}` has {}, which matches nothing: {}", quoted(pattern), e.allowed()))?;
+    parts.try_for_each(check_part).map_err(|e| {
+        let offence = offence(pattern, |c| "*?".contains(c) || may_hold(c));
+        format!("`{name}` has {}, which matches nothing: {}{offence}", quoted(pattern), e.allowed())
+    })?;
     Ok(Glob::new(pattern))
 }
 

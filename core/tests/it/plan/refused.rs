@@ -302,13 +302,15 @@ fn long_values_are_shortened() {
 fn patterns_that_match_nothing_are_told() {
     rule_refused(
         "latency",
-        "models = [\n  \"fraud-*\",\n  \"fraud eu*\",\n  \"\"\n]\nversions = \"é\"",
+        "models = [\n  \"fraud-*\",\n  \"fraud eu*\",\n  \"\",\n  \"gpt-?.1*\"\n]\nversions = \"é\"",
         &[
             "line 6: rule \"r\": `models` has \"fraud eu*\", which matches nothing: 1 to 256 letters, digits and \
-             _ - : / @ + = ~ #",
+             _ - : / @ + = ~ #; character 6 (\" \") is none of these, \"fraud_eu*\" would do",
             "line 7: rule \"r\": `models` has an empty pattern, leave it out for all",
-            "line 9: rule \"r\": `versions` has \"é\", which matches nothing: 1 to 128 printable ASCII characters \
-             without blanks",
+            "line 8: rule \"r\": `models` has \"gpt-?.1*\", which matches nothing: 1 to 256 letters, digits and \
+             _ - : / @ + = ~ #; character 6 (\".\") is none of these, \"gpt-?_1*\" would do",
+            "line 10: rule \"r\": `versions` has \"é\", which matches nothing: 1 to 128 printable ASCII characters \
+             without blanks; character 1 (\"é\") is none of these",
         ],
     );
     let error = MonitorPlan::from_toml(
