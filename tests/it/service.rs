@@ -4,8 +4,9 @@ use std::future::poll_fn;
 use std::io::{BufRead, BufReader};
 use std::pin::pin;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -63,9 +64,13 @@ fn number(line: &str, behind: &str) -> u64 {
     rest.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Counts what models are shown, apart from all that the monitoring counts.
+/// Counts what models are shown, apart from all that the monitoring counts; lets nothing through before it is told
+/// to, so that the house is full however fast this machine is.
 #[derive(Clone)]
-struct Seen(Arc<AtomicU64>);
+struct Seen {
+    events: Arc<AtomicU64>,
+    opens: Arc<Mutex<Receiver<()>>>,
+}
 
 impl MetricObserver for Seen {
     fn name(&self) -> &'static str {
@@ -73,7 +78,9 @@ impl MetricObserver for Seen {
     }
 
     fn on_metric(&mut self, _: &MetricEvent) -> Result<ObserverAction, ObserverError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        if self.events.fetch_add(1, Ordering::Relaxed) == 0 {
+            let _ = self.opens.lock().unwrap().recv(); // or the other end is gone: let through
+        }
         Ok(ObserverAction::NoOp)
     }
 }
@@ -104,8 +111,10 @@ fn as_a_service() {
         return;
     }
     let ended = actix_web::rt::System::new().block_on(async {
-        let seen = Arc::new(AtomicU64::new(0));
-        let monitoring = Monitoring::builder().observer(Box::new(Seen(Arc::clone(&seen)))).start()?;
+        let (open, opens) = channel();
+        let events = Arc::new(AtomicU64::new(0));
+        let seen = Seen { events: Arc::clone(&events), opens: Arc::new(Mutex::new(opens)) };
+        let monitoring = Monitoring::builder().observer(Box::new(seen)).start()?;
         let digits = web::Data::new(monitoring.model("digits")?);
         let loaded = monitoring.model("digits")?;
         let server = HttpServer::new(move || App::new().app_data(digits.clone()));
@@ -114,6 +123,8 @@ fn as_a_service() {
         assert!(poll_fn(|cx| Poll::Ready(server.as_mut().poll(cx))).await.is_pending());
         let load = std::thread::spawn(move || load(&loaded));
         server.await?;
+        // Now that the server has stopped its `System`, with all credits out.
+        drop(open);
         let report = monitoring.shutdown(Duration::from_hours(1)).await;
         load.join().expect("the load ends");
         eprintln!(
@@ -121,7 +132,7 @@ fn as_a_service() {
             u8::from(report.complete),
             report.events_handled,
             report.events_cut,
-            seen.load(Ordering::Relaxed)
+            events.load(Ordering::Relaxed)
         );
         Ok::<(), Box<dyn std::error::Error>>(())
     });

@@ -12,6 +12,9 @@ use visu_tility_core::{ActionRecord, IngestError, ModelId};
 
 use crate::world::{Ears, Low, accuracy, end, monitoring, world};
 
+/// A deadline that comes in a world where time is made, and in no other: the machine's clock keeps it as well.
+const LONG: Duration = Duration::from_hours(24);
+
 /// Counts what it is told, slowly.
 #[derive(Default)]
 struct Slow(AtomicUsize);
@@ -46,7 +49,7 @@ fn a_drain_under_load_loses_nothing() {
                 (0..1_000).map(|i| accuracy(&format!("m{}", i % 100), f64::from(i as u8 % 2), batch));
             assert_eq!(handle.try_publish_batch(&events.collect::<Vec<_>>()).accepted, 1_000);
         }
-        let report = handle.shutdown(Duration::from_mins(1)).await;
+        let report = handle.shutdown(LONG).await;
         assert!(report.complete, "{report:?}");
         assert_eq!((report.events_cut, report.alerts_cut, report.actors_left), (0, 0, 0));
         assert_eq!((report.snapshots, keeper.len()), (100, 100));
@@ -77,11 +80,12 @@ impl AlertSink for Stuck {
 #[test]
 fn a_deadline_cuts_and_the_report_says_what() {
     world(|| async {
-        let handle = monitoring().observer(Box::new(Low)).alert_sink(Arc::new(Stuck)).start().unwrap();
+        let builder = monitoring().observer(Box::new(Low)).alert_sink(Arc::new(Stuck));
+        let handle = builder.delivery_timeout(2 * LONG).start().unwrap();
         for model in ["a", "b", "c"] {
             handle.publish(accuracy(model, 0.1, 0)).await.unwrap();
         }
-        let report = handle.shutdown(Duration::from_secs(5)).await;
+        let report = handle.shutdown(LONG).await;
         // Each model asks twice: `low` for an alert, its floor for a retrain, which is an alert without the feature.
         assert!(!report.complete && report.actors_left > 0, "{report:?}");
         assert!(report.alerts_cut >= 3 && report.alerts_cut + report.retrains_cut == 6, "{report:?}");
@@ -138,7 +142,7 @@ fn states_kept_at_the_end_are_there_at_the_next_start() {
         block_on(handle.flush()).unwrap();
         let taken = block_on(handle.model_status("m")).unwrap().monitor.unwrap().taken;
         assert_eq!(taken, round + 1);
-        assert_eq!(block_on(handle.shutdown(Duration::from_mins(1))).snapshots, 1);
+        assert_eq!(block_on(handle.shutdown(LONG)).snapshots, 1);
     }
     assert!(keeper.recall(&ModelId::new("m").unwrap()).is_some());
 }
@@ -204,7 +208,7 @@ fn who_asks_while_the_end_comes_is_answered() {
             })
         };
         let asked: Vec<_> = (0..100).map(ask).collect();
-        let _ = handle.shutdown(Duration::from_secs(5)).await;
+        let _ = handle.shutdown(LONG).await;
         for answer in asked {
             let answer = tokio::time::timeout(Duration::from_mins(1), answer).await;
             assert_eq!(answer.expect("nobody answers").unwrap(), ControlError::Closed);
@@ -225,10 +229,10 @@ fn who_asks_from_other_threads_while_the_end_comes_is_answered() {
                 let _ = done.send(());
             });
         }
-        let _ = block_on(handle.shutdown(Duration::from_secs(5)));
+        let _ = block_on(handle.shutdown(LONG));
         for _ in 0..4 {
-            let answer = answers.recv_timeout(Duration::from_secs(20));
-            assert!(answer.is_ok(), "a request was left in the lane of a shard that is gone");
+            // Waits for ever where a request was left in the lane of a shard that is gone.
+            answers.recv().unwrap();
         }
     }
 }

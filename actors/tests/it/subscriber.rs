@@ -90,7 +90,7 @@ fn a_shutdown_lets_go_of_subscribers_and_of_the_handles_they_hold() {
         let (one, two, three) = (handle.clone(), handle.clone(), handle.clone());
         handle.subscribe_actions_fn(move |_| drop(one.models()));
         handle.subscribe_lifecycle_fn(move |_| drop(two.models()));
-        assert!(handle.shutdown(Duration::from_secs(5)).await.complete);
+        assert!(handle.shutdown(Duration::from_hours(24)).await.complete);
         // Who comes later is not kept either.
         handle.subscribe_actions_fn(move |_| drop(three.models()));
         end(handle).await;
