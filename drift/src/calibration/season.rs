@@ -369,7 +369,9 @@ mod tests {
     fn most_hours_may_be_empty() {
         let (values, seconds) = stream(60, 2.0, 0.0, 0.0, 1);
         let (mut some, mut times) = (Vec::new(), Vec::new());
-        for (value, at) in values.iter().zip(&seconds).filter(|(_, at)| (8..17).contains(&(**at / 3_600 % 24))) {
+        for (value, at) in
+            values.iter().zip(&seconds).filter(|(_, at)| (8..17).contains(&(**at / 3_600 % 24)))
+        {
             some.push(*value);
             times.push(*at);
         }
