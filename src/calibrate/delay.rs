@@ -85,7 +85,10 @@ impl<'a> Simulation<'a> {
         let rest = seasonal.map(|stage| Residuals::of(sample, stage)).transpose()?;
         let (values, per_unit) = rest.map_or((sample.kept.clone(), 1.0), |rest| (rest.values, rest.per_unit));
         let law = Law::of(values, sample, choice, mean);
-        let (history, cap) = (learns * batch.min(LEARNT_MAX), CAP * batch.min(BATCHES_MAX));
+        // No more than a run length: else false alarms come before the change.
+        let room = arl.map_or(u64::MAX, |arl| (arl as u64).max(SETTLED));
+        let history = (learns * batch.min(LEARNT_MAX)).min(room);
+        let cap = CAP * batch.min(BATCHES_MAX);
         Ok(Some(Self { options, sample, detector, law, per_unit, mean, spread, history, cap }))
     }
 

@@ -100,8 +100,9 @@ fn row(f: &mut Formatter<'_>, kind: &KindCalibration) -> fmt::Result {
     write!(f, "<tr><td>{}<td>{}", Safe(kind.model_id.as_str()), Safe(&kind.kind.to_string()))?;
     write!(
         f,
-        "<td class=\"n\">{}<td class=\"n\">{}",
+        "<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}",
         count(kind.values),
+        count(kind.used),
         maybe(kind.values_per_day, &rough)
     )?;
     write!(f, "<td class=\"n\">{}<td class=\"n\">{}", count(kind.missing()), maybe(kind.mean, &number))?;

@@ -269,5 +269,10 @@ fn the_page_needs_nothing_but_itself_and_trusts_no_text() {
         assert!(page.contains(part), "lacks {part}");
     }
     assert_eq!(page.matches("<svg").count(), 2);
+    // Every row of the proposals has a cell for each column; `used` had none, which moved all behind it.
+    let table = page.split("<h2>Proposal</h2>").nth(1).unwrap();
+    let mut rows = table.split("<tr>").skip(1);
+    let columns = rows.next().unwrap().matches("<th").count();
+    assert_eq!((columns, rows.next().unwrap().matches("<td").count()), (13, 13));
     MonitorPlan::from_toml(&std::fs::read_to_string(&plan).unwrap()).unwrap();
 }

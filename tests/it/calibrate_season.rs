@@ -78,6 +78,9 @@ fn a_season_on_values_that_are_alike_asks_for_both_stages() {
     let found = kind(&report, "shop", "Feature:load");
     assert_eq!(stages(&report), (true, true), "{found}");
     assert!(found["why"].as_str().unwrap().contains("on means of what is left"), "{found}");
+    // The detector learns for no more than a run length before the simulated change: else all streams are early.
+    let delay = &found["delays"][1];
+    assert!(delay["runs"].as_u64() > delay["early"].as_u64() && delay["values"].is_f64(), "{delay}");
     assert_eq!(report["over_budget"].as_array().unwrap().len(), 0);
 }
 
