@@ -5,7 +5,7 @@
 //!
 //! - [`Calibrate`] holds what is wished for; [`Calibrate::read`] keeps a bounded part of the events in a
 //!   [`History`] (`history`);
-//! - [`Calibrate::propose`] makes a [`Calibration`] of it: a rule for each kind (`choice`), predicted delays
+//! - [`Calibrate::propose`] makes a [`Calibration`] of it: a rule for each kind (`choice`, `season`), predicted delays
 //!   (`delay`), and the plan with its reasons as TOML (`plan`, `toml`);
 //! - [`crate::replay::Replay`] runs the same events through [`Calibration::plan`], and
 //!   [`Calibration::replayed`] takes its report;
@@ -15,9 +15,11 @@
 mod choice;
 mod delay;
 mod history;
+mod over_budget;
 mod page;
 mod plan;
 mod report;
+mod season;
 mod text;
 mod toml;
 
@@ -30,8 +32,10 @@ use crate::replay::{Input, ReplayWatcher};
 pub use choice::Watch;
 pub use delay::PredictedDelay;
 pub use history::History;
+pub use over_budget::OverBudget;
 pub use page::CalibrationPage;
 pub use report::{Calibration, KindCalibration};
+pub use season::FoundSeason;
 pub use text::CalibrationText;
 
 /// What is wished of a plan, and how its delays are predicted.

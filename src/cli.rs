@@ -1,5 +1,5 @@
 //! The command line: `args` says what can be asked, `replay`, `calibrate` and `check` do it, `progress` shows
-//! it, `spool` keeps what can be read only once.
+//! it, `output` is where it goes, `spool` keeps what can be read only once.
 //!
 //! Exit status: 0 done; 1 there were alarms and `--fail-on-alarm` asks for it; 2 wrong usage, plan or labels,
 //! or a file that cannot be opened or written; 3 no event could be used.
@@ -7,6 +7,7 @@
 mod args;
 mod calibrate;
 mod check;
+mod output;
 mod progress;
 mod replay;
 mod spool;

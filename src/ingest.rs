@@ -10,6 +10,7 @@
 
 mod csv;
 mod diagnose;
+mod gzip;
 mod json;
 mod line;
 mod reader;

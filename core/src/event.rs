@@ -216,7 +216,7 @@ fn check_vector(kind: &MetricKind, vector: &[f32]) -> Result<(), EventError> {
     }
     let bad = vector.iter().position(|component| !component.is_finite());
     let found = match bad {
-        Some(at) => format!("not finite at place {at}"),
+        Some(at) => format!("not finite at place {}", at + 1),
         None if vector.is_empty() || vector.len() > ValueRange::VECTOR_MAX => {
             format!("a list of {}", vector.len())
         }
@@ -369,7 +369,7 @@ mod tests {
         for (kind, value, said) in [
             ("Embedding:text", "3", "field `value` is 3, must be a list of 1 to 4096 finite numbers"),
             ("Embedding:text", "[]", "field `value` is a list of 0, must be"),
-            ("Embedding:text", "[1,1e39]", "field `value` is not finite at place 1"),
+            ("Embedding:text", "[1,1e39]", "field `value` is not finite at place 2"),
             ("F1", "[0.5]", "field `value` is a list of 1, must be a number from 0 to 1 for F1"),
         ] {
             let line = format!(r#"{{"model_id":"m","kind":"{kind}","value":{value}}}"#);

@@ -8,12 +8,15 @@
 //!   on resampled history ([`crate::simulate`]), with their standard errors. Seeded: the same call gives
 //!   the same answer.
 //! - [`propose`]: a detector, its parameters and its preparation for a history.
+//! - [`seasonality`]: whether a history has a season of the day or of the week, and which stage takes it off.
 
 mod bound;
 mod proposal;
 mod run_length;
+mod season;
 mod special;
 
 pub use bound::{Bound, exceedance_bound, lower_mean, lower_share, upper_mean, upper_share};
 pub use proposal::{Proposal, Reason, Wish, propose};
 pub use run_length::{Delay, RunLength, Trial, measure_arl, predict_delay};
+pub use season::{Seasonality, seasonality};

@@ -1,16 +1,20 @@
 //! Which detector watches a kind, and why: the one that its history asks for, or the default plan's.
 
 use visu_tility_core::{ChangeObserver, Check, MetricKind, MonitorPlan, Rule, ValueRange, Version};
-use visu_tility_drift::calibration::{Proposal, Reason, Wish, propose};
-use visu_tility_drift::{Direction, Input, Mode, ParamError, PreparationParams};
+use visu_tility_drift::calibration::{Proposal, Reason, Seasonality, Wish, propose, seasonality};
+use visu_tility_drift::{Direction, Input, Mode, ParamError, PreparationParams, SeasonalParams};
 
 use super::Calibrate;
 use super::history::Sample;
+use super::season::{FoundSeason, Residuals};
 use crate::replay::{count, number};
 
-/// Fewest batches of a history of values that are alike: fewer are a few stretches of time, of which a change may
-/// be one.
-const BATCHES_MIN: u64 = 100;
+/// Fewest batches of a history of values that are alike from which a level is bounded: fewer are a few stretches of
+/// time, of which a change may be one.
+pub(crate) const BATCHES_MIN: u64 = 100;
+
+/// Fewest batches for a detector that learns the level itself: fewer do not tell how long a batch must be.
+const BATCHES_FEW: u64 = 20;
 
 /// Who watches a kind.
 ///
@@ -38,6 +42,10 @@ pub(crate) struct Choice {
     pub(crate) proposal: Option<Proposal>,
     /// The default plan's rule for changes of this kind.
     pub(crate) default: Option<Rule>,
+    /// The season of its values, whether or not it can be taken off.
+    pub(crate) season: Option<Seasonality>,
+    /// Whether the values are zeros and ones.
+    pub(crate) bits: bool,
     /// Autocorrelation time and length of batches, as far as the history tells.
     pub(crate) autocorrelation_time: f64,
     pub(crate) batch_length: u64,
@@ -49,56 +57,96 @@ impl Choice {
     /// Decides for one kind.
     pub(crate) fn of(options: &Calibrate, sample: &Sample, spread: f64) -> Result<Self, ParamError> {
         let default = default_rule(&sample.kind);
-        let keep = |why: String, time: f64, batch: u64| {
-            let (proposal, default) = (None, default.clone());
-            Ok(Self { proposal, default, autocorrelation_time: time, batch_length: batch, why })
+        let mut choice = Self {
+            proposal: None,
+            default,
+            season: None,
+            bits: false,
+            autocorrelation_time: 1.0,
+            batch_length: 1,
+            why: String::new(),
         };
-        let used = sample.kept.len() as u64;
-        if default.is_none() {
-            return keep(unwatched(&sample.kind), 1.0, 1);
+        match choice.decide(options, sample, spread)? {
+            Ok((proposal, why)) => (choice.proposal, choice.why) = (Some(proposal), why),
+            Err(why) => choice.why = why,
         }
+        Ok(choice)
+    }
+
+    /// The proposal and why; or why the default plan's rule is kept.
+    fn decide(
+        &mut self,
+        options: &Calibrate,
+        sample: &Sample,
+        spread: f64,
+    ) -> Result<Result<(Proposal, String), String>, ParamError> {
+        let Some(default) = self.default.clone() else { return Ok(Err(unwatched(&sample.kind))) };
+        let used = sample.kept.len() as u64;
         if used < Calibrate::VALUES_MIN {
             let least = Calibrate::VALUES_MIN;
-            let few = format!("{} of the {least} good values that a proposal needs", count(used));
-            return keep(few, 1.0, 1);
+            return Ok(Err(format!("{} of the {least} good values that a proposal needs", count(used))));
         }
-        let input = input(sample);
-        if spread <= 0.0 && input == Input::Any {
-            return keep("all values are the same, which says nothing of their spread".to_owned(), 1.0, 1);
+        let single = input(sample);
+        if spread <= 0.0 && single == Input::Any {
+            return Ok(Err("all values are the same, which says nothing of their spread".to_owned()));
         }
+        self.bits = single == Input::Bits;
+        self.season = seasonality(&sample.kept, &sample.times);
+        let rest = self.without_season(sample, single)?;
+        let (values, input) =
+            rest.as_ref().map_or((&sample.kept, single), |(_, rest)| (&rest.values, Input::Any));
         // The run length is put in when it is known who shares the budget.
-        let wish =
-            Wish { input, mode: mode(&sample.kind), confidence: options.confidence, ..Wish::default() };
-        let proposal = propose(&sample.kept, &wish)?;
-        let (time, batch) = (proposal.autocorrelation_time, batch_length(&proposal));
-        if batch > 1 && used / batch < BATCHES_MIN {
-            let batches = format!("{} batches of {}", count(BATCHES_MIN), count(batch));
-            let few = format!("neighbouring values are alike, and there are fewer than {batches}");
-            return keep(few, time, batch);
+        let mode = mode(&sample.kind);
+        let wish = Wish { input, mode, confidence: options.confidence, ..Wish::default() };
+        let mut proposal = propose(values, &wish)?;
+        if let Some((stage, _)) = rest {
+            // What is left is on the scale of deviations.
+            let standardize = None;
+            proposal.preparation =
+                PreparationParams { seasonal: Some(stage), standardize, ..proposal.preparation };
         }
+        let (time, batch) = (proposal.autocorrelation_time, batch_length(&proposal));
+        (self.autocorrelation_time, self.batch_length) = (time, batch);
         let guaranteed = proposal.reason != Reason::NoGuarantee && proposal.params.get("arl").is_some();
-        let budgeted = default.as_ref().is_some_and(is_budgeted);
+        let batches = if batch > 1 { values.len() as u64 / batch } else { u64::MAX };
+        // A default detector that learns the level itself, on values of any law.
+        let learns = is_budgeted(&default) && input != Input::Bits;
+        if batches < if learns { BATCHES_FEW } else { BATCHES_MIN } {
+            let least = count(if learns { BATCHES_FEW } else { BATCHES_MIN });
+            let few = format!("{least} batches of {}", count(batch));
+            return Ok(Err(format!("neighbouring values are alike, and there are fewer than {few}")));
+        }
         // Where the level is not bounded, the default plan's detector is preferred if its run length holds
         // for values of any law. Means of bits are no bits.
-        let other = proposal.reason != Reason::BoundedLevel && (input != Input::Bits || batch == 1);
-        if budgeted && (!guaranteed || other) {
-            let Some(proposal) = default.as_ref().and_then(|rule| batched(rule, &proposal)) else {
-                return keep("its run length holds for values like these".to_owned(), time, batch);
-            };
-            let why = "the default plan's detector, on means: neighbouring values are alike".to_owned();
-            let proposal = Some(proposal);
-            return Ok(Self { proposal, default, autocorrelation_time: time, batch_length: batch, why });
-        }
-        if !guaranteed {
-            return keep(
-                "no detector with a bound on false alarms takes such values".to_owned(),
-                time,
-                batch,
-            );
-        }
-        let why = why(&proposal, sample, &wish);
-        let proposal = Some(proposal);
-        Ok(Self { proposal, default, autocorrelation_time: time, batch_length: batch, why })
+        let bounded = proposal.reason == Reason::BoundedLevel && batches >= BATCHES_MIN;
+        let other = !bounded && (input != Input::Bits || batch == 1);
+        Ok(if is_budgeted(&default) && (!guaranteed || other) {
+            behind_stages(&default, &proposal)
+                .ok_or_else(|| "its run length holds for values like these".to_owned())
+        } else if guaranteed {
+            let why = why(&proposal, sample, &wish);
+            Ok((proposal, why))
+        } else {
+            Err("no detector with a bound on false alarms takes such values".to_owned())
+        })
+    }
+
+    /// The stage that takes the season off, and what is left, where there is a season that can be taken off.
+    fn without_season(
+        &self,
+        sample: &Sample,
+        input: Input,
+    ) -> Result<Option<(SeasonalParams, Residuals)>, ParamError> {
+        let Some(season) = self.season.filter(|_| input != Input::Bits) else { return Ok(None) };
+        let stage = season.stage();
+        let rest = Residuals::of(sample, stage)?;
+        Ok((rest.values.len() as u64 >= Calibrate::VALUES_MIN).then_some((stage, rest)))
+    }
+
+    /// The season that was found, and whether the proposal takes it off.
+    pub(crate) fn found_season(&self) -> Option<FoundSeason> {
+        let removed = self.proposal.as_ref().is_some_and(|one| one.preparation.seasonal.is_some());
+        self.season.as_ref().map(|found| FoundSeason::of(found, removed, self.bits))
     }
 
     /// Gives up the proposal: its detector has a false alarm in so many values.
@@ -145,18 +193,24 @@ pub(crate) fn default_rule(kind: &MetricKind) -> Option<Rule> {
     plan.rules().iter().find(change).cloned()
 }
 
-/// The default plan's detector behind the batches of a proposal, where there are any.
-fn batched(rule: &Rule, proposal: &Proposal) -> Option<Proposal> {
+/// The default plan's detector behind the season and the batches of a proposal, where there are any, and why.
+fn behind_stages(rule: &Rule, proposal: &Proposal) -> Option<(Proposal, String)> {
     let Check::Change(change) = &rule.check else { return None };
-    let batch = Some(proposal.preparation.batch?);
-    let preparation = PreparationParams { batch, ..PreparationParams::default() };
-    Some(Proposal {
+    let PreparationParams { seasonal, batch, .. } = proposal.preparation;
+    let stages = match (seasonal, batch) {
+        (None, None) => return None,
+        (None, Some(_)) => "on means: neighbouring values are alike",
+        (Some(_), None) => "on what is left of the values without their season",
+        (Some(_), Some(_)) => "on means of what is left of the values without their season",
+    };
+    let proposal = Proposal {
         params: *change.detector(),
-        preparation,
+        preparation: PreparationParams { seasonal, batch, ..PreparationParams::default() },
         baseline: None,
         reason: Reason::UnknownLevel,
         ..*proposal
-    })
+    };
+    Some((proposal, format!("the default plan's detector, {stages}")))
 }
 
 fn is_budgeted(rule: &Rule) -> bool {
@@ -202,6 +256,9 @@ fn why(proposal: &Proposal, sample: &Sample, wish: &Wish) -> String {
             )
         }
         (_, _) if wish.mode == Mode::Both => format!("{short}: a move in either direction counts"),
+        (_, _) if proposal.preparation.seasonal.is_some() => {
+            format!("{short}, of what is left without the season")
+        }
         (_, Some(_)) => {
             let values = counted_values(sample, batch_length(proposal));
             format!("{short}: {values} bound it too loosely to take a bound as known")

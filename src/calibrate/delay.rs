@@ -12,6 +12,7 @@ use super::Calibrate;
 use super::choice::{Choice, batch_length};
 use super::history::{Sample, VALUE_LIMIT};
 use super::plan::Decided;
+use super::season::Residuals;
 
 /// Values after which a change counts as not seen; times the length of batches, up to [`BATCHES_MAX`].
 const CAP: u64 = 10_000;
@@ -59,6 +60,8 @@ pub(crate) struct Simulation<'a> {
     sample: &'a Sample,
     detector: Prepared,
     law: Law,
+    /// What a detector is given for one unit of the values.
+    per_unit: f64,
     mean: f64,
     spread: f64,
     /// Good values before a change, and values after which one counts as not seen.
@@ -70,7 +73,7 @@ impl<'a> Simulation<'a> {
     /// Sets one up, where there are a detector and values to draw from.
     pub(crate) fn of(
         options: &'a Calibrate,
-        Decided { sample, choice, arl }: Decided<'a>,
+        Decided { sample, choice, arl, .. }: Decided<'a>,
     ) -> Result<Option<Self>, ParamError> {
         let Some((detector, learns)) = detector(choice, arl)? else { return Ok(None) };
         if sample.kept.len() < 2 {
@@ -78,9 +81,15 @@ impl<'a> Simulation<'a> {
         }
         let batch = choice.proposal.as_ref().map_or(1, batch_length);
         let (mean, spread) = sample.moments();
-        let (law, history, cap) =
-            (Law::of(sample, choice, mean), learns * batch.min(LEARNT_MAX), CAP * batch.min(BATCHES_MAX));
-        Ok(Some(Self { options, sample, detector, law, mean, spread, history, cap }))
+        let seasonal = choice.proposal.as_ref().and_then(|proposal| proposal.preparation.seasonal);
+        let rest = seasonal.map(|stage| Residuals::of(sample, stage)).transpose()?;
+        let (values, per_unit) = rest.map_or((sample.kept.clone(), 1.0), |rest| (rest.values, rest.per_unit));
+        let law = Law::of(values, sample, choice, mean);
+        // No more than a run length: else false alarms come before the change.
+        let room = arl.map_or(u64::MAX, |arl| (arl as u64).max(SETTLED));
+        let history = (learns * batch.min(LEARNT_MAX)).min(room);
+        let cap = CAP * batch.min(BATCHES_MAX);
+        Ok(Some(Self { options, sample, detector, law, per_unit, mean, spread, history, cap }))
     }
 
     /// Predicts the delays of the changes that are asked about.
@@ -91,7 +100,8 @@ impl<'a> Simulation<'a> {
 
     fn delay(&self, to: f64) -> Result<PredictedDelay, ParamError> {
         let (from, cap, runs) = (self.mean, self.cap, self.options.runs);
-        let (before, after) = (self.law.at(from, from), self.law.at(from, to));
+        let (before, after) =
+            (self.law.at(from, from), self.law.at(from, from + (to - from) * self.per_unit));
         let run = |runs: u64| {
             let trial = Trial { runs, cap, seed: self.options.seed };
             predict_delay(&self.detector, &before, &after, self.history, trial)
@@ -143,12 +153,14 @@ fn changes(options: &Calibrate, kind: &MetricKind, mean: f64, spread: f64) -> Ve
 fn detector(choice: &Choice, arl: Option<f64>) -> Result<Option<(Prepared, u64)>, ParamError> {
     if let Some(proposal) = &choice.proposal {
         let mut params = proposal.params;
-        let preparation = Preparation::new(proposal.preparation)?;
+        // Simulated streams have no times: they are drawn from what is left without the season.
+        let stages = PreparationParams { seasonal: None, ..proposal.preparation };
+        let preparation = Preparation::new(stages)?;
         // What the budget will set; a detector that refuses it keeps its own.
         let _ = arl.map(|arl| params.set_arl(preparation.arl(arl)));
         let known = proposal.baseline.is_some() && proposal.params.get("m_pre").is_some();
-        let learns = if known { SETTLED } else { LEARNT } + standardized(&proposal.preparation);
-        return Ok(Some((Prepared::new(proposal.preparation, params.build()?)?, learns)));
+        let learns = if known { SETTLED } else { LEARNT } + standardized(&stages);
+        return Ok(Some((Prepared::new(stages, params.build()?)?, learns)));
     }
     let Some(change) = choice.default_change() else { return Ok(None) };
     let mut params = *change.detector();
@@ -173,16 +185,16 @@ enum Law {
 }
 
 impl Law {
-    fn of(sample: &Sample, choice: &Choice, mean: f64) -> Self {
+    fn of(values: Vec<f64>, sample: &Sample, choice: &Choice, mean: f64) -> Self {
         let time = choice.autocorrelation_time.max(1.0);
         let bits = sample.kind.range() == ValueRange::Unit && (0.0..=1.0).contains(&mean);
-        if bits && sample.kept.iter().all(|value| *value == 0.0 || *value == 1.0) {
+        if bits && values.iter().all(|value| *value == 0.0 || *value == 1.0) {
             // Of values that repeat with probability phi the time is (1 + phi) / (1 - phi).
             return Self::Bits { phi: ((time - 1.0) / (time + 1.0)).min(0.999) };
         }
-        let most = (sample.kept.len() as u64 / 4).max(1);
+        let most = (values.len() as u64 / 4).max(1);
         let block = if time > 1.0 { ((4.0 * time).ceil() as u64).clamp(1, most) } else { 1 };
-        Self::History { values: sample.kept.as_slice().into(), block }
+        Self::History { values: values.into(), block }
     }
 
     /// The law when its level has moved.

@@ -24,6 +24,7 @@ const SERIES_MAX: usize = 4_000_000;
 const PROGRESS_EVERY: u64 = 2_048;
 
 const DAY_MICROS: f64 = 86_400e6;
+const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// The events of a run, as far as a calibration needs them.
 ///
@@ -57,8 +58,8 @@ pub(crate) struct Sample {
     pub(crate) last: Timestamp,
     /// The good values that were kept, in the order of time.
     pub(crate) kept: Vec<f64>,
-    /// Their times, while events are read.
-    times: Vec<i64>,
+    /// Their times: microseconds while events are read, whole seconds since 1970 afterwards.
+    pub(crate) times: Vec<i64>,
     ordered: bool,
 }
 
@@ -105,11 +106,14 @@ impl Sample {
 
     /// Puts the values into the order of time; those of one time stay as they came.
     fn finish(&mut self) {
-        let times = std::mem::take(&mut self.times);
         if !self.ordered {
+            let times = std::mem::take(&mut self.times);
             let mut both: Vec<(i64, f64)> = times.into_iter().zip(self.kept.drain(..)).collect();
             both.sort_by_key(|(at, _)| *at);
-            self.kept = both.into_iter().map(|(_, value)| value).collect();
+            (self.times, self.kept) = both.into_iter().unzip();
+        }
+        for time in &mut self.times {
+            *time = time.div_euclid(MICROS_PER_SECOND);
         }
     }
 
@@ -168,6 +172,17 @@ impl History {
     /// Accepted events.
     pub fn events(&self) -> u64 {
         self.events
+    }
+
+    /// Is true when there are values, and none of them was taken as good.
+    pub fn has_no_good_value(&self) -> bool {
+        self.samples.iter().any(|sample| sample.values > 0)
+            && self.samples.iter().all(|sample| sample.good == 0)
+    }
+
+    /// The time of the first event; `None` without any.
+    pub fn first_time(&self) -> Option<Timestamp> {
+        self.samples.iter().map(|sample| sample.first).min()
     }
 
     /// The lines that could not be used.
@@ -293,6 +308,7 @@ mod tests {
         sample.add(at(30), None, true, true);
         sample.finish();
         assert_eq!(sample.kept, [0.1, 0.2, 0.3, 0.4]);
+        assert_eq!(sample.times, [0, 10, 20, 20], "in seconds");
         assert_eq!((sample.events, sample.values, sample.cut()), (5, 4, 0));
         assert_eq!(sample.values_per_day(), Some(3.0 / (30.0 / 86_400.0)));
     }

@@ -33,6 +33,9 @@ impl<'a> CalibrationPage<'a> {
         };
         let (events, budget) = (counted(one.events, "event"), counted_alarms(one.false_alarms_per_30_days));
         writeln!(f, "<p>{events}, {good} · budget: {budget} · seed {}</p></header>", one.seed)?;
+        for warning in one.warnings() {
+            writeln!(f, "<p><b>Warning:</b> {}</p>", Safe(&warning))?;
+        }
         one.notes.iter().try_for_each(|note| writeln!(f, "<p class=\"note\"><b>Note:</b> {}</p>", Safe(note)))
     }
 
@@ -97,8 +100,9 @@ fn row(f: &mut Formatter<'_>, kind: &KindCalibration) -> fmt::Result {
     write!(f, "<tr><td>{}<td>{}", Safe(kind.model_id.as_str()), Safe(&kind.kind.to_string()))?;
     write!(
         f,
-        "<td class=\"n\">{}<td class=\"n\">{}",
+        "<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}",
         count(kind.values),
+        count(kind.used),
         maybe(kind.values_per_day, &rough)
     )?;
     write!(f, "<td class=\"n\">{}<td class=\"n\">{}", count(kind.missing()), maybe(kind.mean, &number))?;
@@ -114,5 +118,9 @@ fn row(f: &mut Formatter<'_>, kind: &KindCalibration) -> fmt::Result {
     let none = if kind.watch == Watch::Default { "none" } else { "-" };
     let budget = kind.budget.map_or_else(|| none.to_owned(), number);
     writeln!(f, "<td class=\"n\">{budget}<td class=\"n\">{}", maybe(kind.arl, &rough))?;
-    writeln!(f, "<tr><td><td colspan=\"12\" class=\"note\">{}", Safe(&watch(kind)))
+    writeln!(f, "<tr><td><td colspan=\"12\" class=\"note\">{}", Safe(&watch(kind)))?;
+    match kind.season {
+        Some(season) => writeln!(f, "<br>Season: {}", Safe(&season.told())),
+        None => Ok(()),
+    }
 }

@@ -8,7 +8,9 @@ use visu_tility_core::{ChangeObserver, Check, Glob, MetricKind, ModelId, Monitor
 use visu_tility_drift::AnyParams;
 use visu_tility_drift::calibration::{Proposal, Reason};
 
+use super::Calibrate;
 use super::choice::Choice;
+use super::delay::PredictedDelay;
 use super::history::Sample;
 
 /// A kind of a model, and what was decided for it.
@@ -18,6 +20,8 @@ pub(crate) struct Decided<'a> {
     pub(crate) choice: &'a Choice,
     /// The run length that its budget sets.
     pub(crate) arl: Option<f64>,
+    /// How long its alert is kept after the last alarm; `None` as in the default plan.
+    pub(crate) keep_firing: Option<Duration>,
 }
 
 /// A rule of the plan, and what it is made from.
@@ -29,6 +33,13 @@ pub(crate) struct Entry<'a> {
     /// What is to be said of a rule of the default plan, if anything.
     pub(crate) said: Option<String>,
 }
+
+/// The shortest and the longest time that an alert of `e-sr` is kept after its last alarm: one that comes and goes
+/// within a quarter of an hour helps nobody on call, and changes a day apart are two.
+const KEEP_LEAST: Duration = Duration::from_mins(15);
+const KEEP_MOST: Duration = Duration::from_hours(24);
+/// As the default plan keeps alerts of changes.
+const KEEP_DEFAULT: Duration = Duration::from_hours(1);
 
 /// The longest part of a rule's name that comes from the kind.
 const SLUG_MAX: usize = 100;
@@ -94,8 +105,8 @@ fn rules_of_kind<'a>(
         if !one_for_all {
             rule.scope.models = models(&made_from);
         }
-        let keep = made_from.iter().filter_map(|one| keep_firing(*one)).max();
-        rule.persistence.keep_firing = rule.persistence.keep_firing.max(keep.unwrap_or_default());
+        let keep = made_from.iter().filter_map(|one| one.keep_firing).max();
+        rule.persistence.keep_firing = keep.unwrap_or(rule.persistence.keep_firing.max(KEEP_DEFAULT));
         entries.push(Entry { rule, made_from, said: None });
     }
     if !few.is_empty() {
@@ -108,17 +119,30 @@ fn rules_of_kind<'a>(
     Ok(entries)
 }
 
-/// How long an alert of a detector that starts afresh after each alarm is to be kept, so that it does not resolve
-/// while the model is still bad: twice the time in which the least change is found again, up to a week.
+/// How long an alert of `e-sr` is kept after the last alarm, so that it does not resolve while the level is bad.
 ///
-/// For the least change `d` from a good level `m` that is about `2 m (1 - m) ln(arl) / d^2` values (the divergence of
-/// two Bernoulli laws, to its second order).
-fn keep_firing(one: Decided<'_>) -> Option<Duration> {
+/// The detector starts afresh after each alarm, and fires again and again while the level stays bad: about as often
+/// as the change is seen in the first place. Twice the mean time in which the least change that is asked about is
+/// seen bridges nearly all of these waits; longer than needed it would make one alert of two changes. A least change
+/// below what the detector is set to see counts as that. In whole minutes, from [`KEEP_LEAST`] to [`KEEP_MOST`].
+pub(crate) fn keep_firing(
+    options: &Calibrate,
+    one: Decided<'_>,
+    delays: &[PredictedDelay],
+) -> Option<Duration> {
     let AnyParams::MixtureESr(params) = one.choice.proposal.as_ref()?.params else { return None };
-    let (level, change) = (params.m_pre, params.delta_lower);
-    let values = 2.0 * level * (1.0 - level) * one.arl?.ln() / (change * change);
-    let hours = (2.0 * values / one.sample.values_per_day()? * 24.0).ceil().clamp(1.0, 168.0);
-    Some(Duration::from_hours(hours as u64))
+    let predicted = delays.iter().filter(|delay| delay.missed == 0).filter_map(|delay| delay.seconds);
+    let seconds = predicted.reduce(f64::max).or_else(|| {
+        // Not simulated: about `2 m (1 - m) ln(arl) / d^2` values for a change `d` from a good level `m` (the
+        // divergence of two Bernoulli laws, to its second order).
+        let least = options.drops.iter().copied().fold(f64::INFINITY, f64::min);
+        let change = if least.is_finite() { least.max(params.delta_lower) } else { params.delta_lower };
+        let level = params.m_pre;
+        let values = 2.0 * level * (1.0 - level) * one.arl?.ln() / (change * change);
+        Some(values / one.sample.values_per_day()? * 86_400.0)
+    })?;
+    let minutes = (2.0 * seconds / 60.0).ceil().clamp(0.0, 1e6) as u64;
+    Some(Duration::from_mins(minutes).clamp(KEEP_LEAST, KEEP_MOST))
 }
 
 /// What is left of a rule of the default plan when some of its kinds have rules of their own.

@@ -1,6 +1,6 @@
 //! What a calibration found: the proposal for each kind, the plan, and its replay.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,15 +8,17 @@ use visu_tility_core::{
     Check, FalseAlarmBudget, MetricKind, ModelId, MonitorPlan, Timestamp, ValueRange, Version,
 };
 use visu_tility_drift::calibration::{Bound, Reason, RunLength};
-use visu_tility_drift::{AnyParams, Budget, Level, ParamError, Setting};
+use visu_tility_drift::{AnyParams, Budget, ParamError, Setting};
 
-use super::choice::{Choice, Watch};
+use super::choice::{BATCHES_MIN, Choice, Watch};
 use super::delay::{PredictedDelay, Simulation};
 use super::history::{History, Sample};
-use super::plan::{Decided, entries};
+use super::over_budget::{self, OverBudget};
+use super::plan::{Decided, entries, keep_firing};
+use super::season::FoundSeason;
 use super::text::rough;
 use super::{Calibrate, CalibrateError, toml};
-use crate::replay::{Report, count, counted, number, time};
+use crate::replay::{Report, count, counted};
 
 /// The most kinds, over all models, that have a proposal: a plan has at most 1,000 rules.
 const PROPOSED_MAX: usize = 900;
@@ -53,6 +55,9 @@ pub struct Calibration {
     pub kinds: Vec<KindCalibration>,
     /// What a reader should know before he uses the plan, in sentences.
     pub notes: Vec<String>,
+    /// The rules that would have fired over their budget on what was taken as good; empty until
+    /// [`Calibration::replayed`] was told.
+    pub over_budget: Vec<OverBudget>,
     /// The plan, as TOML.
     #[serde(rename = "plan")]
     pub plan_toml: String,
@@ -91,6 +96,8 @@ pub struct KindCalibration {
     pub autocorrelation_time: f64,
     /// Values of a batch whose mean says little of the next one's.
     pub batch_length: u64,
+    /// The season of the good values; null when none was found.
+    pub season: Option<FoundSeason>,
     /// Who watches.
     pub watch: Watch,
     /// The rule of the plan that looks for changes; null when none does.
@@ -112,6 +119,8 @@ pub struct KindCalibration {
     /// False alarms of a rule that keeps to no budget, simulated on streams like the history; null for
     /// others.
     pub run_length: Option<RunLength>,
+    /// Seconds that an alert is kept after the last alarm, where the proposal says it; null elsewhere.
+    pub keep_firing_s: Option<u64>,
     /// How soon changes are seen; empty with too few values.
     pub delays: Vec<PredictedDelay>,
     /// Whether delays were left out because there are too many kinds.
@@ -130,21 +139,22 @@ impl Calibration {
         let sharers = sharers(&history.samples, &choices);
         let sharing = |sample: &Sample| sharers.get(&sample.model_id).copied().unwrap_or(1);
         let decided = pairs().map(|(sample, choice)| decided(options, sample, choice, sharing(sample)));
-        let decided: Vec<Decided<'_>> = decided.collect();
+        let mut decided: Vec<Decided<'_>> = decided.collect();
+        let mut simulated = Vec::with_capacity(decided.len());
+        for one in &mut decided {
+            let before = simulated.iter().filter(|one: &&Simulated| one.is_asked).count();
+            let found = Simulated::of(options, *one, before)?;
+            one.keep_firing = keep_firing(options, *one, &found.delays);
+            simulated.push(found);
+        }
         let plan_toml = toml::write(options, history, &entries(&decided)?)?;
         let plan = MonitorPlan::from_toml(&plan_toml)?;
         let mut kinds = Vec::with_capacity(choices.len());
-        let mut predicted = 0;
-        for one in &decided {
+        for (one, found) in decided.iter().zip(simulated) {
             let mut kind = KindCalibration::of(options, *one, sharing(one.sample), &plan)?;
-            if one.choice.watch() != Watch::Nobody && kind.used >= Calibrate::VALUES_MIN {
-                predicted += 1;
-                if predicted > PREDICTED_MAX {
-                    kind.delays_left_out = true;
-                } else {
-                    kind.simulate(options, *one)?;
-                }
-            }
+            kind.keep_firing_s = one.keep_firing.map(|keep| keep.as_secs());
+            (kind.delays, kind.run_length, kind.delays_left_out) =
+                (found.delays, found.run_length, found.left_out);
             kinds.push(kind);
         }
         let mut calibration = Self {
@@ -156,6 +166,7 @@ impl Calibration {
             files: history.files.clone(),
             kinds,
             notes: Vec::new(),
+            over_budget: Vec::new(),
             plan_toml,
             replay: None,
             plan,
@@ -164,11 +175,15 @@ impl Calibration {
         Ok(calibration)
     }
 
-    /// Takes what the plan made of the same events, and notes where the two do not fit.
+    /// Takes what the plan made of the same events, and warns where it fires over its budget on good ones.
     pub fn replayed(&mut self, report: Report) {
-        self.note_fired(&report);
-        self.note_alarms(&report);
+        self.over_budget = OverBudget::of(self, &report);
         self.replay = Some(report);
+    }
+
+    /// What is wrong with the plan, in a sentence each: a rule that fires over its budget on good values.
+    pub fn warnings(&self) -> Vec<String> {
+        over_budget::warnings(&self.over_budget)
     }
 
     /// Writes the calibration as JSON.
@@ -191,69 +206,16 @@ impl Calibration {
                 counted(kinds, "kind")
             ));
         }
-        let long = |kind: &&KindCalibration| kind.batch_length >= BATCH_DOUBTFUL;
-        self.note_alike(long, "");
-    }
-
-    /// Says that a history may be no good one, of the kinds of which it may be so.
-    fn note_alike(&mut self, doubtful: impl Fn(&&KindCalibration) -> bool, and: &str) {
-        let alike = self.kinds.iter().filter(|kind| doubtful(kind));
+        let few =
+            |kind: &KindCalibration| kind.batch_length > 1 && kind.used / kind.batch_length < BATCHES_MIN;
+        let long = |kind: &&KindCalibration| kind.batch_length >= BATCH_DOUBTFUL || few(kind);
+        let alike = self.kinds.iter().filter(long);
         let alike: Vec<String> = alike.map(|kind| format!("{} of {}", kind.kind, kind.model_id)).collect();
         let Some((first, others)) = alike.split_first() else { return };
         let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
         self.notes.push(format!(
-            "neighbouring values of {first}{more} are alike over many values{and}: a change, a trend or a season in \
-             what was taken as good looks like this; --good-until TIME says where the good ends"
-        ));
-    }
-
-    /// Kinds whose values are alike, and whose rule fires within what was taken as good.
-    fn note_fired(&mut self, report: &Report) {
-        let good = |at: Timestamp| self.good_until.is_none_or(|end| at <= end);
-        let fired = report.alarms.iter().filter(|alarm| alarm.level == Level::Drift && good(alarm.ts));
-        let fired =
-            fired.filter_map(|alarm| Some((alarm.model_id.clone(), alarm.kind.clone()?, &alarm.observer)));
-        let fired: HashSet<(ModelId, MetricKind, &Arc<str>)> = fired.collect();
-        let doubtful = |kind: &&KindCalibration| {
-            let by_its_rule =
-                |rule: &Arc<str>| fired.contains(&(kind.model_id.clone(), kind.kind.clone(), rule));
-            (2..BATCH_DOUBTFUL).contains(&kind.batch_length) && kind.rule.as_ref().is_some_and(by_its_rule)
-        };
-        self.note_alike(doubtful, ", and the plan fires on them");
-    }
-
-    /// Real changes within what was taken as good show as more alarms than the budget has.
-    fn note_alarms(&mut self, report: &Report) {
-        let proposed: HashSet<(&ModelId, &MetricKind)> = self
-            .kinds
-            .iter()
-            .filter(|kind| kind.watch == Watch::Proposed)
-            .map(|kind| (&kind.model_id, &kind.kind))
-            .collect();
-        let good = |at: Timestamp| self.good_until.is_none_or(|end| at <= end);
-        let mine = report.alarms.iter().filter(|alarm| {
-            let known = alarm.kind.as_ref().is_some_and(|kind| proposed.contains(&(&alarm.model_id, kind)));
-            known && alarm.level == Level::Drift && good(alarm.ts)
-        });
-        let mut alarms: Vec<_> = mine.collect();
-        alarms.sort_by_key(|alarm| alarm.ts);
-        let kinds = || report.models.iter().flat_map(|model| &model.kinds);
-        let first = kinds().map(|kind| kind.first_ts).min().unwrap_or(Timestamp::EPOCH);
-        let last = kinds().map(|kind| kind.last_ts).max().unwrap_or(first);
-        let last = self.good_until.map_or(last, |end| end.min(last));
-        let days = last.since(first).as_secs_f64() / 86_400.0;
-        let expected = self.false_alarms_per_30_days * days / 30.0 * report.models.len().max(1) as f64;
-        let found = alarms.len() as f64;
-        let (Some(earliest), true) = (alarms.first(), found > expected + 3.0 * expected.sqrt() + 0.5) else {
-            return;
-        };
-        self.notes.push(format!(
-            "the proposed rules fire {} within what was taken as good, where {} false ones are expected: it holds \
-             real changes. The first alarm is at {}; --good-until with a time well before it makes a proposal \
-             from what is good",
-            counted(alarms.len() as u64, "time"),
-            number(expected),
-            time(earliest.ts)
+            "neighbouring values of {first}{more} are alike over many values: a change, a trend or a season in what \
+             was taken as good looks like this; --good-until TIME says where the good ends"
         ));
     }
 }
@@ -261,7 +223,7 @@ impl Calibration {
 impl KindCalibration {
     fn of(
         options: &Calibrate,
-        Decided { sample, choice, arl }: Decided<'_>,
+        Decided { sample, choice, arl, .. }: Decided<'_>,
         sharers: u64,
         plan: &MonitorPlan,
     ) -> Result<Self, ParamError> {
@@ -299,6 +261,7 @@ impl KindCalibration {
             deviation: (used > 1).then_some(deviation),
             autocorrelation_time: choice.autocorrelation_time,
             batch_length: choice.batch_length,
+            season: choice.found_season(),
             watch: choice.watch(),
             rule: rule.map(|rule| rule.name.clone()),
             detector: change.map(|change| change.detector().name()),
@@ -310,23 +273,43 @@ impl KindCalibration {
             arl_needed,
             arl,
             run_length: None,
+            keep_firing_s: None,
             delays: Vec::new(),
             delays_left_out: false,
         })
     }
 
-    fn simulate(&mut self, options: &Calibrate, one: Decided<'_>) -> Result<(), ParamError> {
-        let Some(simulation) = Simulation::of(options, one)? else { return Ok(()) };
-        self.delays = simulation.delays()?;
-        if self.watch == Watch::Default && self.arl.is_none() {
-            self.run_length = Some(simulation.run_length(STREAMS)?);
-        }
-        Ok(())
-    }
-
     /// Values that were due but missing.
     pub fn missing(&self) -> u64 {
         self.events - self.values
+    }
+}
+
+/// What was simulated of a kind.
+#[derive(Debug, Default)]
+struct Simulated {
+    is_asked: bool,
+    left_out: bool,
+    delays: Vec<PredictedDelay>,
+    run_length: Option<RunLength>,
+}
+
+impl Simulated {
+    /// Simulates a kind, `before` others having been.
+    fn of(options: &Calibrate, one: Decided<'_>, before: usize) -> Result<Self, ParamError> {
+        let enough = one.sample.kept.len() as u64 >= Calibrate::VALUES_MIN;
+        let is_asked = one.choice.watch() != Watch::Nobody && enough;
+        let left_out = is_asked && before >= PREDICTED_MAX;
+        let mut found = Self { is_asked, left_out, ..Self::default() };
+        if !is_asked || left_out {
+            return Ok(found);
+        }
+        let Some(simulation) = Simulation::of(options, one)? else { return Ok(found) };
+        found.delays = simulation.delays()?;
+        if one.choice.watch() == Watch::Default && one.arl.is_none() {
+            found.run_length = Some(simulation.run_length(STREAMS)?);
+        }
+        Ok(found)
     }
 }
 
@@ -350,7 +333,7 @@ fn decided<'a>(options: &Calibrate, sample: &'a Sample, choice: &'a Choice, shar
         let budget = FalseAlarmBudget { false_alarms_per_30_days: options.false_alarms_per_30_days };
         budget.run_length(sample.values_per_day(), sharers)
     };
-    Decided { sample, choice, arl: choice.is_budgeted().then(run_length) }
+    Decided { sample, choice, arl: choice.is_budgeted().then(run_length), keep_firing: None }
 }
 
 /// Gives up proposals whose detector, on values drawn from the history, has more false alarms than its run

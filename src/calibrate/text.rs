@@ -56,10 +56,25 @@ impl<'a> CalibrationText<'a> {
     }
 
     fn kind(&self, f: &mut Formatter<'_>, kind: &KindCalibration) -> fmt::Result {
-        writeln!(f, "  {:<18} {}", cut(&kind.kind.to_string(), 40), facts(kind))?;
+        let name = format!("  {:<18} ", cut(&kind.kind.to_string(), 40));
+        let indent = name.chars().count().min(21);
+        let lines = wrapped(&facts(kind), self.width.saturating_sub(name.chars().count()));
+        for (at, line) in lines.iter().enumerate() {
+            writeln!(f, "{:<indent$}{line}", if at == 0 { &*name } else { "" })?;
+        }
         let wide = self.width.saturating_sub(4);
-        for line in wrapped(&watch(kind), wide).iter().chain(&wrapped(&delays(kind), wide)) {
+        let season = kind.season.map_or_else(String::new, |season| format!("season: {}", season.told()));
+        for line in [watch(kind), season, delays(kind)].iter().flat_map(|text| wrapped(text, wide)) {
             writeln!(f, "    {line}")?;
+        }
+        Ok(())
+    }
+
+    /// A note or a warning, a line above it.
+    fn told(&self, f: &mut Formatter<'_>, word: &str, text: &str) -> fmt::Result {
+        f.write_str("\n")?;
+        for (at, line) in wrapped(text, self.width.saturating_sub(word.len())).iter().enumerate() {
+            writeln!(f, "{:<wide$}{line}", if at == 0 { word } else { "" }, wide = word.len())?;
         }
         Ok(())
     }
@@ -92,20 +107,20 @@ impl Display for CalibrationText<'_> {
             writeln!(f, "\nWhat this plan would have fired {rule}")?;
             TextReport::new(report).width(self.width).colour(self.colour).brief(f, MODELS_SHOWN)?;
         }
-        for note in &self.calibration.notes {
-            f.write_str("\n")?;
-            for (at, line) in wrapped(note, self.width.saturating_sub(6)).iter().enumerate() {
-                writeln!(f, "{}{line}", if at == 0 { "note: " } else { "      " })?;
-            }
-        }
-        Ok(())
+        let warnings = self.calibration.warnings();
+        warnings.iter().try_for_each(|warning| self.told(f, "warning: ", warning))?;
+        self.calibration.notes.iter().try_for_each(|note| self.told(f, "note: ", note))
     }
 }
 
 /// The budget in words.
 pub(super) fn counted_alarms(budget: f64) -> String {
+    format!("{} per model and 30 days", false_alarms_of(budget))
+}
+
+fn false_alarms_of(budget: f64) -> String {
     let plural = if budget == 1.0 { "" } else { "s" };
-    format!("{} false alarm{plural} per model and 30 days", number(budget))
+    format!("{} false alarm{plural}", number(budget))
 }
 
 /// Numbers of a kind.
@@ -128,7 +143,7 @@ pub(super) fn facts(kind: &KindCalibration) -> String {
     }
     if kind.batch_length > 1 {
         facts.push(format!(
-            "alike over {}: batches of {}",
+            "neighbours alike over {}: batches of {}",
             rough(kind.autocorrelation_time),
             count(kind.batch_length)
         ));
@@ -142,15 +157,15 @@ pub(super) fn watch(kind: &KindCalibration) -> String {
     let detector = kind.detector.unwrap_or("-");
     match (kind.watch, kind.arl, kind.budget) {
         (Watch::Proposed, Some(arl), Some(budget)) => {
-            let (share, arl) = (number(budget), rough(arl));
+            let (share, arl) = (false_alarms_of(budget), rough(arl));
             let why = &kind.why;
-            format!("{rule}: {detector}, {share} of the budget, at most a false alarm in {arl} values: {why}")
+            format!("{rule}: {detector}, {share} in 30 days, at most one in {arl} values: {why}")
         }
         (Watch::Default, Some(arl), Some(budget)) => {
-            let (share, arl, why) = (number(budget), rough(arl), &kind.why);
+            let (share, arl, why) = (false_alarms_of(budget), rough(arl), &kind.why);
             let kept = format!("{rule} ({detector}) of the default plan is kept: {why}");
             let held = if kind.batch_length > 1 { ", if neighbours were not alike" } else { "" };
-            format!("{kept}; {share} of the budget, at most a false alarm in {arl} values{held}")
+            format!("{kept}; {share} in 30 days, at most one in {arl} values{held}")
         }
         (Watch::Nobody, ..) => kind.why.clone(),
         _ => {

@@ -80,7 +80,7 @@ fn head(out: &mut String, options: &Calibrate, history: &History) {
 
 /// Why a kind of a model is watched so.
 fn reason(out: &mut String, one: Decided<'_>) {
-    let Decided { sample, choice, arl } = one;
+    let Decided { sample, choice, arl, .. } = one;
     let (mean, spread) = sample.moments();
     let rate = sample
         .values_per_day()
@@ -97,6 +97,14 @@ fn reason(out: &mut String, one: Decided<'_>) {
     );
     let name = choice.proposal.as_ref().map_or("", |proposal| proposal.params.name());
     comment(out, &format!("{name}: {}.", choice.why));
+    if let Some(season) = choice.found_season() {
+        comment(out, &format!("Season: {}.", season.told()));
+    }
+    if one.keep_firing.is_some() {
+        let again = "While the level stays bad it fires again and again, as it starts afresh after each alarm: each is \
+                     recorded, and all within `keep_firing` of the one before are one alert.";
+        comment(out, again);
+    }
     if let Some(arl) = arl {
         comment(
             out,
@@ -126,12 +134,14 @@ fn rule(out: &mut String, entry: &Entry<'_>) -> Result<(), ObserverError> {
 /// Where a setting of a proposed rule comes from.
 fn note(line: &str, entry: &Entry<'_>) -> &'static str {
     let key = line.split(' ').next().unwrap_or_default();
+    let kept = entry.made_from.iter().any(|one| one.keep_firing.is_some());
     let standardized = matches!(&entry.rule.check, Check::Change(change) if change.is_budgeted());
     match key {
         "models" => "  # whose history this is",
         "m_pre" => "  # the bound of the good level, not its estimate",
         "delta_lower" => "  # the least change worth a signal: half the bad share, or a sixth of a deviation",
-        "keep_firing" => "  # twice the time in which the least change is found again",
+        "keep_firing" if kept => "  # twice the time in which the least change asked about is seen again",
+        "seasonal" => "  # each value less the level of its hour, in deviations",
         "batch" => "  # neighbouring values are alike: the detector is given means",
         "standardize" if standardized => "  # values that mean and deviation are learnt from, not watched",
         _ => "",

@@ -81,7 +81,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 
-    /// Write the report there and not to the standard output
+    /// Write the report there; `-`, and without it, to the standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 
@@ -118,7 +118,8 @@ Events:
 
 What is good:
   A bad history makes a bad plan. Say with --good-until where the good ends; later events are replayed only.
-  A kind with fewer than 256 good values keeps the rule of the default plan.
+  A kind with fewer than 256 good values keeps the rule of the default plan. A season of the day needs two weeks
+  of good values, one of the week eight or more.
 
 Exit status:
   0  done
@@ -143,7 +144,7 @@ pub(crate) struct CalibrateArgs {
         allow_negative_numbers = true)]
     pub(crate) false_alarms: f64,
 
-    /// Write the proposed plan there
+    /// Write the proposed plan there; `-` for the standard output (then --out must name a file)
     #[arg(long, value_name = "FILE")]
     pub(crate) plan_out: Option<PathBuf>,
 
@@ -163,7 +164,7 @@ pub(crate) struct CalibrateArgs {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 
-    /// Write the report there and not to the standard output
+    /// Write the report there; `-`, and without it, to the standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 

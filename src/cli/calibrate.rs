@@ -6,24 +6,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use visu_tility::calibrate::{Calibrate, Calibration, CalibrationPage, CalibrationText};
+use visu_tility::calibrate::{Calibrate, Calibration, CalibrationPage, CalibrationText, History};
 use visu_tility::ingest::{EventFormat, EventReader};
 use visu_tility::replay::{BadLine, Input, PlotDetail, Replay, ReplayWatcher};
 
 use super::args::{CalibrateArgs, Format};
+use super::output::{Output, STANDARD};
 use super::progress::Progress;
-use super::replay::{STDIN, colours, not_after, open_out, refuse_twice, width, write_out};
+use super::replay::{colours, not_after, refuse_twice, width};
 use super::spool::Spool;
-use super::{Failure, Outcome, complain, say};
+use super::{Failure, Outcome, complain};
 
 /// Proposes a plan and shows what it would have fired.
 pub(crate) fn run(args: &CalibrateArgs) -> Result<Outcome, Failure> {
     let calibrate = settings(args)?;
     refuse_twice(&args.events)?;
     let inputs: Vec<&PathBuf> = args.events.iter().collect();
-    let out = args.out.as_deref().map(|path| open_out("--out", path, &inputs)).transpose()?;
-    let others: Vec<&PathBuf> = args.events.iter().chain(&args.out).collect();
-    let plan_out = args.plan_out.as_deref().map(|path| open_out("--plan-out", path, &others)).transpose()?;
+    let out = Output::new("--out", args.out.as_deref(), &inputs)?;
+    let plan_out = args.plan_out.as_deref().map(|path| Output::new("--plan-out", Some(path), &inputs));
+    let plan_out = plan_out.transpose()?;
+    plan_out.as_ref().map_or(Ok(()), |plan_out| plan_out.refuse_same(&out))?;
 
     let read = Arc::new(AtomicU64::new(0));
     let sources = args.events.iter().map(|path| Source::new(path)).collect::<Vec<_>>();
@@ -36,20 +38,31 @@ pub(crate) fn run(args: &CalibrateArgs) -> Result<Outcome, Failure> {
         complain("error: no event could be used");
         return Ok(Outcome::NoEvent);
     }
+    refuse_none_good(args, &history)?;
     let mut calibration = calibrate.propose(&history).map_err(|error| Failure::at("failed to", error))?;
     drop(history);
     replay(args, &calibrate, &sources, total, &mut calibration)?;
 
-    if let Some(file) = plan_out {
+    if !out.is_standard() || args.format != Format::Text {
+        calibration.warnings().iter().for_each(|warning| complain(&format!("warning: {warning}")));
+    }
+    if let Some(plan_out) = plan_out {
         let plan = &calibration.plan_toml;
-        write_out(file, |out| out.write_all(plan.as_bytes())).map_err(at(args.plan_out.as_deref()))?;
+        plan_out.write(|out| out.write_all(plan.as_bytes()))?;
     }
-    match out {
-        None => say(|out| write(&calibration, args, colours(), width(), out))?,
-        Some(file) => write_out(file, |out| write(&calibration, args, false, 100, out))
-            .map_err(at(args.out.as_deref()))?,
-    }
+    let (colour, width) = if out.is_standard() { (colours(), width()) } else { (false, 100) };
+    out.write(|out| write(&calibration, args, colour, width, out))?;
     Ok(Outcome::Done)
+}
+
+/// Refuses a history of which nothing is good.
+fn refuse_none_good(args: &CalibrateArgs, history: &History) -> Result<(), Failure> {
+    let (Some(end), Some(first)) = (args.good_until, history.first_time()) else { return Ok(()) };
+    if !history.has_no_good_value() {
+        return Ok(());
+    }
+    let reason = format!("{end} is before every value (the first event is at {first}): none would be good");
+    Err(Failure::at("--good-until", reason))
 }
 
 fn settings(args: &CalibrateArgs) -> Result<Calibrate, Failure> {
@@ -104,17 +117,17 @@ struct Source<'a> {
 impl<'a> Source<'a> {
     fn new(path: &'a Path) -> Self {
         let name = path.display().to_string();
-        let data = if name == STDIN { None } else { std::fs::metadata(path).ok() };
+        let data = if name == STANDARD { None } else { std::fs::metadata(path).ok() };
         let size = data.as_ref().filter(|data| data.is_file()).map(std::fs::Metadata::len);
         // What is no plain file, and is there, is read only once: the standard input, a pipe.
-        let once = name == STDIN || data.is_some_and(|data| !data.is_file() && !data.is_dir());
+        let once = name == STANDARD || data.is_some_and(|data| !data.is_file() && !data.is_dir());
         Self { path, name, size, spool: once.then(Spool::default) }
     }
 
     fn open(&self, read: &Arc<AtomicU64>) -> Result<Input, Failure> {
         let reader = match &self.spool {
             None => EventReader::open(self.path, read.clone()),
-            Some(spool) if self.name == STDIN => {
+            Some(spool) if self.name == STANDARD => {
                 EventReader::from_reader(spool.through(std::io::stdin()), None, read.clone())
             }
             Some(spool) => File::open(self.path).and_then(|file| {
@@ -156,11 +169,6 @@ impl ReplayWatcher for Silent {
     }
 }
 
-fn at(path: Option<&Path>) -> impl FnOnce(std::io::Error) -> Failure {
-    let place = path.unwrap_or(Path::new("")).display().to_string();
-    move |error| Failure::at(place, error)
-}
-
 fn write(
     calibration: &Calibration,
     args: &CalibrateArgs,
@@ -172,6 +180,7 @@ fn write(
         Format::Text => {
             write!(out, "{}", CalibrationText::new(calibration).colour(colour).width(width))?;
             match &args.plan_out {
+                Some(path) if path.as_os_str() == STANDARD => Ok(()),
                 Some(path) => writeln!(out, "\nThe plan is in {}", path.display()),
                 None => writeln!(out, "\nThe plan: --plan-out FILE writes it, --format html shows it"),
             }

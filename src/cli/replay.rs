@@ -1,7 +1,6 @@
 //! `visu-tility replay`: opens the files, runs them, writes the report.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -13,11 +12,9 @@ use visu_tility::replay::{HtmlReport, Input, Labels, PlotDetail, Replay, Report,
 
 use super::args::{Format, ReplayArgs};
 use super::check::read_plan;
+use super::output::{Output, STANDARD};
 use super::progress::Progress;
-use super::{Failure, Outcome, complain, say};
-
-/// The name of the standard input.
-pub(super) const STDIN: &str = "-";
+use super::{Failure, Outcome, complain};
 
 /// How far ahead of the start of the run the time of an event may be.
 const AHEAD: Duration = Duration::from_hours(24);
@@ -36,7 +33,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome, Failure> {
     refuse_twice(&args.events)?;
     let labels = read_labels(&args.labels)?;
     let inputs: Vec<&PathBuf> = args.events.iter().chain(&args.plan).chain(&args.labels).collect();
-    let out = args.out.as_deref().map(|path| open_out("--out", path, &inputs)).transpose()?;
+    let out = Output::new("--out", args.out.as_deref(), &inputs)?;
     let read = Arc::new(AtomicU64::new(0));
     let (inputs, total) = open(args, &read)?;
 
@@ -60,14 +57,8 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome, Failure> {
         let warnings = labels.warnings(&report);
         warn(warnings.iter().map(|warning| format!("labels: {warning}")));
     }
-    match out {
-        None => say(|out| write(&report, args.format, colours(), width(), out))?,
-        Some(file) => {
-            let path = args.out.as_deref().unwrap_or(Path::new("")).display();
-            write_out(file, |out| write(&report, args.format, false, 100, out))
-                .map_err(|error| Failure::at(path, error))?;
-        }
-    }
+    let (colour, width) = if out.is_standard() { (colours(), width()) } else { (false, 100) };
+    out.write(|out| write(&report, args.format, colour, width, out))?;
     if report.events == 0 {
         complain("error: no event could be used");
         return Ok(Outcome::NoEvent);
@@ -81,7 +72,7 @@ fn open(args: &ReplayArgs, read: &Arc<AtomicU64>) -> Result<(Vec<Input>, Option<
     let mut total = Some(0);
     for path in &args.events {
         let name = path.display().to_string();
-        let (reader, size) = if name == STDIN {
+        let (reader, size) = if name == STANDARD {
             (EventReader::from_reader(std::io::stdin(), None, read.clone()), None)
         } else {
             let size = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|data| data.len());
@@ -116,68 +107,10 @@ fn warn(warnings: impl IntoIterator<Item = String>) {
 
 /// The standard input can be read once.
 pub(super) fn refuse_twice(events: &[PathBuf]) -> Result<(), Failure> {
-    if events.iter().filter(|path| path.as_os_str() == STDIN).count() > 1 {
-        return Err(Failure::at(STDIN, "given twice, must be given once: it is the standard input"));
+    if events.iter().filter(|path| path.as_os_str() == STANDARD).count() > 1 {
+        return Err(Failure::at(STANDARD, "given twice, must be given once: it is the standard input"));
     }
     Ok(())
-}
-
-/// Opens the file of the report without touching what it holds: the run may still fail, and it may be one
-/// of those that are read.
-pub(super) fn open_out(option: &str, path: &Path, inputs: &[&PathBuf]) -> Result<File, Failure> {
-    // Before it is opened: what it is by its path.
-    if let Some(input) = inputs.iter().find(|input| same_path(path, input)) {
-        return Err(overwrites(option, path, input));
-    }
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    let file = file.map_err(|error| Failure::at(path.display(), error))?;
-    // And behind: what it is by its place on the disk, as with a hard link.
-    match inputs.iter().find(|input| same_file(&file, input)) {
-        Some(input) => Err(overwrites(option, path, input)),
-        None => Ok(file),
-    }
-}
-
-fn overwrites(option: &str, out: &Path, input: &Path) -> Failure {
-    let (out, input) = (out.display(), input.display());
-    Failure::at(option, format!("{out} is the file that is read as {input}, must be another one"))
-}
-
-fn same_path(out: &Path, input: &Path) -> bool {
-    let known = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
-    known(out).is_some_and(|out| known(input) == Some(out))
-}
-
-/// Is true when both are one file on the disk; pipes and terminals may be both.
-#[cfg(unix)]
-fn same_file(out: &File, input: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let input = if input.as_os_str() == STDIN { Path::new("/dev/stdin") } else { input };
-    match (out.metadata(), std::fs::metadata(input)) {
-        (Ok(out), Ok(input)) => {
-            out.is_file() && input.is_file() && (out.dev(), out.ino()) == (input.dev(), input.ino())
-        }
-        _ => false,
-    }
-}
-
-#[cfg(not(unix))]
-fn same_file(_: &File, _: &Path) -> bool {
-    false
-}
-
-/// Writes a file that was opened by [`open_out`], in the place of what it held.
-pub(super) fn write_out(
-    file: File,
-    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-) -> std::io::Result<()> {
-    // What is no plain file (a pipe, a terminal) has no length to cut.
-    let _ = file.set_len(0);
-    let mut out = BufWriter::new(file);
-    match write(&mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
 }
 
 fn write(

@@ -50,7 +50,9 @@ pub(crate) fn diagnose(line: &[u8], error: &serde_json::Error) -> LineError {
     }
     match serde_json::from_str::<Pairs<'_>>(text) {
         Ok(Pairs(pairs)) => mistake(&pairs).unwrap_or_else(|| LineError::malformed(plain(error))),
-        Err(syntax) => not_a_number(text, &syntax).unwrap_or_else(|| LineError::malformed(plain(&syntax))),
+        Err(syntax) => not_a_number(text, &syntax)
+            .or_else(|| in_list(text, &syntax))
+            .unwrap_or_else(|| LineError::malformed(plain(&syntax))),
     }
 }
 
@@ -112,6 +114,9 @@ fn mistake(pairs: &[(Cow<'_, str>, &RawValue)]) -> Option<LineError> {
         if given.next().is_some() {
             return Some(LineError::field(field, "given twice", "given once"));
         }
+        if let Some((place, component)) = wrong_component(raw).filter(|_| field == "value") {
+            return Some(of_list(component, place));
+        }
         if let Some(allowed) = wrong_type(field, raw) {
             return Some(LineError::field(field, raw, allowed));
         }
@@ -126,10 +131,37 @@ fn wrong_type(field: &str, raw: &str) -> Option<&'static str> {
         "ts" | "value" | "version" if raw == "null" => None,
         "ts" if raw.parse().is_ok_and(|millis| from_millis(millis).is_some()) => None,
         "ts" => text.and_then(|text| parse_time(&text)).is_none().then(|| allowed_time(raw)),
-        "value" if raw.starts_with('[') => serde_json::from_str::<Vec<f64>>(raw).is_err().then_some(LIST),
+        "value" if raw.starts_with('[') => None,
         "value" => serde_json::from_str::<f64>(raw).is_err().then_some(NUMBER),
         _ => text.is_none().then_some("a text"),
     }
+}
+
+/// The first component of a list that is no number, and its place from 1; `None` for what is no list.
+fn wrong_component(raw: &str) -> Option<(usize, &str)> {
+    let list: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
+    let number = |one: &&RawValue| serde_json::from_str::<f64>(one.get()).is_ok();
+    let at = list.iter().position(|one| !number(one))?;
+    Some((at + 1, list.get(at)?.get()))
+}
+
+/// The error for a component of a vector, by its place from 1.
+fn of_list(component: &str, place: usize) -> LineError {
+    LineError::field("value", format!("{} in place {place} of the list", shown(component)), LIST)
+}
+
+/// The place, from 1, at the end of the beginning of a line that stops within the list of `value`.
+fn place_in_list(before: &str) -> Option<usize> {
+    let (head, list) = before.rsplit_once('[')?;
+    let key = head.trim_end().strip_suffix(':')?.trim_end();
+    let numbers = |c: char| c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || "+-.,".contains(c);
+    (key.ends_with("\"value\"") && list.chars().all(numbers)).then(|| list.matches(',').count() + 1)
+}
+
+/// Any other syntax error within the list of `value`: the parser's own words, with the field and the place.
+fn in_list(text: &str, error: &serde_json::Error) -> Option<LineError> {
+    let place = place_in_list(text.get(..error.column().min(text.len()).checked_sub(1)?)?)?;
+    Some(LineError::malformed(format!("{}, in place {place} of the list of field `value`", plain(error))))
 }
 
 /// The commonest syntax error: a number that JSON does not have (`NaN`, `Infinity`, `-inf`), as some
@@ -140,10 +172,13 @@ fn not_a_number(text: &str, error: &serde_json::Error) -> Option<LineError> {
     let before = text.get(..stop)?;
     let start =
         before.rfind(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c))).map_or(0, |at| at + 1);
-    let word = text.get(start..)?.split([',', '}', ' ', '\t']).next()?;
+    let word = text.get(start..)?.split([',', '}', ']', ' ', '\t']).next()?;
     let bare = word.trim_start_matches(['-', '+']).to_ascii_lowercase();
     if !matches!(bare.as_str(), "nan" | "inf" | "infinity") {
         return None;
+    }
+    if let Some(place) = place_in_list(text.get(..start)?) {
+        return Some(of_list(word, place));
     }
     let key = text.get(..start)?.trim_end().strip_suffix(':')?.trim_end().strip_suffix('"')?;
     let key = key.get(key.rfind('"')? + 1..)?;
@@ -194,9 +229,30 @@ mod tests {
             said(r#"{"model_id":"m","ts":1738540800,"kind":"F1","value":1}"#),
             "field `ts` is 1738540800, must be whole milliseconds since 1970 (looks like seconds; milliseconds are meant)"
         );
-        assert!(
-            said(r#"{"model_id":"m","kind":"F1","value":[[1]]}"#).starts_with("field `value` is [[1]], must")
-        );
+    }
+
+    #[test]
+    fn a_wrong_component_of_a_list_is_named_by_its_place() {
+        let value = |list: &str| said(&format!(r#"{{"model_id":"m","kind":"Embedding:e","value":{list}}}"#));
+        for (list, component, place) in [
+            ("[1, NaN]", "NaN", 2),
+            ("[-Infinity,1]", "-Infinity", 1),
+            ("[0.5,2e3, inf ,4]", "inf", 3),
+            (r#"[1,"x",null]"#, r#""x""#, 2),
+            ("[1,null]", "null", 2),
+            ("[1,2,1e999]", "1e999", 3),
+            ("[[1]]", "[1]", 1),
+        ] {
+            let told = format!(
+                "field `value` is {component} in place {place} of the list, must be a list of finite numbers"
+            );
+            assert_eq!(value(list), told, "{list}");
+        }
+        for (list, place) in [("[1,,2]", 2), ("[1, 2.]", 2), ("[1,2,3 4]", 3), ("[1,0x10]", 2), ("[+1]", 1)] {
+            let told = value(list);
+            let end = format!(", in place {place} of the list of field `value`");
+            assert!(told.starts_with("malformed line: ") && told.ends_with(&end), "{list}: {told}");
+        }
     }
 
     #[test]

@@ -216,7 +216,10 @@ mod tests {
         assert_eq!((read.value, read.vector.as_deref()), (None, Some(&[1.0, -0.5, 0.002][..])));
         assert_eq!(read.to_event().unwrap().vector().unwrap().len(), 3);
         let error = parse_json(br#"{"model_id":"m","kind":"Embedding:text","value":[1,"x"]}"#).unwrap_err();
-        assert_eq!(error.to_string(), r#"field `value` is [1,"x"], must be a list of finite numbers"#);
+        assert_eq!(
+            error.to_string(),
+            r#"field `value` is "x" in place 2 of the list, must be a list of finite numbers"#
+        );
         let scalar = parse_json(br#"{"model_id":"m","kind":"F1","value":[1]}"#).unwrap().to_event();
         let said = "field `value` is a list of 1, must be a number from 0 to 1 for F1";
         assert_eq!(scalar.unwrap_err().to_string(), said);

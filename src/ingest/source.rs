@@ -6,9 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
-
 use crate::ingest::csv::CsvColumns;
+use crate::ingest::gzip::{Members, Trailing};
 use crate::ingest::json::parse_json;
 use crate::ingest::line::{EventLine, LineError};
 use crate::ingest::reader::{LineReader, RawLine};
@@ -107,7 +106,7 @@ impl EventReader {
         let mut source = BufReader::with_capacity(256 << 10, Counted { source, read });
         let gzip = source.fill_buf()?.starts_with(&[0x1f, 0x8b]);
         let source: Box<dyn Read + Send> =
-            if gzip { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) };
+            if gzip { Box::new(Members::new(source)) } else { Box::new(source) };
         let lines = LineReader::new(source, LINE_BYTES_MAX);
         Ok(Self { lines, format, columns: None, gzip, begun: false, done: false })
     }
@@ -198,6 +197,7 @@ fn foreign(first: &[u8], format: EventFormat) -> Option<&'static str> {
 /// Says why a file cannot be read on.
 fn told(error: &io::Error, gzip: bool) -> String {
     match error.kind() {
+        _ if Trailing::is(error) => Trailing.to_string(),
         io::ErrorKind::UnexpectedEof if gzip => "gzip data ends early, the file is cut off".to_owned(),
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput if gzip => {
             format!("gzip data is damaged: {error}")
@@ -280,6 +280,22 @@ mod tests {
         let (good, bad, why) = read(packed[..packed.len() / 2].to_vec(), None);
         assert!(good > 1_000 && bad == 0, "{good} {bad}");
         assert_eq!(why.unwrap(), "gzip data ends early, the file is cut off");
+    }
+
+    #[test]
+    fn what_follows_the_gzip_data_is_told_apart_from_a_cut() {
+        let with = |tail: &[u8]| read([&gz(TEXT.as_bytes())[..], tail].concat(), None);
+        for tail in [&b"garbage"[..], b"x", b"{\"model_id\":\"m\"}\n", b"\0\0\0x"] {
+            let (good, bad, why) = with(tail);
+            assert_eq!((good, bad), (1, 1), "all that was packed is read");
+            assert_eq!(
+                why.unwrap(),
+                "gzip data is whole, but bytes follow it that are no gzip: they are not read"
+            );
+        }
+        assert_eq!(with(&[0; 700]), (1, 1, None), "a tape filled up with zeros");
+        assert_eq!(with(&[0x1f]).2.unwrap(), "gzip data ends early, the file is cut off");
+        assert_eq!(with(&gz(TEXT.as_bytes())[..9]).2.unwrap(), "gzip data ends early, the file is cut off");
     }
 
     #[test]

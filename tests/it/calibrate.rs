@@ -24,7 +24,7 @@ fn digits(kinds: &[&str]) -> String {
 }
 
 /// Right and wrong answers of a model, a second apart: wrong where `wrong` says so.
-fn answers(model: &str, count: u64, wrong: impl Fn(u64) -> bool) -> String {
+pub(crate) fn answers(model: &str, count: u64, wrong: impl Fn(u64) -> bool) -> String {
     let mut text = String::new();
     for at in 0..count {
         let (ts, value) = (1_738_540_800_000 + at * 1_000, u8::from(!wrong(at)));
@@ -34,17 +34,17 @@ fn answers(model: &str, count: u64, wrong: impl Fn(u64) -> bool) -> String {
 }
 
 /// A number below `n` that looks like chance.
-fn chance(at: u64, n: u64) -> u64 {
+pub(crate) fn chance(at: u64, n: u64) -> u64 {
     let z = at.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     (z ^ (z >> 31)) % n
 }
 
-fn calibrate(events: &str, more: &[&str]) -> Ran {
+pub(crate) fn calibrate(events: &str, more: &[&str]) -> Ran {
     run(["calibrate", events, "--runs", "20"].iter().chain(more))
 }
 
-fn kind<'a>(report: &'a Value, model: &str, kind: &str) -> &'a Value {
+pub(crate) fn kind<'a>(report: &'a Value, model: &str, kind: &str) -> &'a Value {
     let kinds = report["kinds"].as_array().unwrap();
     kinds.iter().find(|one| one["model_id"] == model && one["kind"] == kind).unwrap()
 }
@@ -102,6 +102,15 @@ fn delays_and_run_lengths_are_those_of_the_plan() {
     assert!((values - seconds).abs() < 0.01 * values, "one value a second");
     assert!((100.0..600.0).contains(&values) && delay["missed"] == 0, "{delay}");
     assert_eq!(found["delays"].as_array().unwrap().len(), 1);
+    // An alert is kept for twice the delay: about as long as alarms are apart while the level stays bad.
+    let keep = found["keep_firing_s"].as_f64().unwrap();
+    assert!(
+        keep == 900.0 || (keep / 60.0 - (2.0 * seconds / 60.0).ceil()).abs() < 1e-9,
+        "{keep} after {seconds}"
+    );
+    let plan = MonitorPlan::from_toml(report["plan"].as_str().unwrap()).unwrap();
+    let rule = plan.rules().iter().find(|rule| &*rule.name == "correct-change").unwrap();
+    assert_eq!(rule.persistence.keep_firing.as_secs_f64(), keep);
     let tighter = ["--format", "json", "--false-alarms-per-30d", "0.01", "--drop", "0.05"];
     let tighter = calibrate(&events, &tighter).json();
     let later = kind(&tighter, "a", "Correct")["delays"][0]["values"].as_f64().unwrap();
@@ -190,8 +199,21 @@ fn a_history_that_will_not_do_is_told() {
     let ran = calibrate(&events, &[]);
     assert_eq!((ran.stderr.lines().count(), ran.stderr.contains("changed.ndjson:20001: ")), (1, true));
     assert!(ran.stdout.contains("note: ") && ran.stdout.contains("--good-until"), "{}", ran.stdout);
-    let none_good = calibrate(&events, &["--good-until", "2020-01-01", "--format", "json"]).json();
-    let found = kind(&none_good, "a", "Correct");
+    let none_good = calibrate(&events, &["--good-until", "2020-01-01"]);
+    assert_eq!((none_good.status, &*none_good.stdout), (2, ""));
+    assert!(
+        none_good.stderr.ends_with(
+            "error: --good-until: 2020-01-01T23:59:59.999999Z is before every value (the first event is at \
+             2025-02-03T00:00:00.000Z): none would be good\n"
+        ),
+        "{}",
+        none_good.stderr
+    );
+    // Where only some kinds have nothing good, they say so.
+    let late = r#"{"model_id":"a","ts":"2025-02-04T00:00:00Z","kind":"F1","value":0.5}"#;
+    let events = folder.write("late.ndjson", answers("a", 600, |at| at % 9 == 0) + late + "\n");
+    let report = calibrate(&events, &["--good-until", "2025-02-03", "--format", "json"]).json();
+    let found = kind(&report, "a", "F1");
     assert_eq!((&found["used"], &found["watch"]), (&0.into(), &"default".into()));
     assert_eq!(found["mean"], Value::Null);
 }
@@ -247,5 +269,10 @@ fn the_page_needs_nothing_but_itself_and_trusts_no_text() {
         assert!(page.contains(part), "lacks {part}");
     }
     assert_eq!(page.matches("<svg").count(), 2);
+    // Every row of the proposals has a cell for each column; `used` had none, which moved all behind it.
+    let table = page.split("<h2>Proposal</h2>").nth(1).unwrap();
+    let mut rows = table.split("<tr>").skip(1);
+    let columns = rows.next().unwrap().matches("<th").count();
+    assert_eq!((columns, rows.next().unwrap().matches("<td").count()), (13, 13));
     MonitorPlan::from_toml(&std::fs::read_to_string(&plan).unwrap()).unwrap();
 }

@@ -3,8 +3,12 @@
 
 #[cfg(feature = "cli")]
 mod calibrate;
+#[cfg(feature = "cli")]
+mod calibrate_season;
 mod event_time;
 mod facade;
+#[cfg(feature = "cli")]
+mod output;
 #[cfg(feature = "cli")]
 mod replay;
 #[cfg(feature = "cli")]

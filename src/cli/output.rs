@@ -1,0 +1,184 @@
+//! Where a report or a plan goes: the standard output, or a file that is there whole or not at all.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use super::{Failure, say};
+
+/// The name of the standard input and of the standard output.
+pub(super) const STANDARD: &str = "-";
+
+/// What an option such as `--out` asks for.
+///
+/// | what is there | how it is written |
+/// |---|---|
+/// | `-`, or the option is not given | to the standard output |
+/// | nothing, or a plain file | to a file beside it, which takes its name at the end |
+/// | a plain file in a folder that takes no new ones | at the end, in the place of what it held |
+/// | a pipe, a terminal, a device | as it stands |
+///
+/// A link is followed: what it names is written. A run that ends early leaves everything as it was.
+#[derive(Debug)]
+pub(crate) struct Output {
+    option: &'static str,
+    shown: String,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Standard,
+    /// The file that is to be there at the end, with no links on the way.
+    Beside(PathBuf),
+    Open(File),
+}
+
+impl Output {
+    /// Looks whether it can be written, and that it is none of the files that are read; changes nothing.
+    pub(crate) fn new(
+        option: &'static str,
+        path: Option<&Path>,
+        inputs: &[&PathBuf],
+    ) -> Result<Self, Failure> {
+        let Some(path) = path.filter(|path| path.as_os_str() != STANDARD) else {
+            return Ok(Self { option, shown: "standard output".to_owned(), place: Place::Standard });
+        };
+        if let Some(input) = inputs.iter().find(|input| same_path(path, input) || same_file(path, input)) {
+            let (path, input) = (path.display(), input.display());
+            let reason = format!("{path} is the file that is read as {input}, must be another one");
+            return Err(Failure::at(option, reason));
+        }
+        let place = place(option, path).map_err(|error| Failure::at(path.display(), error))?;
+        Ok(Self { option, shown: path.display().to_string(), place })
+    }
+
+    /// Is true for the standard output.
+    pub(crate) const fn is_standard(&self) -> bool {
+        matches!(self.place, Place::Standard)
+    }
+
+    /// Refuses two that are one file, or both the standard output.
+    pub(crate) fn refuse_same(&self, other: &Self) -> Result<(), Failure> {
+        let file = |output: &Self| match &output.place {
+            Place::Beside(path) => Some(path.clone()),
+            _ => None,
+        };
+        if self.is_standard() && other.is_standard() {
+            let reason =
+                format!("is the standard output, as is {}: one of the two must name a file", other.option);
+            return Err(Failure::at(self.option, reason));
+        }
+        let named = |output: &Self| PathBuf::from(&output.shown);
+        let one = file(self).zip(file(other)).is_some_and(|(a, b)| a == b || same_file(&a, &b));
+        if one || (!self.is_standard() && !other.is_standard() && same_file(&named(self), &named(other))) {
+            let reason = format!("{} is the file of {}, must be another one", self.shown, other.option);
+            return Err(Failure::at(self.option, reason));
+        }
+        Ok(())
+    }
+
+    /// Writes it.
+    pub(crate) fn write(
+        self,
+        write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        let written = match self.place {
+            Place::Standard => return say(write),
+            Place::Open(file) => {
+                // What is no plain file (a pipe, a terminal) has no length to cut.
+                let _ = file.set_len(0);
+                match fill(file, write) {
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+                    other => other,
+                }
+            }
+            Place::Beside(target) => replace(self.option, &target, write),
+        };
+        written.map_err(|error| Failure::at(self.shown, error))
+    }
+}
+
+/// Finds how a path is to be written.
+fn place(option: &str, path: &Path) -> std::io::Result<Place> {
+    let known = std::fs::metadata(path).ok();
+    if known.as_ref().is_some_and(|data| !data.is_file()) {
+        return OpenOptions::new().write(true).open(path).map(Place::Open);
+    }
+    let target = target(path)?;
+    // A file that must not be written is not replaced either.
+    let open = known.map(|_| OpenOptions::new().write(true).open(&target)).transpose()?;
+    let beside = beside(option, &target);
+    match (OpenOptions::new().write(true).create_new(true).open(&beside), open) {
+        (Ok(_), _) => std::fs::remove_file(&beside).map(|()| Place::Beside(target)),
+        (Err(_), Some(open)) => Ok(Place::Open(open)),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// The file itself: links resolved, also one that names what is not there yet.
+fn target(path: &Path) -> std::io::Result<PathBuf> {
+    if let Ok(known) = path.canonicalize() {
+        return Ok(known);
+    }
+    let named = match path.read_link() {
+        Ok(link) => path.parent().unwrap_or(Path::new("")).join(link),
+        Err(_) => path.to_owned(),
+    };
+    let folder = named.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = named.file_name().ok_or(ErrorKind::InvalidFilename)?;
+    Ok(folder.canonicalize()?.join(name))
+}
+
+/// The file beside, for what is not yet whole.
+fn beside(option: &str, target: &Path) -> PathBuf {
+    let name = format!(".visu-tility-{}{option}.part", std::process::id());
+    target.with_file_name(OsStr::new(&name))
+}
+
+/// Writes a file beside and gives it the name.
+fn replace(
+    option: &str,
+    target: &Path,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let beside = beside(option, target);
+    let file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
+    if let Ok(before) = std::fs::metadata(target) {
+        let _ = file.set_permissions(before.permissions());
+    }
+    let done = fill(file, write).and_then(|()| std::fs::rename(&beside, target));
+    if done.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    done
+}
+
+fn fill(file: File, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> std::io::Result<()> {
+    let mut out = BufWriter::new(file);
+    write(&mut out).and_then(|()| out.flush())
+}
+
+fn same_path(out: &Path, input: &Path) -> bool {
+    let known = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    known(out).is_some_and(|out| known(input) == Some(out))
+}
+
+/// Is true when both are one file on the disk, as with a hard link; pipes and terminals may be both.
+#[cfg(unix)]
+fn same_file(out: &Path, input: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let input = if input.as_os_str() == STANDARD { Path::new("/dev/stdin") } else { input };
+    match (std::fs::metadata(out), std::fs::metadata(input)) {
+        (Ok(out), Ok(input)) => {
+            out.is_file() && input.is_file() && (out.dev(), out.ino()) == (input.dev(), input.ino())
+        }
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn same_file(_: &Path, _: &Path) -> bool {
+    false
+}
