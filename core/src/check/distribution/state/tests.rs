@@ -157,7 +157,7 @@ fn the_budget_moves_the_threshold_and_the_state_is_read_back_anywhere() {
         }
         assert!(whole.windows > 10);
         if let (Some(allowance), Phase::Watching { windows, .. }) = (whole.allowance, &whole.phase) {
-            assert_eq!(windows.arl(), 4.0 * allowance.arl(), "the budget is kept to, with a margin");
+            assert_eq!(windows.arl(), allowance.arl(), "the budget is kept to");
         }
     }
 }
