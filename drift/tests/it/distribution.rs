@@ -234,7 +234,10 @@ fn the_run_length_of_a_given_reference_can_be_moved() {
             assert_eq!(built.filled(), (i + 1) % 50);
         }
         let p = moved.p_value(moved.threshold()).unwrap();
-        assert!((p * arl / 50.0 - 1.0).abs() < 1e-6, "{p} for {arl}");
+        // That of the fitted law, or farther where a window has passed it.
+        let fitted = (p * arl / 50.0 - 1.0).abs() < 1e-6;
+        assert!(fitted || p * arl / 50.0 < 1.0, "{p} for {arl}");
+        assert!((build(arl).p_value(build(arl).threshold()).unwrap() * arl / 50.0 - 1.0).abs() < 1e-6);
     }
     assert_eq!(build(3_000.0).reference_size(), 1_000);
 }

@@ -8,8 +8,8 @@ use super::refused::rule_refused;
 #[test]
 fn a_window_of_any_size_leaves_the_run_length_to_the_budget() {
     for keys in [
-        "type = \"distribution\"\nkind = \"Confidence\"",
-        "type = \"change\"\nkind = \"Confidence\"\ndetector = \"distribution\"",
+        "type = \"distribution\"\nkinds = [\"Confidence\"]",
+        "type = \"change\"\nkinds = [\"Confidence\"]\ndetector = \"distribution\"",
     ] {
         let text = format!("[[rule]]\nname = \"r\"\n{keys}\nwindow = 10000\n");
         let plan = MonitorPlan::from_toml(&text).unwrap();
