@@ -47,7 +47,8 @@ pub(crate) use state::DistributionState;
 ///
 /// A threshold comes from a fitted law until a window has passed it; then it is computed from the law itself, for
 /// that window too ([`visu_tility_drift::distance::BinnedDistance::threshold_of_window`]), so that the run length holds
-/// also where it is long and bins expect few values.
+/// also where it is long and bins expect few values. Many given bins of which most expect less than one value in a
+/// window are the exception: there up to 3 times as many false alarms were measured at a run length of 1e7.
 ///
 /// Kinds by default: `Feature:*` and `Confidence`. Numbers only: no rule of this type sees a vector.
 ///
