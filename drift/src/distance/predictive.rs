@@ -29,7 +29,7 @@ impl BinnedDistance {
     /// most `level`, when the window is of the reference's distribution, of which nothing but the reference is known.
     ///
     /// Use it in the far tail, at levels of 1e-3 and less, and where bins expect few values: there the fitted
-    /// [`super::NullLaw`] lets through up to 30 times the level, of rare bits up to 120 times. [`Self::threshold`] is a
+    /// [`super::NullLaw`] lets through up to 130 times the level. [`Self::threshold`] is a
     /// hundred times faster.
     ///
     /// # How
