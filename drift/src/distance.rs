@@ -37,6 +37,7 @@ mod mmd;
 pub mod nannyml;
 mod null_law;
 mod permutation;
+mod predictive;
 mod ranks;
 mod sample;
 mod transport;

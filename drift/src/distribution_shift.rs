@@ -12,7 +12,7 @@ use crate::{Detector, ParamError, Signal};
 
 /// The largest `arl`.
 const ARL_MOST: f64 = 1e12;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The edges are the quantiles of at most this many first values.
 const EDGES_FROM: u32 = 256;
@@ -47,6 +47,11 @@ impl DistributionShiftParams {
         let ok = (10..=1_000_000).contains(&window);
         ParamError::check("window", f64::from(window), ok, "from 10 to 1000000")?;
         let ok = arl >= 2.0 * f64::from(window) && arl <= ARL_MOST;
+        if !ok && arl == Self::default().arl {
+            // Whoever set the window alone knows of no `arl`.
+            let allowed = "from 10 to half of `arl`, which is 10000 unless it is given";
+            return ParamError::check("window", f64::from(window), ok, allowed);
+        }
         ParamError::check("arl", arl, ok, "at least twice the window, at most 1e12")
     }
 }
@@ -61,16 +66,18 @@ impl DistributionShiftParams {
 ///
 /// The first values, up to 256, give the edges of `bins` bins by their quantiles; they and the next, up to
 /// `reference`, are counted. Where the least value is itself an edge, what lies below
-/// it gets a bin of its own. From then on each `window` values are compared with a threshold of level `window / arl` from [`crate::distance::NullLaw`], which
-/// knows both sizes, the reference's own noise, and the shares. See [`crate::HistogramDrift`].
+/// it gets a bin of its own. From then on each `window` values are held against a threshold of level `window / arl`,
+/// which knows both sizes, the reference's own noise, and the shares: a fitted one
+/// ([`crate::distance::NullLaw`]) and, when a window has passed it, that of the law itself
+/// ([`BinnedDistance::threshold_of_window`]). See [`crate::HistogramDrift`].
 ///
 /// After a drift, the next values are the new reference. While a reference is learnt the signal has statistic 0 and
 /// threshold 1.
 ///
 /// # Cost
 ///
-/// A comparison with each edge a value. When the reference is complete its law is computed, once, about 10 us a bin. State at
-/// most 2.2 KiB while the edges are learnt, 0.8 KiB after.
+/// A comparison with each edge a value. When the reference is complete its law is fitted, about 10 us a bin; the first
+/// window that passes the fitted threshold costs about 1 ms a bin, once for each reference. State at most 2.2 KiB while the edges are learnt, 0.8 KiB after.
 ///
 /// # Examples
 ///
@@ -93,7 +100,7 @@ impl DistributionShiftParams {
 ///
 /// # References
 ///
-/// The distances: [`BinnedDistance`]. The threshold: [`crate::distance::NullLaw`].
+/// The distances and the law behind the threshold: [`BinnedDistance`].
 #[derive(Clone, Debug)]
 pub struct DistributionShift {
     params: DistributionShiftParams,

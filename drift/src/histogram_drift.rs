@@ -8,7 +8,7 @@ use crate::distance::{BinnedDistance, DistanceError, NullLaw};
 use crate::state::{self, Fingerprint, Tally, VALUE_LIMIT, ensure};
 use crate::{Direction, Histogram, Level, Signal};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The largest run length.
 const ARL_MOST: f64 = 1e12;
@@ -22,7 +22,9 @@ pub(crate) const MAX_BINS: usize = 64;
 /// Each `window` values the distance of their histogram from the reference is held against a threshold whose level
 /// is `window / arl`, so that a false alarm comes every `arl` values on average. The threshold is that of
 /// [`NullLaw`] for the sizes and the reference's shares (each with half a count more, so that no bin is held to be
-/// impossible). What lies outside the reference's range counts in its outermost bins.
+/// impossible), until a window has passed it: that law is fitted, and wrong in the far tail. Then the threshold of the
+/// law itself is computed ([`BinnedDistance::threshold_of_window`]); what is larger of the two holds from then on,
+/// for that window too. What lies outside the reference's range counts in its outermost bins.
 ///
 /// The level holds on average over references: one that by chance is far from its source alarms more often, another
 /// less, and the mean distance between alarms is at least as long (Jensen).
@@ -32,8 +34,9 @@ pub(crate) const MAX_BINS: usize = 64;
 ///
 /// # Cost
 ///
-/// A comparison with each edge a value; a pass over the bins a window. Building computes the law (about 10 us a
-/// bin). At most 64 bins; state at most 0.6 KiB, the reference up to 1 KiB.
+/// A comparison with each edge a value; a pass over the bins a window. Building computes the fitted law (about 10 us
+/// a bin); the first window that passes it costs about 1 ms a bin, once for each run length. At most 64 bins; state at
+/// most 0.6 KiB, the reference up to 1 KiB.
 ///
 /// # Examples
 ///
@@ -71,7 +74,12 @@ pub(crate) struct Windows {
     /// Inner edges; bins are open at both ends.
     pub(crate) edges: Vec<f64>,
     pub(crate) reference: Vec<u64>,
-    threshold: f64,
+    /// The probability that a false alarm may have in a window.
+    level: f64,
+    /// What the fitted law says of it.
+    fitted: f64,
+    /// What the law in the far tail says of it, once a window has passed what is fitted.
+    computed: Option<f64>,
     current: Vec<u64>,
     filled: u32,
     statistic: f64,
@@ -89,10 +97,10 @@ impl Windows {
     pub(crate) fn aim(&mut self, arl: f64) {
         let (edges, reference) = (core::mem::take(&mut self.edges), core::mem::take(&mut self.reference));
         if let Ok(next) = Self::new(edges.clone(), reference.clone(), self.distance, self.window, arl) {
-            self.threshold = next.threshold;
+            (self.level, self.fitted, self.computed) = (next.level, next.fitted, None);
         }
         (self.edges, self.reference) = (edges, reference);
-        if self.statistic >= self.threshold {
+        if self.statistic >= self.threshold() {
             // It was not enough when it was looked at.
             self.statistic = 0.0;
         }
@@ -106,10 +114,15 @@ impl Windows {
         window: u32,
         arl: f64,
     ) -> Result<Self, DistanceError> {
-        let threshold =
-            law_of(&reference, distance, window)?.threshold((f64::from(window) / arl).min(0.5))?;
-        let current = vec![0; reference.len()];
-        Ok(Self { distance, window, edges, reference, threshold, current, filled: 0, statistic: 0.0 })
+        let level = (f64::from(window) / arl).min(0.5);
+        let fitted = law_of(&reference, distance, window)?.threshold(level)?;
+        let (current, computed) = (vec![0; reference.len()], None);
+        let (filled, statistic) = (0, 0.0);
+        Ok(Self { distance, window, edges, reference, level, fitted, computed, current, filled, statistic })
+    }
+
+    fn threshold(&self) -> f64 {
+        self.computed.unwrap_or(self.fitted)
     }
 
     fn law(&self) -> Result<NullLaw, DistanceError> {
@@ -127,8 +140,8 @@ impl Windows {
         if self.filled < self.window { self.quiet() } else { self.compare() }
     }
 
-    pub(crate) const fn quiet(&self) -> Signal {
-        Signal::quiet(self.statistic, self.threshold)
+    pub(crate) fn quiet(&self) -> Signal {
+        Signal::quiet(self.statistic, self.threshold())
     }
 
     fn compare(&mut self) -> Signal {
@@ -137,12 +150,25 @@ impl Windows {
         let direction = self.direction();
         self.current.fill(0);
         self.filled = 0;
-        if self.statistic < self.threshold {
+        if self.statistic < self.fitted {
             return self.quiet();
         }
-        let statistic = core::mem::take(&mut self.statistic);
-        let (threshold, since) = (self.threshold, self.window.into());
+        let threshold = self.far_threshold();
+        if self.statistic < threshold {
+            return self.quiet();
+        }
+        let (statistic, since) = (core::mem::take(&mut self.statistic), self.window.into());
         Signal { level: Level::Drift, direction, statistic, threshold, since }
+    }
+
+    /// The fitted law is off in the far tail: what has passed it is held against the law itself.
+    #[cold]
+    fn far_threshold(&mut self) -> f64 {
+        let (fitted, reference) = (self.fitted, &self.reference);
+        *self.computed.get_or_insert_with(|| {
+            let far = self.distance.threshold_of_window(reference, self.window.into(), self.level);
+            far.map_or(fitted, |far| far.max(fitted))
+        })
     }
 
     /// Compares the mean places in the order of the bins.
@@ -164,6 +190,8 @@ impl Windows {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         put_u32(out, self.filled);
         put_f64(out, self.statistic);
+        out.push(u8::from(self.computed.is_some()));
+        self.computed.iter().for_each(|&threshold| put_f64(out, threshold));
         self.current.iter().for_each(|&count| put_u32(out, count as u32));
     }
 
@@ -171,13 +199,15 @@ impl Windows {
         let filled = bytes.u32()?;
         ensure(filled < self.window, "filled")?;
         let statistic = bytes.finite("statistic")?;
-        ensure(statistic >= 0.0 && statistic < self.threshold, "statistic")?;
+        let computed = if state::flag(bytes, "computed")? { Some(bytes.finite("threshold")?) } else { None };
+        ensure(computed.is_none_or(|threshold| threshold >= self.fitted), "threshold")?;
+        ensure(statistic >= 0.0 && statistic < computed.unwrap_or(self.fitted), "statistic")?;
         let mut current = self.current.clone();
         for count in &mut current {
             *count = bytes.u32()?.into();
         }
         ensure(current.iter().sum::<u64>() == u64::from(filled), "current")?;
-        (self.filled, self.statistic, self.current) = (filled, statistic, current);
+        (self.filled, self.statistic, self.computed, self.current) = (filled, statistic, computed, current);
         Ok(())
     }
 }
@@ -234,9 +264,10 @@ impl HistogramDrift {
         self.tally.ignored
     }
 
-    /// Returns the distance from which on a window has drifted.
-    pub const fn threshold(&self) -> f64 {
-        self.windows.threshold
+    /// Returns the distance from which on a window has drifted, as far as it has been computed: the fitted one is
+    /// replaced when a window has passed it.
+    pub fn threshold(&self) -> f64 {
+        self.windows.threshold()
     }
 
     /// Counts the values of the window that is being filled; 0 right after one was compared.
@@ -249,8 +280,8 @@ impl HistogramDrift {
         self.windows.reference.iter().sum()
     }
 
-    /// Returns the probability that a window of the reference's own distribution is at least this far from it; `None`
-    /// where there is no law. Cost: that of building.
+    /// Returns the probability that a window of the reference's own distribution is at least this far from it, by the
+    /// fitted law, so that it is no more than a figure below 1e-3; `None` where there is no law. Cost: that of building.
     pub fn p_value(&self, distance: f64) -> Option<f64> {
         Some(self.windows.law().ok()?.p_value(distance).clamp(0.0, 1.0))
     }

@@ -67,7 +67,7 @@ impl Random {
     }
 
     /// Draws from the gamma law of the given shape and scale 1 (Marsaglia and Tsang, TOMS 26, 2000).
-    fn gamma(&mut self, shape: f64) -> f64 {
+    pub(crate) fn gamma(&mut self, shape: f64) -> f64 {
         if shape < 1.0 {
             // Their section 6: a gamma of shape + 1 times a power of a uniform number.
             return self.gamma(shape + 1.0) * exp(ln(self.positive()) / shape);

@@ -9,6 +9,7 @@ use visu_tility_drift::{
 };
 
 use super::allowance::Allowance;
+use super::distribution::usual_arl;
 use super::standalone::Standalone;
 use super::{Check, Verdict};
 use crate::action::ObserverAction;
@@ -136,7 +137,11 @@ impl ChangeObserver {
                 self.params.name()
             )));
         };
-        // What the budget will set need not be told apart.
+        // What the budget will set need not be told apart; it must fit the windows.
+        let usual = match &self.params {
+            AnyParams::DistributionShift(params) => Setting::Number(usual_arl(params.window)),
+            _ => usual,
+        };
         self.params.set("arl", usual).map_err(|error| ObserverError::Config(error.to_string()))?;
         let mut prototype = self.params.build()?;
         if !prototype.set_arl(Self::allowance().arl()) {

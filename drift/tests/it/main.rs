@@ -25,5 +25,6 @@ mod oracle;
 mod page;
 mod preparation;
 mod run_length;
+mod tail;
 mod variants;
 mod vector;

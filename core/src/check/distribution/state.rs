@@ -15,9 +15,6 @@ use crate::time::Timestamp;
 
 /// The edges are the quantiles of at most this many first values.
 const EDGES_FROM: u32 = 256;
-/// The law behind the thresholds is fitted by its moments. In the far tail, where a budget lies, it lets through up to
-/// three times as many (Jensen-Shannon, chi-square), so a share of the budget is kept by as much more.
-const MARGIN: f64 = 4.0;
 /// Values that are compared are within this.
 const VALUE_LIMIT: f64 = 1e100;
 
@@ -155,7 +152,7 @@ impl DistributionState {
     /// Holds the windows to what the budget leaves.
     fn aim(&mut self) {
         if let (Some(allowance), Phase::Watching { windows, .. }) = (&self.allowance, &mut self.phase) {
-            windows.set_arl(MARGIN * allowance.arl());
+            windows.set_arl(allowance.arl());
         }
     }
 

@@ -136,6 +136,12 @@ fn detector(settings: &Settings) -> Result<AnyParams, ObserverError> {
             params.set(parameter.name, setting).map_err(|error| ObserverError::Config(error.to_string()))?;
         }
     }
+    // The budget will set it, whatever the window.
+    if let AnyParams::DistributionShift(shift) = &mut params
+        && settings.parameter("arl").is_none()
+    {
+        shift.arl = usual_arl(shift.window);
+    }
     Ok(params)
 }
 

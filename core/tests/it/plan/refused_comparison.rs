@@ -4,6 +4,24 @@ use visu_tility_core::MonitorPlan;
 
 use super::refused::rule_refused;
 
+/// The usual run length of the detector is one window of these; the budget's is not.
+#[test]
+fn a_window_of_any_size_leaves_the_run_length_to_the_budget() {
+    for keys in [
+        "type = \"distribution\"\nkinds = [\"Confidence\"]",
+        "type = \"change\"\nkinds = [\"Confidence\"]\ndetector = \"distribution\"",
+    ] {
+        let text = format!("[[rule]]\nname = \"r\"\n{keys}\nwindow = 10000\n");
+        let plan = MonitorPlan::from_toml(&text).unwrap();
+        assert_eq!(MonitorPlan::from_toml(&plan.to_toml()).unwrap().to_toml(), plan.to_toml());
+    }
+    rule_refused(
+        "change",
+        "detector = \"distribution\"\nwindow = 10000\narl = 15000",
+        &["line 6: rule \"r\": `arl` is 15000, must be at least twice the window, at most 1e12"],
+    );
+}
+
 #[test]
 fn references_that_cannot_be_are_told() {
     rule_refused(
