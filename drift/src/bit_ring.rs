@@ -88,7 +88,25 @@ impl BitRing {
 
     /// Counts the ones among the newest `n`.
     pub(crate) fn ones(&self, n: u32) -> u32 {
-        (self.len.saturating_sub(n)..self.len).map(|position| u32::from(self.at(position))).sum()
+        let n = n.min(self.len);
+        let (from, to) = (self.start + self.len - n, self.start + self.len);
+        // The slots go round at the capacity.
+        let wrapped = (from.saturating_sub(self.capacity), to.saturating_sub(self.capacity));
+        self.ones_between(from.min(self.capacity), to.min(self.capacity))
+            + self.ones_between(wrapped.0, wrapped.1)
+    }
+
+    /// Counts the ones in the slots from one up to, not with, another, word by word.
+    fn ones_between(&self, from: u32, to: u32) -> u32 {
+        let skipped = (from / 64) as usize;
+        let words = self.words.iter().enumerate().take(to.div_ceil(64) as usize).skip(skipped);
+        let masked = words.map(|(i, word)| {
+            let first = 64 * i as u32;
+            let (after, before) = (from.saturating_sub(first), to - first);
+            let below = if before < 64 { (1 << before) - 1 } else { u64::MAX };
+            (word & below & (u64::MAX << after)).count_ones()
+        });
+        masked.sum()
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
@@ -126,8 +144,10 @@ mod tests {
                 queue.push_back(bit);
                 assert_eq!(ring.push(bit), dropped);
                 assert!(ring.iter().eq(queue.iter().copied()));
-                let ones = queue.iter().rev().take(7).filter(|bit| **bit).count();
-                assert_eq!(ring.ones(7), ones as u32);
+                for newest in [0, 7, 64, 130, 1_000] {
+                    let ones = queue.iter().rev().take(newest).filter(|bit| **bit).count();
+                    assert_eq!(ring.ones(newest as u32), ones as u32);
+                }
                 if i == 300 {
                     ring.keep_newest(2);
                     queue.drain(..queue.len().saturating_sub(2));

@@ -112,7 +112,9 @@ impl ConfidenceSequenceParams {
 /// # Cost
 ///
 /// A few operations per starting time, once every `clock` values, and some logarithms for those near the
-/// threshold; 16 bytes per starting time, of which there are at most 110.
+/// threshold; 16 bytes per starting time, of which there are at most 110. The worst is a look at which the past
+/// leaves out means, two for each doubling: with zeros and ones 2 µs after 1,000 values, 8 after 65,000 and 45 from
+/// eight million on; with others below 1.
 ///
 /// # Examples
 ///

@@ -15,7 +15,7 @@ parameters! {
     pub struct DdmParams {
         /// No judgement before this many values since the start or the last drift.
         pub warm_start: u64 = 30,
-        /// Deviations above the lowest rate that make a warning, above 0.
+        /// Deviations above the lowest rate that make a warning, above 0, at most `drift_threshold`.
         pub warning_threshold: f64 = 2.0,
         /// Deviations above the lowest rate that make a drift, above 0.
         pub drift_threshold: f64 = 3.0,
@@ -32,10 +32,11 @@ impl DdmParams {
     /// Names the first field that is out of range.
     pub fn validate(&self) -> Result<(), ParamError> {
         let Self { warning_threshold, drift_threshold, .. } = *self;
-        let positive = |value: f64| value > 0.0 && value <= VALUE_LIMIT;
-        let allowed = "above 0 and finite";
-        ParamError::check("warning_threshold", warning_threshold, positive(warning_threshold), allowed)?;
-        ParamError::check("drift_threshold", drift_threshold, positive(drift_threshold), allowed)
+        let ok = drift_threshold > 0.0 && drift_threshold <= VALUE_LIMIT;
+        ParamError::check("drift_threshold", drift_threshold, ok, "above 0 and finite")?;
+        let ok = warning_threshold > 0.0 && warning_threshold <= drift_threshold;
+        let allowed = "above 0, at most `drift_threshold`";
+        ParamError::check("warning_threshold", warning_threshold, ok, allowed)
     }
 }
 

@@ -31,6 +31,14 @@ impl ErrorRate {
         *self = Self { low_rate: self.low_rate, low_deviation: self.low_deviation, ..Self::new() };
     }
 
+    /// Forgets the values for others, of which `ones` are 1 and the rest 0, and keeps the lowest sum.
+    pub(crate) fn restart_with(&mut self, seen: u64, ones: u64) {
+        self.seen = seen;
+        let n = seen.max(1) as f64;
+        self.rate = ones as f64 / n;
+        self.deviation = sqrt(self.rate * (1.0 - self.rate) / n);
+    }
+
     /// Takes a value from 0 to 1.
     #[inline]
     pub(crate) fn add(&mut self, value: f64) {

@@ -3,26 +3,25 @@
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, put_f64};
-use crate::math::ln;
 use crate::parameters::{parameters, words};
 use crate::state::{self, Tally, ensure};
 use crate::{Detector, Direction, Level, Mode, ParamError, Signal};
 
 mod cost;
 mod hull;
+mod model;
 mod table;
 mod threshold;
 
-use cost::{
-    BernoulliKnown, BernoulliUnknown, Cost, GaussianKnown, GaussianUnknown, Now, PoissonKnown, PoissonUnknown,
-};
+use cost::{Cost, Now, PoissonUnknown};
 use hull::{Best, Hull};
+use model::{Model, known_anchor, with_cost};
 use threshold::threshold;
 
 /// What `arl` may be.
 const ARL_LEAST: f64 = 100.0;
 const ARL_MOST: f64 = 1e15;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Scaled values beyond this size are taken as this size, so that squares of sums stay finite.
 const SCALED_LIMIT: f64 = 1e60;
 /// Counts beyond this are taken as this.
@@ -167,9 +166,9 @@ impl FocusParams {
 ///
 /// Values that are not finite change nothing. Gaussian values are taken as at most 1e60 `sigma` off the
 /// baseline, or, when that is not known, off the first value. A constant stream has a statistic of 0 when the
-/// level is unknown. After 4.5e15 values further ones are not counted. The ratio of counts is a difference of
-/// sums: once all counts add up to more than about 1e14, its rounding can reach a threshold. Scale counts of
-/// millions down, or take them as Gaussian.
+/// level is unknown. After 4.5e15 values further ones are not counted. Counts are summed as deviations from the
+/// first, or from the known rate, and their ratio is no difference of large numbers, so that counts of millions
+/// do as well as small ones.
 ///
 /// # Differences
 ///
@@ -188,7 +187,8 @@ pub struct Focus {
     model: Model,
     tally: Tally,
     now: Now,
-    /// The first Gaussian value when the mean is not known: sums are of deviations from it.
+    /// What sums are of deviations from: the known mean, the whole part of the known rate of counts, or the first
+    /// value; 0 for bits.
     anchor: f64,
     up: Hull,
     down: Hull,
@@ -196,67 +196,6 @@ pub struct Focus {
     arl: f64,
     threshold: f64,
     stale: bool,
-}
-
-/// The cost of the family.
-#[derive(Clone, Copy, Debug)]
-enum Model {
-    GaussianKnown,
-    GaussianUnknown,
-    BernoulliKnown(BernoulliKnown),
-    BernoulliUnknown,
-    PoissonKnown(PoissonKnown),
-    PoissonUnknown,
-}
-
-impl Model {
-    fn of(params: &FocusParams) -> Self {
-        let level = params.baseline;
-        match (params.family, params.known) {
-            (FocusFamily::Gaussian, true) => Self::GaussianKnown,
-            (FocusFamily::Gaussian, false) => Self::GaussianUnknown,
-            (FocusFamily::Bernoulli, true) => {
-                Self::BernoulliKnown(BernoulliKnown { ln_p: ln(level), ln_q: ln(1.0 - level) })
-            }
-            (FocusFamily::Bernoulli, false) => Self::BernoulliUnknown,
-            (FocusFamily::Poisson, true) => {
-                Self::PoissonKnown(PoissonKnown { rate: level, ln_rate: ln(level) })
-            }
-            (FocusFamily::Poisson, false) => Self::PoissonUnknown,
-        }
-    }
-}
-
-/// Runs `$body` with `$cost` as the cost of `$model`.
-macro_rules! with_cost {
-    ($model:expr, $cost:ident => $body:expr) => {
-        match $model {
-            Model::GaussianKnown => {
-                let $cost = &GaussianKnown;
-                $body
-            }
-            Model::GaussianUnknown => {
-                let $cost = &GaussianUnknown;
-                $body
-            }
-            Model::BernoulliKnown(cost) => {
-                let $cost = &cost;
-                $body
-            }
-            Model::BernoulliUnknown => {
-                let $cost = &BernoulliUnknown;
-                $body
-            }
-            Model::PoissonKnown(cost) => {
-                let $cost = &cost;
-                $body
-            }
-            Model::PoissonUnknown => {
-                let $cost = &PoissonUnknown;
-                $body
-            }
-        }
-    };
 }
 
 impl Focus {
@@ -267,16 +206,17 @@ impl Focus {
     /// Fails when a parameter is out of the range that its field names.
     pub fn new(params: FocusParams) -> Result<Self, ParamError> {
         params.validate()?;
+        let anchor = known_anchor(&params);
         let level = params.known.then_some(match params.family {
             FocusFamily::Gaussian => 0.0,
-            _ => params.baseline,
+            _ => params.baseline - anchor,
         });
         Ok(Self {
             params,
             model: Model::of(&params),
             tally: Tally::default(),
             now: Now::default(),
-            anchor: if params.known { params.baseline } else { 0.0 },
+            anchor,
             up: Hull::new(1.0, level),
             down: Hull::new(-1.0, level),
             statistic: 0.0,
@@ -301,23 +241,49 @@ impl Focus {
         self.now = Now::default();
         self.up.clear();
         self.down.clear();
-        self.anchor = if self.params.known { self.params.baseline } else { 0.0 };
+        self.anchor = known_anchor(&self.params);
         self.stale = false;
     }
 
     /// Takes the value on the scale of the sums.
     #[inline]
     fn scaled(&mut self, value: f64) -> f64 {
+        let first = self.now.n == 0.0 && !self.params.known;
         match self.params.family {
             FocusFamily::Gaussian => {
-                if self.now.n == 0.0 && !self.params.known {
+                if first {
                     self.anchor = value;
                 }
                 ((value - self.anchor) / self.params.sigma).clamp(-SCALED_LIMIT, SCALED_LIMIT)
             }
             FocusFamily::Bernoulli => f64::from(value >= 0.5),
-            FocusFamily::Poisson => value.clamp(0.0, COUNT_MOST),
+            FocusFamily::Poisson => {
+                let count = value.clamp(0.0, COUNT_MOST);
+                if first {
+                    // A rate of 0 has no likelihood.
+                    self.anchor = count.max(1.0);
+                    self.model = Model::PoissonUnknown(PoissonUnknown { rate: self.anchor });
+                }
+                count - self.anchor
+            }
         }
+    }
+
+    /// Checks an anchor that was read with `n` values, and takes it into the cost.
+    fn check_anchor(&mut self, n: f64) -> Result<(), DecodeError> {
+        let fresh = known_anchor(&self.params);
+        let ok = match self.params.family {
+            _ if self.params.known || n == 0.0 => self.anchor == fresh,
+            FocusFamily::Gaussian => true,
+            FocusFamily::Bernoulli => self.anchor == fresh,
+            FocusFamily::Poisson => (1.0..=COUNT_MOST).contains(&self.anchor),
+        };
+        if let Model::PoissonUnknown(cost) = &mut self.model
+            && n > 0.0
+        {
+            cost.rate = self.anchor;
+        }
+        ensure(ok, "anchor")
     }
 
     #[inline]
@@ -384,7 +350,8 @@ impl Detector for Focus {
         match self.params.family {
             _ if self.now.n == 0.0 => None,
             FocusFamily::Gaussian => Some(self.anchor + mean * self.params.sigma),
-            _ => Some(mean),
+            FocusFamily::Bernoulli => Some(mean),
+            FocusFamily::Poisson => Some((self.anchor + mean).max(0.0)),
         }
     }
 
@@ -433,21 +400,21 @@ impl Detector for Focus {
         ensure((0.0..=LENGTH_MOST).contains(&n) && n % 1.0 == 0.0, "length")?;
         ensure(n <= read.tally.taken as f64, "length")?;
         read.anchor = state::bounded(bytes, "anchor", 1.0)?;
-        ensure(!self.params.known || read.anchor == self.params.baseline, "anchor")?;
+        read.check_anchor(n)?;
         read.statistic = bytes.finite("statistic")?;
         read.arl = state::read_run_length(bytes, ARL_LEAST, ARL_MOST)?;
         read.threshold = threshold(&FocusParams { arl: read.arl, ..self.params });
         let stale = bytes.u8()?;
         ensure(stale <= 1, "stale")?;
         read.stale = stale == 1;
-        let family = self.params.family;
+        let (family, anchor) = (self.params.family, read.anchor);
         let possible = move |run: f64, rise: f64| match family {
             FocusFamily::Gaussian => rise.abs() <= 1.01 * SCALED_LIMIT * run,
             FocusFamily::Bernoulli => (0.0..=run).contains(&rise) && rise % 1.0 == 0.0,
-            FocusFamily::Poisson => (0.0..=1.01 * COUNT_MOST * run).contains(&rise),
+            FocusFamily::Poisson => (-1.01 * anchor * run..=1.01 * COUNT_MOST * run).contains(&rise),
         };
         let (up, down) = (self.params.mode != Mode::Down, self.params.mode != Mode::Up);
-        with_cost!(self.model, cost => {
+        with_cost!(read.model, cost => {
             read.now = Now::new(cost, n, sum);
             if up {
                 read.up.read(bytes, cost, &read.now, possible)?;

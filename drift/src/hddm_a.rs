@@ -15,7 +15,7 @@ parameters! {
     pub struct HddmAParams {
         /// Chance of a false drift of one test at one time, in (0, 1).
         pub drift_confidence: f64 = 0.001,
-        /// Chance of a false warning of one test at one time, in (0, 1).
+        /// Chance of a false warning of one test at one time, in (0, 1), at least `drift_confidence`.
         pub warning_confidence: f64 = 0.005,
         /// Look for a shrinking mean too.
         pub two_sided_test: bool = false,
@@ -33,7 +33,8 @@ impl HddmAParams {
     pub fn validate(&self) -> Result<(), ParamError> {
         let Self { drift_confidence: drift, warning_confidence: warning, .. } = *self;
         ParamError::check("drift_confidence", drift, drift > 0.0 && drift < 1.0, "in (0, 1)")?;
-        ParamError::check("warning_confidence", warning, warning > 0.0 && warning < 1.0, "in (0, 1)")
+        let (ok, allowed) = (warning >= drift && warning < 1.0, "in (0, 1), at least `drift_confidence`");
+        ParamError::check("warning_confidence", warning, ok, allowed)
     }
 }
 

@@ -15,7 +15,7 @@ parameters! {
     pub struct HddmWParams {
         /// Chance of a false drift of one test at one time, in (0, 1).
         pub drift_confidence: f64 = 0.001,
-        /// Chance of a false warning of one test at one time, in (0, 1).
+        /// Chance of a false warning of one test at one time, in (0, 1), at least `drift_confidence`.
         pub warning_confidence: f64 = 0.005,
         /// Weight of the newest value in the averages, in (0, 1].
         pub lambda_val: f64 = 0.05,
@@ -35,7 +35,8 @@ impl HddmWParams {
     pub fn validate(&self) -> Result<(), ParamError> {
         let Self { drift_confidence: drift, warning_confidence: warning, lambda_val: lambda, .. } = *self;
         ParamError::check("drift_confidence", drift, drift > 0.0 && drift < 1.0, "in (0, 1)")?;
-        ParamError::check("warning_confidence", warning, warning > 0.0 && warning < 1.0, "in (0, 1)")?;
+        let (ok, allowed) = (warning >= drift && warning < 1.0, "in (0, 1), at least `drift_confidence`");
+        ParamError::check("warning_confidence", warning, ok, allowed)?;
         ParamError::check("lambda_val", lambda, lambda > 0.0 && lambda <= 1.0, "in (0, 1]")
     }
 }

@@ -131,7 +131,8 @@ impl KswinParams {
 /// # Cost
 ///
 /// The window is kept sorted: a search, a move of at most 4 KB, and one pass over it per value, without a
-/// p-value and without sorting. 10 bytes for each value of the window.
+/// p-value and without sorting. The worst is a value that makes a drift, which is dated over all splits: 35 µs at
+/// the longest window, 5 µs by default. 10 bytes for each value of the window.
 ///
 /// # Examples
 ///

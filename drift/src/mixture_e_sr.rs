@@ -11,8 +11,12 @@ use crate::state::{self, Tally, ensure};
 use crate::{Detector, Direction, Level, ParamError, Signal};
 
 const VERSION: u8 = 1;
+/// The highest threshold: of a run length of which half the cases are sure.
+const THRESHOLD_MOST: f64 = 2.0 * ARL_MOST;
 /// A component is scaled by this power of two when it leaves the range of a double.
 const SCALE: f64 = 1.340_780_792_994_259_7e154; // 2^512
+/// One that was scaled down is scaled back below this: far from where it would be scaled down again.
+const SCALED_BACK: f64 = 8.636_168_555_094_445e-78; // 2^-256
 const LN_SCALE: f64 = 512.0 * core::f64::consts::LN_2;
 /// No value multiplies evidence by more than `exp` of this, so that no product leaves the range of a double.
 const MOST_GAIN: f64 = 300.0;
@@ -51,7 +55,8 @@ const SCALED: i32 = 1 << 30;
 /// # Cost
 ///
 /// Five operations per component and value, four components at once (`Normal`: and an exponential each);
-/// eight bytes per component and stream. Lambdas and weights are shared between streams through an [`Arc`].
+/// eight bytes per component and stream. Without `rearm` a value takes three times as long while components are
+/// beyond 1e154, and as long as before when the evidence has gone back. Lambdas and weights are shared between streams through an [`Arc`].
 ///
 /// # Examples
 ///
@@ -182,6 +187,11 @@ impl MixtureESr {
         self.arl
     }
 
+    /// Moves the threshold, to twice the largest run length at most.
+    pub(crate) fn set_threshold(&mut self, threshold: f64) {
+        self.arl = state::run_length(threshold, ARL_LEAST, THRESHOLD_MOST).unwrap_or(self.arl);
+    }
+
     /// Returns the natural logarithm of the threshold.
     pub fn log_threshold(&self) -> f64 {
         ln(self.arl)
@@ -269,7 +279,9 @@ impl MixtureESr {
             if *evidence > SCALE {
                 *evidence = if *scaled < SCALED { *evidence / SCALE } else { SCALE };
                 *scaled = (*scaled + 1).min(SCALED);
-            } else if *evidence * SCALE < 1.0 && (*scaled > 0 || (test && *evidence > 0.0)) {
+            } else if (*scaled > 0 && *evidence < SCALED_BACK)
+                || (test && *evidence > 0.0 && *evidence * SCALE < 1.0)
+            {
                 let room = *scaled > -SCALED;
                 *evidence *= if room { SCALE } else { 1.0 };
                 *scaled -= i32::from(room);
@@ -281,6 +293,10 @@ impl MixtureESr {
                 1 => *evidence * SCALE,
                 2.. => f64::MAX,
             };
+        }
+        if !test && self.scaled.iter().all(|&scaled| scaled == 0) {
+            // All are within range again.
+            self.scaled = Vec::new();
         }
         sum.min(f64::MAX)
     }
@@ -384,7 +400,7 @@ impl Detector for MixtureESr {
         next.tally = Tally::read(bytes)?;
         next.value = bytes.finite("value")?;
         ensure(next.value >= 0.0, "value")?;
-        next.arl = state::read_run_length(bytes, ARL_LEAST, ARL_MOST)?;
+        next.arl = state::read_run_length(bytes, ARL_LEAST, THRESHOLD_MOST)?;
         let stale = bytes.u8()?;
         ensure(stale <= u8::from(self.mixture.params().rearm), "stale")?;
         next.stale = stale == 1;

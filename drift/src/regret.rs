@@ -1,11 +1,13 @@
 //! Zeros and ones of unknown mean: what not knowing it costs, and how far it can be from what was seen.
 
-use crate::math::{exp, ln};
+use crate::math::{ln, sqrt};
 use crate::windowed_glr::divergence;
 
 const LN_2PI: f64 = 1.837_877_066_409_345_5;
 /// From here on the series below have 13 digits.
 const LARGE: f64 = 12.0;
+/// A mean is found to this share of it.
+const NEAR: f64 = 1e-13;
 
 /// Returns `ln` of the largest of `q^ones (1 - q)^zeros` over `q`, less that of their mixture by the law
 /// Beta(1/2, 1/2). It is at least 0; for large counts about `ln(n) / 2`.
@@ -23,27 +25,51 @@ pub(crate) fn regret(ones: f64, zeros: f64) -> f64 {
 /// For zeros and ones (`bits`) the chance is the binomial one, else Chernoff's bound of it, which holds for
 /// all values of that conditional mean.
 pub(crate) fn upper_mean(n: f64, sum: f64, bits: bool, error: f64) -> f64 {
-    let chance = |mean: f64| {
-        let chernoff = exp(-n * divergence(sum / n, mean));
-        if bits { chernoff.min(tail(n, sum, mean)) } else { chernoff }
+    let (start, target) = (sum / n, sqrt(-ln(error)));
+    // The root of a tail's logarithm is nearly a line.
+    let depth = |mean: f64| {
+        let chernoff = n * divergence(start, mean);
+        let log = if bits { chernoff.max(-ln_tail(n, sum, mean)) } else { chernoff };
+        sqrt(log.max(0.0)) - target
     };
-    let (mut low, mut high) = (sum / n, 1.0);
-    for _ in 0..60 {
-        let middle = f64::midpoint(low, high);
-        if middle <= low || middle >= high {
+    let (mut low, mut below) = (start, -target);
+    let (mut high, mut above) = (1.0, f64::INFINITY);
+    let mut step = target * sqrt((2.0 * start * (1.0 - start)).max(1.0 / n) / n);
+    while low + step < 1.0 {
+        let (next, reached) = (low + step, depth(low + step));
+        if reached >= 0.0 {
+            (high, above) = (next, reached);
             break;
         }
-        if chance(middle) > error {
-            low = middle;
-        } else {
-            high = middle;
+        (low, below) = (next, reached);
+        step *= 2.0;
+    }
+    // Regula falsi; an end that stays is halved (the Illinois rule).
+    let mut last_high = None;
+    for _ in 0..100 {
+        let secant = low - below * ((high - low) / (above - below));
+        let next = if above < f64::MAX { secant } else { f64::midpoint(low, high) };
+        let next = if next > low && next < high { next } else { f64::midpoint(low, high) };
+        if high - low <= NEAR * high || next <= low || next >= high {
+            break;
         }
+        let reached = depth(next);
+        let is_high = reached >= 0.0;
+        if is_high {
+            (high, above) = (next, reached);
+            below *= if last_high == Some(true) { 0.5 } else { 1.0 };
+        } else {
+            (low, below) = (next, reached);
+            above *= if last_high == Some(false) { 0.5 } else { 1.0 };
+        }
+        last_high = Some(is_high);
     }
     high
 }
 
-/// The chance of at most `ones` ones of `n` at a larger mean; an upper bound where the tail is long.
-fn tail(n: f64, ones: f64, mean: f64) -> f64 {
+/// The logarithm of the chance of at most `ones` ones of `n` at a larger mean, or of an upper bound where the tail is
+/// long.
+fn ln_tail(n: f64, ones: f64, mean: f64) -> f64 {
     let zeros = n - ones;
     let peak = whole(n) - whole(ones) - whole(zeros) - LN_2PI / 2.0 - n * divergence(ones / n, mean);
     let (mut term, mut sum, mut left) = (1.0, 1.0, ones);
@@ -59,7 +85,7 @@ fn tail(n: f64, ones: f64, mean: f64) -> f64 {
     // Ratios only fall, so what is left is below a geometric sum.
     let ratio = left * (1.0 - mean) / ((n - left + 1.0) * mean);
     let rest = if ratio < 1.0 { term * ratio / (1.0 - ratio) } else { 1e300 };
-    exp(peak) * (sum + rest)
+    peak + ln(sum + rest)
 }
 
 /// `ln Gamma(x + 1/2) - (x ln x - x + ln(2 pi) / 2)`, 0 or larger `x`.

@@ -94,7 +94,8 @@ impl SeedParams {
 /// # Edges
 ///
 /// Values that are not finite change nothing; values beyond ±1e100 are taken as ±1e100. When 128 blocks are
-/// held, the two neighbours with the closest means are merged, whatever `epsilon_prime`.
+/// held, the two neighbours with the closest means are merged, whatever `epsilon_prime`. As with [`crate::Adwin`]
+/// a mean more than 1e10 deviations from 0 leaves too few digits for the deviations.
 ///
 /// # Differences
 ///

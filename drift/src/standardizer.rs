@@ -7,7 +7,7 @@ use crate::codec::{DecodeError, Reader, put_f64, put_u64};
 use crate::math::sqrt;
 use crate::state::{self, Fingerprint, VALUE_LIMIT, bounded, ensure};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Parameters of [`Standardizer`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,11 +50,11 @@ impl StandardizerParams {
 /// # Recurrence
 ///
 /// Welford's: `m_t = m_(t-1) + (x_t - m_(t-1)) / t`, `s_t = s_(t-1) + (x_t - m_(t-1)) (x_t - m_t)`; the
-/// deviation is `sqrt(s / (learn - 1))`. Scores are clipped at `±clip`.
+/// deviation is `sqrt(s / (learn - 1))`; the root of `s` is kept, so that values of any size do. Scores are clipped at `±clip`.
 ///
 /// # Cost
 ///
-/// One division per value while learning, one multiplication after; one struct of 40 bytes.
+/// Four divisions and a square root per value while learning, one multiplication after; one struct of 40 bytes.
 ///
 /// # Examples
 ///
@@ -70,7 +70,7 @@ impl StandardizerParams {
 /// # Edges
 ///
 /// A value that is not finite gives no score and changes nothing. When all learned values were the same,
-/// the same value scores 0 and any other `±clip`. Values beyond ±1e100 are taken as ±1e100.
+/// the same value scores 0 and any other `±clip`. Deviations below 1e-300 are taken as that. Values beyond ±1e100 are taken as ±1e100.
 ///
 /// # References
 ///
@@ -81,7 +81,7 @@ pub struct Standardizer {
     params: StandardizerParams,
     seen: u64,
     mean: f64,
-    /// The sum of squared deviations while learning, then one over the standard deviation (0 for none).
+    /// The root of the sum of squared deviations while learning, then one over the standard deviation (0 for none).
     spread: f64,
 }
 
@@ -144,7 +144,7 @@ impl Standardizer {
         if self.is_ready() {
             self.spread = (self.spread * factor).min(1e300);
         } else {
-            self.spread /= factor * factor;
+            self.spread /= factor;
         }
     }
 
@@ -159,9 +159,14 @@ impl Standardizer {
         self.seen += 1;
         let before = value - self.mean;
         self.mean += before / self.seen as f64;
-        self.spread += before * (value - self.mean);
+        // In units of the larger, so that no square leaves the range of a double.
+        let unit = self.spread.max(before.abs());
+        if unit > 0.0 {
+            let (root, apart) = (self.spread / unit, (before / unit) * ((value - self.mean) / unit));
+            self.spread = unit * sqrt(root * root + apart);
+        }
         if self.seen == self.params.learn {
-            let deviation = sqrt(self.spread.max(0.0) / (self.seen - 1) as f64);
+            let deviation = self.spread / sqrt((self.seen - 1) as f64);
             // Below this share of the mean the spread is rounding.
             let rounding = 1e-12 * self.mean.abs();
             self.spread = if deviation > rounding { 1.0 / deviation } else { 0.0 };

@@ -7,7 +7,8 @@ use crate::codec::{DecodeError, Reader, put_u64};
 /// Values beyond this size are taken as this size, so that sums of squares over any stream stay finite.
 pub(crate) const VALUE_LIMIT: f64 = 1e100;
 
-/// No stream is longer than this; counts that are read back leave room to go on counting.
+/// No stream is longer than this; counts that are read back leave room to go on counting. They do not stop there:
+/// a detector's other counts would go on past them.
 pub(crate) const COUNT_LIMIT: u64 = 1 << 60;
 
 /// Counts what a detector took and what it left out.
@@ -22,11 +23,11 @@ impl Tally {
     #[inline]
     pub(crate) fn admit(&mut self, value: f64) -> Option<f64> {
         if value.is_finite() {
-            self.taken = (self.taken + 1).min(COUNT_LIMIT);
+            self.taken = self.taken.saturating_add(1);
             // Adding 0 turns -0 into 0, so that values which compare equal are equal.
             Some(value.clamp(-VALUE_LIMIT, VALUE_LIMIT) + 0.0)
         } else {
-            self.ignored = (self.ignored + 1).min(COUNT_LIMIT);
+            self.ignored = self.ignored.saturating_add(1);
             None
         }
     }

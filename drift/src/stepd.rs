@@ -22,7 +22,7 @@ parameters! {
         pub sliding_window_size: u32 = 30,
         /// Significance level of a drift, in (0, 1).
         pub drift_confidence: f64 = 0.003,
-        /// Significance level of a warning, in (0, 1).
+        /// Significance level of a warning, in (0, 1), at least `drift_confidence`.
         pub warning_confidence: f64 = 0.05,
         /// Whose algorithm to follow. river has none.
         pub compat: Compat = Compat::Paper,
@@ -41,7 +41,8 @@ impl StepdParams {
         let ok = (1..=BITS_LIMIT).contains(&size);
         ParamError::check("sliding_window_size", f64::from(size), ok, "from 1 to 24000")?;
         ParamError::check("drift_confidence", drift, drift > 0.0 && drift < 1.0, "in (0, 1)")?;
-        ParamError::check("warning_confidence", warning, warning > 0.0 && warning < 1.0, "in (0, 1)")?;
+        let (ok, allowed) = (warning >= drift && warning < 1.0, "in (0, 1), at least `drift_confidence`");
+        ParamError::check("warning_confidence", warning, ok, allowed)?;
         self.compat.refuse(Compat::River, "\"paper\" or \"moa\": river has no STEPD")
     }
 }

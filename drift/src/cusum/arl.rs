@@ -99,10 +99,9 @@ fn mirrored(rate: f64, other: f64) -> f64 {
 /// Returns the average number of values between false alarms of a [`crate::Cusum`] with this threshold of the
 /// log-likelihood ratio, while the level is `baseline`.
 ///
-/// For bits it is that of the lattice (see [`crate::Cusum`]), to about 1e-4 up to a ratio of 28 and to a percent
+/// For bits it is that of the lattice (see [`crate::Cusum`]), to about 1e-11 up to a ratio of 40 and by its growth
 /// beyond; where a kind of bit is so rare that a step is more than 400 of the other, to half a percent. For
-/// Gaussian values it is good to about 1e-6 up to a threshold of 60 deviations, and beyond as Siegmund's
-/// formula.
+/// Gaussian values it is good to about 1e-9.
 ///
 /// With [`Mode::Both`] it is the lower bound from both sides' rates, which is exact for Gaussian values.
 ///

@@ -5,12 +5,9 @@ use alloc::vec::Vec;
 
 use crate::math::{exp, ln};
 
-/// Run lengths from here on are taken to grow by `e` for each unit of the log-likelihood ratio.
-const SETTLED: f64 = 1e11;
-/// Log-likelihood ratios from here on do so.
-const HIGHEST: f64 = 28.0;
-/// Added to a threshold that is not computed to its end, as a log-likelihood ratio.
-const MARGIN: f64 = 0.01;
+/// Run lengths are taken to grow by `e` for each unit of the log-likelihood ratio from here on, which no threshold
+/// of a run length reaches.
+const HIGHEST: f64 = 40.0;
 /// A rise of more units than the first, or a fall of more than the second, is reckoned in blocks of units:
 /// as many values are one step of the chain.
 const FINEST: (f64, f64) = (400.0, 250.0);
@@ -70,49 +67,45 @@ impl Lattice {
     /// Returns the average number of values until the sum reaches `limit` units.
     pub(super) fn run_length(&self, limit: f64) -> f64 {
         let chain = ceil(limit / self.block).max(1.0);
-        let highest = round(HIGHEST / (self.unit * self.block)).max(1.0);
+        let highest = self.highest();
         let above = (chain - highest).max(0.0) * self.unit * self.block;
-        self.block * self.chain(chain.min(highest) as usize) * exp(above.min(600.0))
+        let (_, length) = self.climb(|limit, _| limit >= chain.min(highest));
+        self.block * length * exp(above.min(600.0))
     }
 
     /// Returns the average number of values until the sum reaches `limit` units at the rate looked for.
     pub(super) fn delay(&self, limit: f64) -> f64 {
         let shifted = Self { rate: self.rate * exp(self.up * self.unit), ..*self };
         let chain = ceil(limit / self.block).max(1.0);
-        let highest = round(HIGHEST / (self.unit * self.block)).max(1.0);
+        let highest = self.highest();
         let gain = shifted.rate * self.up - (1.0 - shifted.rate) * self.down;
         let above = (chain - highest).max(0.0) / gain;
-        self.block * (shifted.chain(chain.min(highest) as usize) + above)
+        let (up, down, risen) = shifted.steps_of_block();
+        let (_, length) = match up {
+            1 => single_rises(down, risen, |limit, _| limit >= chain.min(highest)),
+            _ => ladder((up, down), risen, |limit, _| limit >= chain.min(highest)),
+        };
+        self.block * (length + above)
     }
 
-    /// Solves Brook and Evans' chain of `n` states from the highest down: each state's run length is a
-    /// combination of those of the `down` states below it, which replaces it in the equations of the lower.
-    fn chain(&self, n: usize) -> f64 {
-        let (up, down, risen) = self.steps_of_block();
-        let width = down + 1;
-        // Each row: the constant, then the weights of the states below, the nearest first.
-        let mut rows: Vec<f64> = vec![0.0; n * width];
-        let mut window = vec![0.0; up + width];
-        for state in (0..n).rev() {
-            let risen = if state + up < n { risen } else { 0.0 };
-            let constant = substitute(&rows, &mut window, (state, up, width), risen);
-            let (mut own, below) = match window.get_mut(up..).and_then(<[f64]>::split_first_mut) {
-                Some((own, below)) => (*own, below),
-                None => return f64::INFINITY,
-            };
-            // A zero falls `down` states, and not below 0.
-            let fallen = 1.0 - self.steps_of_block().2;
-            match state.min(down).checked_sub(1) {
-                Some(nearest) => below.iter_mut().skip(nearest).take(1).for_each(|weight| *weight += fallen),
-                None => own += fallen,
-            }
-            let scale = 1.0 / (1.0 - own);
-            let row = rows.iter_mut().skip(state * width);
-            for (to, from) in row.zip(core::iter::once(&constant).chain(below.iter())) {
-                *to = from * scale;
-            }
+    /// Returns the least number of units whose run length is at least `arl`.
+    pub(super) fn limit(&self, arl: f64) -> f64 {
+        // A ratio of `h` has a run length of at least `exp(h)`, so that this ends.
+        self.climb(|_, length| self.block * length >= arl).0 * self.block
+    }
+
+    /// The highest limit, in steps of the chain, that is computed.
+    fn highest(&self) -> f64 {
+        round(HIGHEST / (self.unit * self.block)).max(1.0)
+    }
+
+    /// Goes up limit by limit until `done` with a limit and its run length; returns both.
+    fn climb(&self, done: impl FnMut(f64, f64) -> bool) -> (f64, f64) {
+        match self.steps_of_block() {
+            (1, down, risen) => single_rises(down, risen, done),
+            (up, 1, risen) => single_falls(up, risen, done),
+            (up, down, risen) => ladder((up, down), risen, done),
         }
-        rows.first().copied().unwrap_or(f64::INFINITY)
     }
 
     /// The chain's steps up and down, and the probability of the first.
@@ -121,39 +114,6 @@ impl Lattice {
         let risen =
             if self.up > self.down { self.rate * self.block } else { 1.0 - (1.0 - self.rate) * self.block };
         (units(self.up), units(self.down), risen)
-    }
-
-    /// Returns the least number of units whose run length is at least `arl`.
-    pub(super) fn limit(&self, arl: f64) -> f64 {
-        let settled = arl.min(SETTLED);
-        let unit = self.unit * self.block;
-        let length = |chain: f64| self.block * self.chain(chain as usize);
-        let mut above = round(ln((settled * self.rate).max(2.0)) / unit).max(1.0);
-        for _ in 0..20 {
-            let step = round(ln(settled / length(above)) / unit);
-            if step == 0.0 || above + step < 1.0 {
-                break;
-            }
-            above += step;
-        }
-        let mut stride = 1.0;
-        while length(above) < settled {
-            above += stride;
-            stride *= 2.0;
-        }
-        let mut below = (above - stride).max(0.0);
-        while below > 0.0 && length(below) >= settled {
-            above = below;
-            stride *= 2.0;
-            below = (below - stride).max(0.0);
-        }
-        while above - below > 1.0 {
-            let middle = (0.5 * (below + above)) as u64 as f64;
-            if length(middle) >= settled { above = middle } else { below = middle }
-        }
-        // Further up the lattice still shows, by less than the margin.
-        let further = if arl > settled { ln(arl / settled) + MARGIN } else { 0.0 };
-        above * self.block + ceil(further / self.unit)
     }
 }
 
@@ -172,25 +132,132 @@ fn unit(rate: f64, up: f64, down: f64, guess: f64) -> f64 {
     f64::midpoint(low, high)
 }
 
-/// Fills `window` with the weights of the states from `state + up` down in the equation of `state`, with those
-/// above `state` replaced by their rows of `width`; `risen` is the probability of the highest. Returns the
-/// constant.
-fn substitute(rows: &[f64], window: &mut [f64], at: (usize, usize, usize), risen: f64) -> f64 {
-    let (state, up, width) = at;
-    let mut constant = 1.0;
-    window.fill(0.0);
-    let Some(highest) = window.first_mut() else { return constant };
-    *highest = risen;
-    let above = rows.get((state + 1) * width..(state + up + 1) * width).unwrap_or(&[]);
-    for (j, row) in above.chunks_exact(width).rev().enumerate() {
-        let Some((weight, below)) = window.get_mut(j..).and_then(<[f64]>::split_first_mut) else { break };
-        let Some((own, weights)) = row.split_first() else { break };
-        constant += *weight * own;
-        for (to, from) in below.iter_mut().zip(weights) {
-            *to += *weight * from;
+/// The run lengths of limits 1, 2 and so on where the sum rises by 1 or falls by `down`.
+///
+/// The mean time from `s` to `s + 1` follows from those below it: a fall makes up for each of them again. All
+/// terms are positive, so that nothing cancels.
+fn single_rises(down: usize, risen: f64, mut done: impl FnMut(f64, f64) -> bool) -> (f64, f64) {
+    let mut times = Window::new(down);
+    let (mut limit, mut length) = (0.0, 0.0);
+    loop {
+        let time = (1.0 + (1.0 - risen) * times.sum()) / risen;
+        times.push(time);
+        limit += 1.0;
+        length += time;
+        if done(limit, length) {
+            return (limit, length);
         }
     }
-    constant
+}
+
+/// The run lengths of limits 1, 2 and so on where the sum rises by `up` or falls by 1, and falls in the mean.
+///
+/// Seen from the limit downwards, a run length is a multiple of the scale function `W` of the walk, with
+/// `q W(k + 1) = W(k) - p W(k - up)` and `W(1) = 1`, less a sum of it; the multiple is what makes it level at 0:
+/// `W(n)^2 / (q (W(n + 1) - W(n))) - (W(1) + ... + W(n - 1)) / q`. The increments of `W` are positive multiples
+/// of sums of earlier ones, and the multiple outgrows the sum, so that no digits are lost.
+fn single_falls(up: usize, risen: f64, mut done: impl FnMut(f64, f64) -> bool) -> (f64, f64) {
+    let fallen = 1.0 - risen;
+    let mut increments = Window::new(up);
+    increments.push(1.0);
+    let (mut limit, mut scale, mut below) = (1.0, 1.0, 0.0);
+    loop {
+        let increment = risen / fallen * increments.sum();
+        let length = (scale * scale / increment - below) / fallen;
+        if done(limit, length) {
+            return (limit, length);
+        }
+        increments.push(increment);
+        limit += 1.0;
+        below += scale;
+        scale += increment;
+    }
+}
+
+/// The run lengths of limits 1, 2 and so on for steps `up` and `down`.
+///
+/// Brook and Evans' chain, its states left out from the lowest up (Grassmann, Taksar and Heyman 1985): of each
+/// state remain the mean time until the sum is above it, and where it then is. A run length is the sum of
+/// those times, each times the chance that its state is a new highest. The chance of staying is never taken
+/// from 1, so that nothing cancels.
+fn ladder((up, down): (usize, usize), risen: f64, mut done: impl FnMut(f64, f64) -> bool) -> (f64, f64) {
+    // Of the last `down` states: the time, then the chances of 1 to `up` units above.
+    let mut rows: Vec<f64> = vec![0.0; down * (up + 1)];
+    // The chance of each of the states from `down` below the present one to `up` above it.
+    let mut window = vec![0.0; down + 1 + up];
+    // The chances of the present state and the next `up` of being a new highest.
+    let mut highest = vec![0.0; up + 1];
+    highest.iter_mut().take(1).for_each(|first| *first = 1.0);
+    let (mut limit, mut length) = (0.0, 0.0);
+    for state in 0_usize.. {
+        window.fill(0.0);
+        let floor = down.saturating_sub(state);
+        window.iter_mut().skip(floor).take(1).for_each(|fallen| *fallen = 1.0 - risen);
+        let mut time = 1.0;
+        let oldest = state % down;
+        let (newer, older) = rows.split_at(oldest * (up + 1));
+        let below = older.chunks_exact(up + 1).chain(newer.chunks_exact(up + 1));
+        for (j, row) in below.enumerate().skip(floor) {
+            let Some((weight, above)) = window.get_mut(j..).and_then(<[f64]>::split_first_mut) else { break };
+            let Some((own, chances)) = row.split_first() else { break };
+            time += *weight * own;
+            above.iter_mut().zip(chances).for_each(|(to, chance)| *to += *weight * chance);
+        }
+        window.iter_mut().rev().take(1).for_each(|top| *top += risen);
+        let above = window.get(down + 1..).unwrap_or(&[]);
+        let scale = 1.0 / above.iter().sum::<f64>();
+        time *= scale;
+        let reached = highest.first().copied().unwrap_or(0.0);
+        limit += 1.0;
+        length += reached * time;
+        if done(limit, length) {
+            break;
+        }
+        highest.rotate_left(1);
+        highest.iter_mut().rev().take(1).for_each(|last| *last = 0.0);
+        highest.iter_mut().zip(above).for_each(|(to, chance)| *to += reached * scale * chance);
+        let row = rows.iter_mut().skip(oldest * (up + 1));
+        row.zip(core::iter::once(&time).chain(above)).enumerate().for_each(|(j, (to, from))| {
+            *to = if j == 0 { *from } else { scale * from };
+        });
+    }
+    (limit, length)
+}
+
+/// The sum of the last numbers pushed, without subtraction: sums of the older half from each on, and one of
+/// the newer half.
+struct Window {
+    length: usize,
+    numbers: Vec<f64>,
+    /// Sums of the older numbers, each with all after it among them; the largest, of the oldest, is last.
+    older: Vec<f64>,
+    newer: f64,
+}
+
+impl Window {
+    fn new(length: usize) -> Self {
+        Self { length, numbers: Vec::with_capacity(length), older: Vec::with_capacity(length), newer: 0.0 }
+    }
+
+    fn sum(&self) -> f64 {
+        self.older.last().copied().unwrap_or(0.0) + self.newer
+    }
+
+    fn push(&mut self, number: f64) {
+        if self.numbers.len() + self.older.len() == self.length {
+            if self.older.is_empty() {
+                let mut sum = 0.0;
+                for number in self.numbers.drain(..).rev() {
+                    sum += number;
+                    self.older.push(sum);
+                }
+                self.newer = 0.0;
+            }
+            self.older.pop();
+        }
+        self.numbers.push(number);
+        self.newer += number;
+    }
 }
 
 /// Rounds a number from 0 to 2^53, or a negative one, to the nearest whole number.

@@ -7,10 +7,14 @@ use crate::math::{exp, ln};
 
 /// The least threshold, in deviations: where a single value raises the sum less often than once in the run length.
 const LEAST: f64 = 1e-6;
-/// Higher thresholds, in deviations, follow Siegmund's formula from here on.
-const HIGHEST: f64 = 60.0;
+/// Thresholds, in deviations, that give the run lengths of all above the first.
+const SETTLED: (f64, f64) = (10.0, 12.5);
 /// Width of a panel of eight nodes, in deviations.
 const PANEL: f64 = 2.5;
+/// Run lengths are met within this.
+const CLOSE: f64 = 1e-11;
+/// An exponent that nobody waits for.
+const ENDLESS: f64 = 500.0;
 /// Expected overshoot of both ends in Siegmund's formula.
 const OVERSHOOT: f64 = 1.166;
 
@@ -25,32 +29,59 @@ const GAUSS: [(f64, f64); 4] = [
 /// Returns the average number of standard normal values until `s = max(0, s + x - k)` reaches `h`. A negative
 /// `k` is a mean that has shifted.
 pub(super) fn run_length(k: f64, h: f64) -> f64 {
-    let beyond = if h > HIGHEST { siegmund(k, h) / siegmund(k, HIGHEST) } else { 1.0 };
-    let length = solve(k, h.min(HIGHEST)) * beyond;
-    // Both formulas overflow where nobody waits for it.
+    let length = if h <= SETTLED.0 {
+        solve(k, h)
+    } else if k * h > ENDLESS {
+        siegmund(k, h)
+    } else {
+        Far::new(k).run_length(h)
+    };
+    // Both overflow where nobody waits for it.
     if length < f64::MAX { length } else { f64::MAX }
 }
 
 /// Returns the threshold in deviations with this run length, or the least with a greater one.
 pub(super) fn threshold(k: f64, arl: f64) -> f64 {
+    let guess = bisect(|h| siegmund(k, h) < arl, (LEAST, 1.0));
+    // The formula is off by less than that.
+    if guess > 0.9 * SETTLED.0 {
+        let far = Far::new(k);
+        if far.run_length(SETTLED.0) <= arl {
+            return bisect(|h| far.run_length(h) < arl, SETTLED);
+        }
+    }
+    near(k, arl, guess)
+}
+
+/// Returns the least number for which `below` is false, from `low` up; `high` may be below it.
+fn bisect(below: impl Fn(f64) -> bool, (mut low, mut high): (f64, f64)) -> f64 {
+    while below(high) && high < 1e9 {
+        (low, high) = (high, 2.0 * high);
+    }
+    for _ in 0..80 {
+        let middle = f64::midpoint(low, high);
+        if middle <= low || middle >= high {
+            break;
+        }
+        if below(middle) { low = middle } else { high = middle }
+    }
+    high
+}
+
+/// Returns the threshold of [`threshold`] by secants in the logarithm of the run length, from a guess.
+fn near(k: f64, arl: f64, guess: f64) -> f64 {
     let off = |h: f64| ln(arl / run_length(k, h));
     if off(LEAST) <= 0.0 {
         return LEAST;
     }
-    let (mut low, mut high) = (LEAST, 1.0);
-    while siegmund(k, high) < arl && high < 1e9 {
-        high *= 2.0;
-    }
-    for _ in 0..60 {
-        let middle = f64::midpoint(low, high);
-        if siegmund(k, middle) < arl { low = middle } else { high = middle }
-    }
-    // The formula is near enough for secants in the logarithm; its own slope starts them.
-    let mut h = high;
+    let mut h = guess;
     let mut slope = ln(siegmund(k, h * 1.001) / siegmund(k, h)) / (0.001 * h);
-    (low, high) = (LEAST, f64::MAX);
+    let (mut low, mut high) = (LEAST, f64::MAX);
     let mut missing = off(h);
     for _ in 0..60 {
+        if missing.abs() <= CLOSE {
+            break;
+        }
         if missing > 0.0 {
             low = h;
         } else {
@@ -60,7 +91,7 @@ pub(super) fn threshold(k: f64, arl: f64) -> f64 {
         if !(next > low && next < high) {
             next = if high < f64::MAX { f64::midpoint(low, high) } else { 2.0 * h };
         }
-        if (next - h).abs() <= 1e-12 * h {
+        if (next - h).abs() <= 1e-15 * h {
             break;
         }
         let then = off(next);
@@ -68,6 +99,42 @@ pub(super) fn threshold(k: f64, arl: f64) -> f64 {
         (h, missing) = (next, then);
     }
     h
+}
+
+/// The run lengths of thresholds from the first of [`SETTLED`] up: `a exp(2 k h) - h / k + b`.
+///
+/// Between both ends, and far from them, the mean time left is a line of slope `1 / k` in the sum plus a multiple
+/// of `exp(2 k s)` and a constant, and the ends only couple these; what else the ends add dies away as
+/// `exp(-2.5 s)` (the zeros of `1 - exp(z^2 / 2 - k z)` nearest to its real ones).
+struct Far {
+    k: f64,
+    /// At the second of [`SETTLED`]: the exponential part, and all of it.
+    power: f64,
+    length: f64,
+}
+
+impl Far {
+    fn new(k: f64) -> Self {
+        let (low, high) = SETTLED;
+        let (first, length) = (solve(k, low), solve(k, high));
+        let rise = length - first + (high - low) / k;
+        Self { k, power: -rise / growth(2.0 * k * (low - high)), length }
+    }
+
+    fn run_length(&self, h: f64) -> f64 {
+        let beyond = h - SETTLED.1;
+        self.length + self.power * growth(2.0 * self.k * beyond) - beyond / self.k
+    }
+}
+
+/// `exp(x) - 1`, without its cancellation.
+fn growth(x: f64) -> f64 {
+    if x.abs() < 0.1 {
+        let rest = (2..=11).rev().fold(1.0, |rest, n| 1.0 + x / f64::from(n) * rest);
+        x * rest
+    } else {
+        exp(x) - 1.0
+    }
 }
 
 /// Siegmund, "Sequential Analysis" (1985), section 2.6: the corrected diffusion.

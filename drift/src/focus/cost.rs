@@ -66,16 +66,19 @@ pub(super) struct BernoulliKnown {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BernoulliUnknown;
 
-/// Counts, with a known rate.
+/// Counts, less the whole part of a known rate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PoissonKnown {
     pub(super) rate: f64,
-    pub(super) ln_rate: f64,
+    /// What the known rate has more than its whole part.
+    pub(super) rest: f64,
 }
 
-/// Counts.
+/// Counts, less a rate near theirs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PoissonUnknown;
+pub(super) struct PoissonUnknown {
+    pub(super) rate: f64,
+}
 
 impl Cost for GaussianKnown {
     #[inline]
@@ -145,9 +148,8 @@ impl Cost for BernoulliUnknown {
 impl Cost for PoissonKnown {
     #[inline]
     fn ratio(&self, now: &Now, cut: f64, sum: f64, _: f64) -> f64 {
-        let (n, total) = (now.n - cut, now.sum - sum);
-        let fixed = n * self.rate - total - total * self.ln_rate;
-        if total > 0.0 { total * ln(total / n) + fixed } else { fixed }
+        let n = now.n - cut;
+        excess(n * self.rate, now.sum - sum - n * self.rest)
     }
 
     #[inline]
@@ -162,10 +164,31 @@ impl Cost for PoissonUnknown {
         before + self.whole(now.n - cut, now.sum - sum) - now.whole
     }
 
+    /// Against the rate instead of a rate of 1: whatever it is, it cancels in the ratio; near that of the values, it
+    /// leaves little to cancel.
     #[inline]
     fn whole(&self, n: f64, sum: f64) -> f64 {
-        if sum > 0.0 { sum * ln(sum / n) } else { 0.0 }
+        excess(n * self.rate, sum)
     }
+}
+
+/// The log-likelihood ratio of a Poisson count's own mean against `mean`, when it is `more` above it:
+/// `(mean + more) ln(1 + more / mean) - more`, without its cancellation.
+#[inline]
+fn excess(mean: f64, more: f64) -> f64 {
+    // With 1 + more / mean = (1 + s) / (1 - s) the logarithm is 2 artanh(s), and s is odd in it.
+    let twice = 2.0 * mean + more;
+    if 8.0 * more.abs() > twice {
+        let count = mean + more;
+        return if count > 0.0 { count * ln(count / mean) - more } else { mean };
+    }
+    let s = more / twice;
+    let s2 = s * s;
+    let tail = 1.0 / 3.0
+        + s2 * (1.0 / 5.0
+            + s2 * (1.0 / 7.0
+                + s2 * (1.0 / 9.0 + s2 * (1.0 / 11.0 + s2 * (1.0 / 13.0 + s2 * (1.0 / 15.0 + s2 / 17.0))))));
+    twice * (s2 + (1.0 + s) * (s * s2 * tail))
 }
 
 const TABLED: usize = 1_024;
@@ -208,7 +231,30 @@ const fn tabulate() -> [f64; TABLED] {
 
 #[cfg(test)]
 mod tests {
-    use super::{TABLED, x_ln_x};
+    use super::{TABLED, excess, x_ln_x};
+
+    /// Against mpmath with 40 digits.
+    #[test]
+    fn an_excess_keeps_its_digits() {
+        for (mean, more, exact) in [
+            (1_000_000_000_000.0, 1.0, 4.999_999_999_998_333e-13),
+            (1_000_000_000_000.0, -1_000_000.0, 0.500_000_166_666_75),
+            (1_000_000.0, 10_000.0, 49.834_161_699_763_676),
+            (1_000_000.0, -10_000.0, 50.167_505_033_573_23),
+            (10.0, 2.4, 0.267_381_107_250_124_15),
+            (10.0, -2.3, 0.287_491_316_165_062_07),
+            (10.0, 2.9, 0.384_884_617_019_191_63),
+            (10.0, -2.5, 0.342_384_456_611_643),
+            (10.0, 90.0, 140.258_509_299_404_58),
+            (10.0, -9.5, 8.002_133_863_223_005),
+            (0.25, 7.75, 19.975_887_222_397_812),
+            (1e+18, 3_000_000_000.0, 4.499_999_995_5),
+        ] {
+            let found = excess(mean, more);
+            assert!((found - exact).abs() <= 4e-15 * exact, "{mean} {more}: {found} {exact}");
+        }
+        assert_eq!([excess(3.0, -3.0), excess(3.0, 0.0)], [3.0, 0.0]);
+    }
 
     #[test]
     fn the_table_holds_what_the_logarithm_gives() {

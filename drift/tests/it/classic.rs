@@ -84,6 +84,26 @@ fn a_detector_that_a_library_lacks_is_refused_in_its_name() {
 }
 
 #[test]
+fn a_warning_that_is_stricter_than_the_drift_is_refused() {
+    let levels = [
+        ("ddm", "warning_threshold", 3.1, 3.0),
+        ("rddm", "warning_threshold", 2.3, 2.258),
+        ("hddm-a", "warning_confidence", 0.000_9, 0.001),
+        ("hddm-w", "warning_confidence", 0.000_9, 0.001),
+        ("stepd", "warning_confidence", 0.002_9, 0.003),
+        ("eddm", "alpha", 0.89, 0.9),
+    ];
+    for (name, field, stricter, as_strict) in levels {
+        let mut params = AnyParams::by_name(name).unwrap();
+        params.set(field, Number(stricter)).unwrap();
+        let error = params.check().unwrap_err();
+        assert!(error.param == field && (error.allowed.contains("drift_") || name == "eddm"), "{error}");
+        params.set(field, Number(as_strict)).unwrap();
+        assert_eq!(params.check(), Ok(()), "{name}");
+    }
+}
+
+#[test]
 fn states_stay_small_under_the_largest_parameters() {
     let noise = |i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11) as f64 / (1_u64 << 53) as f64;
     let largest = [

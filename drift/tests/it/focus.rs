@@ -8,6 +8,7 @@ use flate2::read::GzDecoder;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value;
+use visu_tility_drift::codec::Reader;
 use visu_tility_drift::{Detector, Direction, Focus, FocusFamily, FocusParams, Mode, Signal};
 
 fn x_ln(x: f64, y: f64) -> f64 {
@@ -328,5 +329,65 @@ fn a_reset_leaves_nothing() {
             bytes
         };
         assert_eq!(state(&used), state(&fresh));
+    }
+}
+
+fn counts(known: Option<f64>) -> FocusParams {
+    let family = FocusFamily::Poisson;
+    FocusParams { family, known: known.is_some(), baseline: known.unwrap_or(1.0), ..FocusParams::default() }
+}
+
+/// A constant 1e12 was an alarm: the ratio was a difference of sums.
+#[test]
+fn a_constant_count_is_no_change_however_large() {
+    for count in [0.0, 1.0, 3.0, 1e3, 1e6, 123_456_789.0, 1e9, 999_999_999_999.0, 1e12, 1e15] {
+        let mut focus = Focus::new(counts(None)).unwrap();
+        let worst = (0..20_000).map(|_| focus.update(count).statistic).fold(0.0, f64::max);
+        assert_eq!(worst, 0.0, "{count}");
+        assert_eq!(focus.estimation(), Some(count.min(1e12)));
+        if count >= 1.0 {
+            let mut focus = Focus::new(counts(Some(count.min(1e12)))).unwrap();
+            assert!((0..20_000).all(|_| focus.update(count).statistic == 0.0), "{count}");
+        }
+    }
+}
+
+/// A state of `n` counts around 1e6 of which the first was 700 above: no rounding may look like a change, and a
+/// change of 1 % is 10 deviations.
+#[test]
+fn large_counts_go_on_for_ever_and_their_changes_are_found_at_once() {
+    let rate = 1e6_f64;
+    let mut random = Random(23);
+    let mut count = |rate: f64| (rate + rate.sqrt() * random.normal()).round();
+    for known in [None, Some(rate + 0.4)] {
+        for n in [1e2_f64, 1e8, 1e10, 1e12] {
+            let mut focus = Focus::new(FocusParams { arl: 1e9, ..counts(known) }).unwrap();
+            focus.update(rate + if known.is_some() { 0.0 } else { 700.0 });
+            let mut bytes = Vec::new();
+            focus.write_state(&mut bytes);
+            // Version, fingerprint, tally; length, sum, anchor, statistic, arl; then the candidates.
+            let sum = if known.is_some() { 0.4 * n } else { -700.0 * (n - 1.0) };
+            bytes[9..17].copy_from_slice(&((n as u64).to_le_bytes()));
+            bytes[25..33].copy_from_slice(&n.to_le_bytes());
+            bytes[33..41].copy_from_slice(&sum.round().to_le_bytes());
+            bytes.truncate(66);
+            for _ in 0..2 {
+                let places =
+                    if known.is_some() { vec![(n, sum.round())] } else { vec![(0.0, 0.0), (n, sum.round())] };
+                bytes.extend((places.len() as u16).to_le_bytes());
+                for (cut, sum) in places {
+                    bytes.extend([cut, sum, 0.0].iter().flat_map(|x| x.to_le_bytes()));
+                }
+            }
+            focus.read_state(&mut Reader::new(&bytes)).unwrap();
+            let worst = (0..20_000).map(|_| focus.update(count(rate)).statistic).fold(0.0, f64::max);
+            assert!(worst < 20.0, "{known:?} {n}: {worst}");
+            let (at, signal) = (1..50)
+                .map(|at| (at, focus.update(count(1.01 * rate))))
+                .find(|(_, s)| s.drift_detected())
+                .unwrap();
+            assert!(at <= 2 && signal.direction == Direction::Up, "{known:?} {n}: {at} {signal:?}");
+            assert!(signal.since <= at + 1, "{known:?} {n}: {at} {signal:?}");
+        }
     }
 }

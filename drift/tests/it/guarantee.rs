@@ -1,9 +1,11 @@
 //! The detectors with a proven bound against plain computations, and their bounds against chance.
 
+use visu_tility_drift::codec::Reader;
 use visu_tility_drift::simulate::Source as Law;
 use visu_tility_drift::{
     AnyParams, ConfidenceSequence, ConfidenceSequenceParams, ConformalSr, ConformalSrParams, Detector,
-    Direction, Exceedance, ExceedanceParams, Family, Mixture, MixtureESr, MixtureParams, Mode, Tier,
+    Direction, Exceedance, ExceedanceParams, Family, Mixture, MixtureESr, MixtureParams, Mode, Recursion,
+    Tier,
 };
 
 /// A source of uniform numbers.
@@ -331,4 +333,54 @@ fn every_detector_with_a_bound_keeps_it_on_good_bits() {
         let error = (lengths.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 149.0 / 150.0).sqrt();
         assert!(mean + 2.0 * error >= nominal, "{name}: {mean} with a standard error of {error}");
     }
+}
+
+/// It stayed on the slow path for good: a component was scaled back only below an evidence of 1.
+#[test]
+fn without_rearm_evidence_that_went_beyond_a_double_comes_back() {
+    let (m, lambda) = (0.1, 1.0_f64);
+    for recursion in [Recursion::ShiryaevRoberts, Recursion::Cusum] {
+        let params = MixtureParams { m_pre: m, rearm: false, recursion, ..MixtureParams::default() };
+        let mixture = Mixture::with_components(params, &[lambda], &[1.0]).unwrap();
+        let mut detector = MixtureESr::with_mixture(mixture.into());
+        let (mut log, mut least, mut most) = (f64::NEG_INFINITY, usize::MAX, 0);
+        for i in 0..40_000 {
+            let x = if i % 20_000 < 2_000 { 1.0 } else { f64::from(u8::from(i % 20 == 0)) };
+            let gain = lambda * x - (1.0 - m + m * lambda.exp()).ln();
+            // The logarithm of the evidence plus 1, or of the larger.
+            let started = match recursion {
+                Recursion::Cusum => log.max(0.0),
+                _ => log.max(0.0) + (-log.abs()).exp().ln_1p(),
+            };
+            log = started + gain;
+            detector.update(x);
+            let found = detector.log_value().unwrap();
+            assert!((found - log).abs() < 1e-9 * (1.0 + log.abs()), "{recursion:?} {i}: {found} {log}");
+            (least, most) = (least.min(detector.bytes()), most.max(detector.bytes()));
+        }
+        assert!(log < 100.0 && most > least && detector.bytes() == least, "{recursion:?}");
+    }
+}
+
+#[test]
+fn an_exceedance_may_have_any_run_length_of_its_range() {
+    for uncertainty in [0.1, 0.5] {
+        let params = ExceedanceParams { arl: 1e15, uncertainty, ..ExceedanceParams::default() };
+        let mut built = Exceedance::new(params).unwrap();
+        let mut moved = Exceedance::new(ExceedanceParams { arl: 1e3, ..params }).unwrap();
+        assert!(moved.set_arl(1e16));
+        for detector in [&mut built, &mut moved] {
+            assert!((detector.arl().unwrap() / 1e15 - 1.0).abs() < 1e-12);
+            (0..3_000).for_each(|i| _ = detector.update(f64::from(i * 7 % 101)));
+            let mut bytes = Vec::new();
+            detector.write_state(&mut bytes);
+            let mut read = Exceedance::new(*detector.params()).unwrap();
+            read.read_state(&mut Reader::new(&bytes)).unwrap();
+            assert_eq!(read.arl(), detector.arl());
+        }
+    }
+    assert_eq!(
+        Exceedance::new(ExceedanceParams { arl: 1.1e15, ..ExceedanceParams::default() }).unwrap_err().param,
+        "arl"
+    );
 }

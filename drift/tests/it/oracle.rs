@@ -227,3 +227,19 @@ fn nothing_is_learned_from_a_constant() {
     (0..10).for_each(|_| assert_eq!(scores.update(0.1), None));
     assert_eq!([0.1, 0.2, -5.0].map(|x| scores.update(x)), [Some(0.0), Some(3.0), Some(-3.0)]);
 }
+
+/// Squares of deviations below 1e-154 vanished, and with them every score.
+#[test]
+fn scores_are_the_same_at_any_scale() {
+    let value = |i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / 1e6;
+    let scores = |scale: f64| {
+        let mut scores = Standardizer::new(StandardizerParams { learn: 100, clip: 10.0 }).unwrap();
+        (0..200).filter_map(|i| scores.update(value(i) * scale)).collect::<Vec<f64>>()
+    };
+    let plain = scores(1.0);
+    for power in [-990, -600, -3, 300] {
+        let scaled = scores(2.0_f64.powi(power));
+        assert!(plain.iter().zip(&scaled).all(|(a, b)| (a - b).abs() < 1e-12), "2^{power}");
+    }
+    assert!(plain.iter().any(|z| *z > 0.5) && plain.iter().any(|z| *z < -0.5));
+}

@@ -206,7 +206,10 @@ fn classic() -> Vec<AnyDetector> {
             let concept = [("max_concept", Count(90)), ("min_concept", Count(70))];
             let limit = ("warning_limit", Count(4));
             all.push(with("rddm", &[compat, ("warm_start", Count(9)), limit, concept[0], concept[1]]));
-            all.push(with("stepd", &[compat, ("sliding_window_size", Count(9)), confidences[0]]));
+            all.push(with(
+                "stepd",
+                &[compat, ("sliding_window_size", Count(9)), confidences[0], confidences[1]],
+            ));
             all.push(with("ecdd", &[compat, ("warm_start", Count(3))]));
             all.push(with("gma", &[compat, ("alpha", Number(0.9)), ("threshold", Number(0.2))]));
             let blocks = [("block_size", Count(1)), ("compress_term", Count(5))];
