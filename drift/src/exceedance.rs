@@ -278,6 +278,14 @@ impl Detector for Exceedance {
         self.inner.set_arl(arl / self.params.trust())
     }
 
+    fn reaches(&self, arl: f64) -> bool {
+        self.inner.reaches(arl / self.params.trust())
+    }
+
+    fn forget_evidence(&mut self) -> bool {
+        self.inner.forget_evidence()
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);
