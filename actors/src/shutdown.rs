@@ -57,7 +57,11 @@ async fn drain(house: &House, deadline: Duration) -> DrainReport {
     let stages = async {
         house.settle().await?;
         for shard in 0..house.shards.len() {
-            report.snapshots += house.ask(shard, Control::Snapshot).await?;
+            let round = house.ask(shard, Control::Snapshot).await?;
+            report.snapshots += round.kept;
+            report.snapshots_failed += round.failed;
+            report.unkept.extend(round.unkept);
+            report.unkept.truncate(DrainReport::UNKEPT_MAX);
         }
         stop(house).await?;
         house.outlet.close();
