@@ -15,7 +15,7 @@ pub use visu_tility_actors::{
     ModelHandle, ModelPhase, ModelStatus, ModelSupervisor, Monitoring, MonitoringBuilder, MonitoringHandle,
     PassivateModel, PauseModel, PublishError, Rejected, ResetModel, RestartPolicy, ResumeModel, RetireModel,
     Routed, SeriesHandle, ShardStatus, SinkFailure, SnapshotKeeper, StartError, SupervisionEvent,
-    SystemClock, WeakMonitoringHandle, block_on,
+    SystemClock, UnkeptSnapshot, WeakMonitoringHandle, block_on,
 };
 #[cfg(feature = "automated_retraining")]
 pub use visu_tility_actors::{

@@ -114,6 +114,9 @@ impl Default for MonitoringBuilder {
 }
 
 impl MonitoringBuilder {
+    /// The largest first offset: 2^62, so that offsets, which only rise, never begin again at 0.
+    pub const FIRST_OFFSET_MAX: u64 = 1 << 62;
+
     /// What is watched how. Default [`MonitorPlan::default`].
     pub fn plan(self, plan: MonitorPlan) -> Self {
         Self { plan, ..self }
@@ -158,7 +161,8 @@ impl MonitoringBuilder {
         Self { event_time, ..self }
     }
 
-    /// The offset of the first event. Default 0.
+    /// The offset of the first event, at most [`MonitoringBuilder::FIRST_OFFSET_MAX`]; [`MonitoringBuilder::start`]
+    /// refuses a larger one. Default 0.
     pub fn first_offset(self, first_offset: u64) -> Self {
         Self { first_offset, ..self }
     }
@@ -245,9 +249,14 @@ impl MonitoringBuilder {
     ///
     /// # Errors
     ///
-    /// Fails when an observer cannot be added to the plan, when `arbiters` is 0 and this thread has no
+    /// Fails when an observer cannot be added to the plan, when `first_offset` is too large, when `arbiters` is 0 and this thread has no
     /// actix `System`, or when no thread can be started.
     pub fn start(self) -> Result<MonitoringHandle, StartError> {
+        if self.first_offset > Self::FIRST_OFFSET_MAX {
+            let (offset, max) = (self.first_offset, Self::FIRST_OFFSET_MAX);
+            let said = format!("`first_offset` is {offset}, must be at most {max}");
+            return Err(ObserverError::Config(said).into());
+        }
         let mut plan = self.plan;
         for observer in self.observers {
             plan = plan.with_observer(observer)?;

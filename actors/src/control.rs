@@ -9,7 +9,7 @@ use visu_tility_core::{IngestError, ModelId, MonitorPlan};
 
 use crate::directory::ModelEntry;
 use crate::model::ModelActor;
-use crate::status::{ModelStatus, ShardStatus};
+use crate::status::{ModelStatus, ShardStatus, SnapshotRound};
 
 /// A request was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -44,7 +44,7 @@ pub(crate) enum Control {
     Model(Arc<ModelEntry>, Order),
     Reload(Arc<MonitorPlan>, oneshot::Sender<()>),
     /// Hands the state of all awake models to the keeper.
-    Snapshot(oneshot::Sender<u64>),
+    Snapshot(oneshot::Sender<SnapshotRound>),
     /// Stops the shard and its models.
     Stop(oneshot::Sender<()>),
 }

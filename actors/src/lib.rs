@@ -99,7 +99,7 @@ pub use retrain::{
 pub use routed::{BatchReceipt, EventBatch, Rejected, Routed};
 pub use shard::{InspectShard, ModelSupervisor};
 pub use snapshot::{MemorySnapshots, SnapshotKeeper};
-pub use status::{DrainReport, FleetStatus, ModelStatus, ShardStatus};
+pub use status::{DrainReport, FleetStatus, ModelStatus, ShardStatus, UnkeptSnapshot};
 pub use supervise::{
     LifecycleSink, RestartCause, Restartable, Supervision, SupervisionEvent, supervise, supervise_in,
 };

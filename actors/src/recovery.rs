@@ -19,33 +19,47 @@ use crate::vectors::is_ticket;
 /// Events held for all waiting models of a shard together.
 const HELD_ALL_MAX: usize = 65_536;
 
-/// Who panicked, if it is known, and what was said.
-type Loss = (Option<Arc<str>>, String);
+/// A panic of one observer.
+struct Loss {
+    /// Whose it was, if it is known.
+    observer: Option<Arc<str>>,
+    reason: String,
+    /// It was told that time passes; the event was not what it panicked on.
+    on_tick: bool,
+}
 
 impl Shard {
     /// Mends a model after a panic, buries the event, and decides when the model goes on.
     ///
-    /// `event` is `None` when not an event but time led to it.
+    /// `event` is `None` when not an event but time led to it. So it may be with an event, too: time passes before it, and
+    /// an observer that panics then has not lost the event.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`IngestError::Poisoned`] when an observer, or the model, has lost the event.
     pub(crate) fn casualties(
         self: &Rc<Self>,
         cell: &Rc<ModelCell>,
         event: Option<(&Routed, u64)>,
         reason: String,
         out: &mut Vec<ActionRecord>,
-    ) -> IngestError {
+    ) -> Result<(), IngestError> {
         let losses = self.mend(cell, reason, out);
-        let mut poisoned = IngestError::Quarantined;
-        for (observer, reason) in &losses {
+        let mut taken = Ok(());
+        for Loss { observer, reason, on_tick } in &losses {
             bump(&self.tally.panics);
-            poisoned = IngestError::Poisoned {
-                observer: observer.as_deref().unwrap_or("unknown").to_owned(),
-                reason: reason.clone(),
-            };
+            if !on_tick {
+                taken = Err(IngestError::Poisoned {
+                    observer: observer.as_deref().unwrap_or("unknown").to_owned(),
+                    reason: reason.clone(),
+                });
+            }
+            let event = event.filter(|_| !on_tick);
             self.bury(cell, event, observer.clone(), DeadReason::Panicked { reason: reason.clone() });
         }
         self.judge(cell, losses);
         self.arm(cell);
-        poisoned
+        taken
     }
 
     /// Puts the observers that panicked back, and lets the others see the event.
@@ -56,7 +70,11 @@ impl Shard {
         for _ in 0..3 * MonitorPlan::OBSERVERS_MAX {
             match guard(|| cell.with_monitor(|monitor| monitor.and_then(ModelMonitor::recover))) {
                 Ok(Some(casualty)) => {
-                    losses.push((Some(casualty.observer), std::mem::take(&mut reason)));
+                    losses.push(Loss {
+                        observer: Some(casualty.observer),
+                        reason: std::mem::take(&mut reason),
+                        on_tick: casualty.on_tick,
+                    });
                     let resumed = guard(|| {
                         cell.with_monitor(|monitor| {
                             if let Some(monitor) = monitor {
@@ -74,7 +92,7 @@ impl Shard {
             }
         }
         // The monitor itself may be torn: back to the last snapshot, or to the start.
-        losses.push((None, reason));
+        losses.push(Loss { observer: None, reason, on_tick: false });
         let snapshot = self.recall(&cell.entry);
         cell.set_monitor(self.build(&cell.entry, snapshot.as_deref(), out));
         losses
@@ -84,7 +102,8 @@ impl Shard {
     /// quarantine, and panicked on a new plan, stays so, unless there is nothing left of it.
     fn judge(&self, cell: &Rc<ModelCell>, losses: Vec<Loss>) {
         let model_id = cell.entry.id.clone();
-        let (observer, reason) = losses.into_iter().next_back().unwrap_or((None, String::new()));
+        let last = losses.into_iter().next_back();
+        let (observer, reason) = last.map_or((None, String::new()), |last| (last.observer, last.reason));
         let now = self.now();
         let verdict = cell.in_trouble(|trouble| {
             trouble.last_reason = Some(reason.clone());

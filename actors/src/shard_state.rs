@@ -341,7 +341,7 @@ impl Shard {
                 self.bury(cell, Some((routed, offset)), None, reason);
                 Err(error)
             }
-            Err(reason) => Err(self.casualties(cell, Some((routed, offset)), reason, out)),
+            Err(reason) => self.casualties(cell, Some((routed, offset)), reason, out),
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::clock::Stopwatch;
 use crate::control::Control;
 use crate::house::House;
-use crate::status::DrainReport;
+use crate::status::{DrainReport, SnapshotRound};
 
 /// What an arbiter may take longer than the deadline before it counts as blocked.
 const GRACE: Duration = Duration::from_millis(100);
@@ -40,17 +40,21 @@ pub(crate) async fn end(house: &Arc<House>, deadline: Duration) -> DrainReport {
         // An arbiter of a `System` that was stopped takes nothing more. Its actors live on where somebody still
         // polls that thread, who may be the one that waits here.
         Some(Err(_)) => drain(house, late).await,
-        None => count(house, 0),
+        None => count(house, SnapshotRound::default()),
     }
 }
 
 /// Lets everything queued be handled, keeps the states, stops the actors, until `limit` comes.
 async fn drain(house: &House, limit: impl Future<Output = ()>) -> DrainReport {
-    let mut snapshots = 0;
+    let mut snapshots = SnapshotRound::default();
     let stages = async {
         house.settle().await?;
         for shard in 0..house.shards.len() {
-            snapshots += house.ask(shard, Control::Snapshot).await?;
+            let round = house.ask(shard, Control::Snapshot).await?;
+            snapshots.kept += round.kept;
+            snapshots.failed += round.failed;
+            snapshots.unkept.extend(round.unkept);
+            snapshots.unkept.truncate(DrainReport::UNKEPT_MAX);
         }
         stop(house).await?;
         house.outlet.close();
@@ -76,8 +80,9 @@ async fn drain(house: &House, limit: impl Future<Output = ()>) -> DrainReport {
 
 /// Counts what was handled and what is cut. Actors that are gone may have taken events with them, so that
 /// nobody is left is no proof that all was done.
-fn count(house: &House, snapshots: u64) -> DrainReport {
-    let mut report = DrainReport { snapshots, ..DrainReport::default() };
+fn count(house: &House, snapshots: SnapshotRound) -> DrainReport {
+    let SnapshotRound { kept: snapshots, failed: snapshots_failed, unkept } = snapshots;
+    let mut report = DrainReport { snapshots, snapshots_failed, unkept, ..DrainReport::default() };
     for dock in &house.board.docks {
         let (taken, cut) = dock.taken_and_cut();
         report.events_handled += taken.saturating_sub(cut);

@@ -1,5 +1,7 @@
 //! What the actors show to who asks: plain data, serialisable.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use visu_tility_core::{ModelId, MonitorStatus};
 
@@ -54,6 +56,9 @@ pub struct ShardStatus {
     pub panics: u64,
     /// Panics of the shard's own actor.
     pub shard_panics: u64,
+    /// Snapshots that could not be written, because an observer panicked, or not be kept. The model stays awake, and what
+    /// was kept before stays.
+    pub snapshots_failed: u64,
     /// Models put to sleep.
     pub passivated: u64,
     /// Models woken, the first time included.
@@ -124,6 +129,35 @@ pub struct DrainReport {
     pub retrains_cut: usize,
     /// Models whose state was handed to the snapshot keeper.
     pub snapshots: u64,
+    /// Models whose state could not be written or kept: what they would wake with is their last snapshot, if any.
+    pub snapshots_failed: u64,
+    /// The first of those, at most [`DrainReport::UNKEPT_MAX`].
+    pub unkept: Vec<UnkeptSnapshot>,
     /// Actors that still lived when the report was made.
     pub actors_left: usize,
+}
+
+impl DrainReport {
+    /// The most models that are named because their state was not kept.
+    pub const UNKEPT_MAX: usize = 100;
+}
+
+/// A model whose state was not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnkeptSnapshot {
+    /// The model.
+    pub model_id: ModelId,
+    /// The user's observer whose `write_state` panicked; `None` when it was not that.
+    pub observer: Option<Arc<str>>,
+    /// What the panic said.
+    pub reason: String,
+}
+
+/// What became of the states of one shard's models.
+#[derive(Debug, Default)]
+pub(crate) struct SnapshotRound {
+    pub(crate) kept: u64,
+    pub(crate) failed: u64,
+    /// The first of those that failed.
+    pub(crate) unkept: Vec<UnkeptSnapshot>,
 }

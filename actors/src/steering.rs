@@ -16,7 +16,7 @@ use crate::hook::guard;
 use crate::lifecycle::{Decision, Lifecycle};
 use crate::routed::Address;
 use crate::shard_state::Shard;
-use crate::status::{ModelStatus, ShardStatus};
+use crate::status::{DrainReport, ModelStatus, ShardStatus, SnapshotRound, UnkeptSnapshot};
 use crate::tally::bump;
 
 impl Shard {
@@ -185,13 +185,10 @@ impl Shard {
         if cell.phase() != ModelPhase::Running {
             return;
         }
-        let written = guard(|| cell.with_monitor(|monitor| monitor.map(ModelMonitor::snapshot)));
-        let Ok(Some(snapshot)) = written else { return };
-        let id = &cell.entry.id;
-        if let Err(reason) = self.keep(&cell.entry, snapshot) {
-            tracing::error!(model = %id, reason, "snapshot was not kept, model stays awake");
+        if !matches!(self.keep_state(cell), Some(Ok(()))) {
             return;
         }
+        let id = &cell.entry.id;
         // Its timer stays set, and wakes it for a silence that is too long.
         self.arm(cell);
         cell.entry.asleep_until.store(cell.head(|head| head.armed.get()), Ordering::Relaxed);
@@ -240,18 +237,42 @@ impl Shard {
     }
 
     /// Hands the state of all awake models to the keeper.
-    fn snapshot_all(&self) -> u64 {
+    fn snapshot_all(&self) -> SnapshotRound {
         let cells: Vec<_> = self.cells.borrow().iter().flatten().cloned().collect();
-        let mut kept = 0;
+        let mut round = SnapshotRound::default();
         for cell in cells {
-            let written = guard(|| cell.with_monitor(|monitor| monitor.map(ModelMonitor::snapshot)));
-            if let Ok(Some(snapshot)) = written
-                && self.keep(&cell.entry, snapshot).is_ok()
-            {
-                kept += 1;
+            match self.keep_state(&cell) {
+                Some(Ok(())) => round.kept += 1,
+                Some(Err(unkept)) => {
+                    round.failed += 1;
+                    if round.unkept.len() < DrainReport::UNKEPT_MAX {
+                        round.unkept.push(unkept);
+                    }
+                }
+                None => {}
             }
         }
-        kept
+        round
+    }
+
+    /// Hands a model's state to the keeper; `None` when it has none. A failure is counted and logged, and the model stays
+    /// as it is.
+    fn keep_state(&self, cell: &ModelCell) -> Option<Result<(), UnkeptSnapshot>> {
+        let written = guard(|| cell.with_monitor(|monitor| monitor.map(ModelMonitor::snapshot)));
+        let kept = match written {
+            Ok(None) => return None,
+            Ok(Some(snapshot)) => self.keep(&cell.entry, snapshot).map_err(|reason| (None, reason)),
+            Err(reason) => {
+                let observer = cell.with_monitor(|monitor| monitor.and_then(ModelMonitor::unwritten));
+                Err((observer, reason))
+            }
+        };
+        Some(kept.map_err(|(observer, reason)| {
+            bump(&self.tally.snapshots_failed);
+            let model_id = cell.entry.id.clone();
+            tracing::error!(model = %model_id, observer = observer.as_deref(), reason, "snapshot was not kept");
+            UnkeptSnapshot { model_id, observer, reason }
+        }))
     }
 
     /// Stops all models; what comes later wakes none.
@@ -363,6 +384,7 @@ impl Shard {
             held: self.dock.held.load(Ordering::Acquire),
             panics: tally.panics.get(),
             shard_panics,
+            snapshots_failed: tally.snapshots_failed.get(),
             passivated: tally.passivated.get(),
             woken: tally.woken.get(),
             batches: self.dock.batches(),

@@ -10,6 +10,7 @@ pub(crate) struct Tally {
     pub(crate) too_late: Cell<u64>,
     pub(crate) repeated: Cell<u64>,
     pub(crate) panics: Cell<u64>,
+    pub(crate) snapshots_failed: Cell<u64>,
     pub(crate) passivated: Cell<u64>,
     pub(crate) woken: Cell<u64>,
     pub(crate) awake: Cell<usize>,

@@ -292,6 +292,16 @@ impl CheckState {
         }
     }
 
+    /// Measures the rate of values, which its share of the budget is for, from the next one on.
+    pub const fn measure_afresh(&mut self) {
+        match self {
+            Self::Change(state) => state.measure_afresh(),
+            Self::Distribution(state) => state.measure_afresh(),
+            Self::Embedding(state) => state.measure_afresh(),
+            _ => {}
+        }
+    }
+
     /// Takes one vector; most checks of numbers make nothing of it.
     pub fn observe_vector(&mut self, vector: &[f32], at: Timestamp) -> Verdict {
         match self {

@@ -74,6 +74,9 @@ pub struct Casualty {
     pub observer: Arc<str>,
     /// Whether it is back to where it was before the event; otherwise it had to start afresh.
     pub restored: bool,
+    /// Whether it was told that time passes, and not shown a reading: the reading before which time passed, if any, is
+    /// still to be taken, by [`ModelMonitor::resume`].
+    pub on_tick: bool,
 }
 
 /// One model's state machine.
@@ -277,6 +280,12 @@ impl ModelMonitor {
     /// Writes the state. The same state gives the same bytes.
     pub fn snapshot(&mut self) -> Vec<u8> {
         self.leave_lane().snapshot()
+    }
+
+    /// After a panic was caught out of [`ModelMonitor::snapshot`]: names the user's observer whose
+    /// [`crate::MetricObserver::write_state`] it came from. The monitor is as it was.
+    pub fn unwritten(&mut self) -> Option<Arc<str>> {
+        self.body.own.as_mut()?.unwritten()
     }
 
     /// Starts a monitor from a snapshot.

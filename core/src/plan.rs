@@ -5,6 +5,7 @@
 mod defaults;
 mod glob;
 mod toml;
+mod warning;
 
 use std::fmt;
 use std::sync::Arc;

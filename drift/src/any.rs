@@ -156,6 +156,20 @@ macro_rules! detectors {
                 }
             }
 
+            fn reaches(&self, arl: f64) -> bool {
+                match self {
+                    $(Self::$variant(inner) => Detector::reaches(&**inner, arl),)*
+                    Self::Custom(inner) => inner.reaches(arl),
+                }
+            }
+
+            fn forget_evidence(&mut self) -> bool {
+                match self {
+                    $(Self::$variant(inner) => inner.forget_evidence(),)*
+                    Self::Custom(inner) => inner.forget_evidence(),
+                }
+            }
+
             fn reseed(&mut self, seed: u64) {
                 match self {
                     $(Self::$variant(inner) => inner.reseed(seed),)*

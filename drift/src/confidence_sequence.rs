@@ -376,6 +376,10 @@ impl Detector for ConfidenceSequence {
         true
     }
 
+    fn reaches(&self, arl: f64) -> bool {
+        state::run_length(arl, ARL_LEAST, ARL_MOST).is_some_and(|arl| self.statistic >= ln(4.0 * arl))
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);

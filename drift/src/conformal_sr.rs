@@ -298,6 +298,15 @@ impl Detector for ConformalSr {
         true
     }
 
+    fn reaches(&self, arl: f64) -> bool {
+        state::run_length(arl, ARL_LEAST, ARL_MOST).is_some_and(|arl| self.statistic >= arl)
+    }
+
+    fn forget_evidence(&mut self) -> bool {
+        (self.up, self.down, self.statistic) = (Side::default(), Side::default(), 0.0);
+        true
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);

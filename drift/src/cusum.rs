@@ -363,6 +363,25 @@ impl Detector for Cusum {
         true
     }
 
+    fn reaches(&self, arl: f64) -> bool {
+        let arl = state::run_length(arl, ARL_LEAST, ARL_MOST).filter(|_| self.params.threshold == 0.0);
+        let Some(arl) = arl else { return false };
+        let params = CusumParams { arl, ..self.params };
+        let Ok(threshold) = cusum_threshold(&params) else { return false };
+        let (up, down) = Design::sides(&params);
+        let over = |side: &Side, design: Option<Design>| {
+            design.is_some_and(|design| side.sum >= design.limit(threshold))
+        };
+        over(&self.up, up) || over(&self.down, down)
+    }
+
+    fn forget_evidence(&mut self) -> bool {
+        self.up.rest();
+        self.down.rest();
+        self.statistic = 0.0;
+        true
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);

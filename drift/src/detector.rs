@@ -54,9 +54,28 @@ pub trait Detector {
     ///
     /// `arl` is held within what the parameter `arl` may be; a `NaN` changes nothing. Right after it was lowered the
     /// evidence gathered under the larger one counts in full: an alarm is likelier for about one run length of the
-    /// new one.
+    /// new one. Who lowers that of many detectors at a time asks [`Detector::reaches`] first.
     fn set_arl(&mut self, arl: f64) -> bool {
         let _ = arl;
+        false
+    }
+
+    /// Is true when the evidence gathered so far is at or above the threshold of that run length: lowered to it, the
+    /// detector would alarm at the next value though that value says nothing.
+    ///
+    /// `arl` is held within its range as by [`Detector::set_arl`]. False for a detector without a run length, and for
+    /// one that judges whole windows and carries nothing from one to the next. Right after a drift it may still be true.
+    fn reaches(&self, arl: f64) -> bool {
+        let _ = arl;
+        false
+    }
+
+    /// Drops the evidence for a change gathered so far and keeps what was learnt of the level before it, and says whether
+    /// the detector can. Where both are one, nothing is done.
+    ///
+    /// As if the values so far had said nothing: it can only make alarms rarer, and a change that is under way is found by
+    /// what is still to come.
+    fn forget_evidence(&mut self) -> bool {
         false
     }
 

@@ -292,6 +292,14 @@ impl Detector for Exceedance {
         true
     }
 
+    fn reaches(&self, arl: f64) -> bool {
+        self.inner.reaches(arl / self.params.trust())
+    }
+
+    fn forget_evidence(&mut self) -> bool {
+        self.inner.forget_evidence()
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);

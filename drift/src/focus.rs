@@ -373,6 +373,20 @@ impl Detector for Focus {
         true
     }
 
+    fn reaches(&self, arl: f64) -> bool {
+        let arl = state::run_length(arl, ARL_LEAST, ARL_MOST).filter(|_| self.params.threshold == 0.0);
+        arl.is_some_and(|arl| self.statistic >= threshold(&FocusParams { arl, ..self.params }))
+    }
+
+    fn forget_evidence(&mut self) -> bool {
+        if self.params.known {
+            self.restart();
+            self.statistic = 0.0;
+        }
+        // An unknown level is learnt from the values that the evidence is of.
+        self.params.known
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         self.tally.write(out);

@@ -371,6 +371,15 @@ impl Detector for MixtureESr {
         true
     }
 
+    fn reaches(&self, arl: f64) -> bool {
+        state::run_length(arl, ARL_LEAST, ARL_MOST).is_some_and(|arl| self.value >= arl)
+    }
+
+    fn forget_evidence(&mut self) -> bool {
+        self.start();
+        true
+    }
+
     fn log_evidence(&self) -> Option<f64> {
         self.log_value()
     }

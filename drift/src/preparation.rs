@@ -126,6 +126,9 @@ pub struct PreparationStatus {
     pub seasonal_cells: Option<u16>,
     /// Limit of the exceedance, in the units of its input; nothing while it is learned.
     pub exceedance_limit: Option<f64>,
+    /// Values still to come before the detector is given one; nothing when it may be given the next. At least so many
+    /// while the length of batches is learned, of which a standardiser behind them needs as many means, or a season is.
+    pub learning_left: Option<u64>,
     /// Is true when every stage has learned what it learns once.
     pub ready: bool,
 }
@@ -273,11 +276,26 @@ impl Preparation {
             autocorrelation_time: batch.and_then(Batcher::autocorrelation_time),
             seasonal_cells: seasonal.map(SeasonalResidual::learned_cells),
             exceedance_limit: self.exceedance.as_ref().and_then(ExceedanceBits::limit),
+            learning_left: self.learning_left(),
             ready: seasonal.is_none_or(all_hours)
                 && self.exceedance.as_ref().is_none_or(ExceedanceBits::is_ready)
                 && batch.is_none_or(|batch| batch.length().is_some())
                 && self.standardize.as_ref().is_none_or(Standardizer::is_ready),
         }
+    }
+
+    /// Values that the stages which count them still learn from, each after the one before.
+    fn learning_left(&self) -> Option<u64> {
+        let batch = self.batch.as_ref();
+        let (length, filled) = batch.map_or((1, 0), |batch| (batch.length().unwrap_or(1), batch.filled()));
+        let scores = self.standardize.as_ref().map_or(0, Standardizer::left);
+        let left = [
+            self.exceedance.as_ref().map_or(0, ExceedanceBits::left),
+            batch.map_or(0, Batcher::left),
+            scores.saturating_mul(length).saturating_sub(filled),
+        ];
+        let left = left.into_iter().fold(0, u64::saturating_add);
+        (left > 0).then_some(left)
     }
 
     /// Turns an average run length in values into one in what the detector is given, at least 2: fewer by

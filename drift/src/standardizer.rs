@@ -120,6 +120,11 @@ impl Standardizer {
         self.seen >= self.params.learn
     }
 
+    /// Counts the values still to come before mean and deviation are learned.
+    pub const fn left(&self) -> u64 {
+        self.params.learn.saturating_sub(self.seen)
+    }
+
     /// Returns the mean of the learned values, or nothing before learning is over.
     pub fn mean(&self) -> Option<f64> {
         self.is_ready().then_some(self.mean)

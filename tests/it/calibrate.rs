@@ -76,6 +76,7 @@ fn the_plan_is_one_and_fires_what_was_shown() {
     }
     let ran = run(["check", &path]);
     assert_eq!((ran.status, &*ran.stderr), (0, ""));
+    assert!(!ran.stdout.contains("takes values") && !ran.stdout.contains("looks for"), "{}", ran.stdout);
     let replayed = run(["replay", DIGITS[0], "--plan", &path, "--format", "json"]).json();
     assert_eq!(replayed["alarms"], report["replay"]["alarms"]);
     let correct = kind(&report, "digits", "Correct");

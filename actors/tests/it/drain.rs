@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use visu_tility_actors::{
-    AlertSink, BoxFuture, ControlError, DeadReason, MemorySnapshots, Monitoring, SinkFailure, SnapshotKeeper,
-    block_on,
+    AlertSink, BoxFuture, ControlError, DeadReason, MemorySnapshots, ModelPhase, ModelStatus, Monitoring,
+    SinkFailure, SnapshotKeeper, block_on,
 };
-use visu_tility_core::{ActionRecord, IngestError, ModelId};
+use visu_tility_core::{
+    ActionRecord, IngestError, MetricEvent, MetricObserver, ModelId, ObserverAction, ObserverError,
+};
 
 use crate::world::{Ears, Low, accuracy, end, monitoring, world};
 
@@ -264,4 +266,80 @@ fn the_deadline_holds_while_an_observer_keeps_its_thread() {
     assert!(!report.complete && report.events_cut == 1 && report.actors_left > 0, "{report:?}");
     drop(let_go);
     block_on(handle.census().empty());
+}
+
+/// Cannot be written once it has seen a value below a half.
+#[derive(Clone, Default)]
+struct Unwritable(bool);
+
+impl MetricObserver for Unwritable {
+    fn name(&self) -> &'static str {
+        "unwritable"
+    }
+
+    fn on_metric(&mut self, event: &MetricEvent) -> Result<ObserverAction, ObserverError> {
+        self.0 |= event.value().is_some_and(|value| value < 0.5);
+        Ok(ObserverAction::NoOp)
+    }
+
+    fn write_state(&self, _: &mut Vec<u8>) {
+        assert!(!self.0, "no state today");
+    }
+}
+
+/// The story: a state that could not be written was left out of the snapshots without a word.
+#[test]
+fn whose_state_could_not_be_written_is_told() {
+    world(|| async {
+        let keeper = Arc::new(MemorySnapshots::default());
+        let handle = monitoring()
+            .observer(Box::new(Low))
+            .observer(Box::new(Unwritable::default()))
+            .snapshots(Arc::clone(&keeper) as _)
+            .start()
+            .unwrap();
+        for (second, value) in [(0, 0.9), (1, 0.4)] {
+            for model in ["good", "bad"] {
+                let value = if model == "good" { 0.9 } else { value };
+                handle.publish(accuracy(model, value, second)).await.unwrap();
+            }
+        }
+        handle.flush().await.unwrap();
+        for model in ["good", "bad"] {
+            handle.passivate(model).await.unwrap();
+        }
+        // It stays awake, with all that it knows.
+        let phase = |status: ModelStatus| (status.phase, status.monitor.map(|monitor| monitor.taken));
+        assert_eq!(phase(handle.model_status("good").await.unwrap()).0, ModelPhase::Asleep);
+        assert_eq!(phase(handle.model_status("bad").await.unwrap()), (ModelPhase::Running, Some(2)));
+        let shard = handle.status().await.unwrap().shards[0].clone();
+        assert_eq!((shard.passivated, shard.snapshots_failed, shard.panics), (1, 1, 0));
+        let report = handle.shutdown(Duration::from_mins(1)).await;
+        assert_eq!((report.complete, report.snapshots, report.snapshots_failed), (true, 0, 1), "{report:?}");
+        let [unkept] = &report.unkept[..] else { panic!("{report:?}") };
+        assert_eq!((unkept.model_id.as_str(), unkept.observer.as_deref()), ("bad", Some("unwritable")));
+        assert!(unkept.reason.contains("no state today"), "{unkept:?}");
+        assert_eq!(keeper.len(), 1);
+        end(handle).await;
+    });
+}
+
+#[test]
+fn a_first_offset_that_leaves_no_room_is_refused() {
+    for (offset, fine) in [(u64::MAX, false), ((1 << 62) + 1, false), (1 << 62, true)] {
+        world(move || async move {
+            match monitoring().first_offset(offset).start() {
+                Ok(handle) => {
+                    assert!(fine, "{offset}");
+                    let taken = handle.publish(accuracy("m", 0.9, 0)).await.unwrap();
+                    assert_eq!(taken.first_offset, offset);
+                    end(handle).await;
+                }
+                Err(error) => {
+                    let said = format!("`first_offset` is {offset}, must be at most 4611686018427387904");
+                    assert!(!fine && error.to_string().contains(&said), "{error}");
+                }
+            }
+        });
+    }
 }

@@ -197,6 +197,13 @@ fn an_event_before_which_an_observer_panics_on_a_tick_is_seen_by_all() {
         let letters = handle.dead_letters();
         assert_eq!(letters.len(), 1);
         assert_eq!(letters[0].observer.as_deref(), Some("tick-bomb"));
+        // Not the event's letter: it was seen by all.
+        let of_event = (letters[0].offset, letters[0].value, letters[0].kind.clone());
+        assert_eq!(of_event, (None, None, None));
+        // Who waits for an answer learns that it was taken, tick or no tick.
+        let taken = handle.supervisor().send(accuracy("m", 0.6, 125)).await.unwrap();
+        assert_eq!(taken.map(|accepted| accepted.events), Ok(1));
+        assert_eq!(handle.dead_letters().len(), 2);
         end(handle).await;
     });
 }

@@ -1,6 +1,7 @@
 //! The part of a model's false-alarm budget that one detector may spend, and the run length that keeps it.
 
 use visu_tility_drift::codec::{DecodeError, Reader, put_f64, put_i64, put_u32, put_u64};
+use visu_tility_drift::{AnyDetector, Detector};
 
 use crate::plan::FalseAlarmBudget;
 use crate::time::Timestamp;
@@ -23,31 +24,79 @@ const ARL_RANGE: (f64, f64) = (100.0, 1e15);
 /// More than a model can have.
 const SHARERS_MAX: u32 = 1 << 20;
 
+/// While time stands still, what has come is taken to have come within an hour.
+const STANDSTILL_PER_DAY: f64 = 24.0;
+/// Evidence that reaches the threshold of so great a part of a shorter run length does not count towards it.
+const EVIDENCE_MOST: f64 = 1.0 / 8.0;
+
+/// A detector whose run length a budget sets.
+pub(crate) trait Budgeted {
+    /// The average number of values between false alarms that it is set to.
+    fn run_length(&self) -> f64;
+    /// Sets it.
+    fn set_run_length(&mut self, values: f64);
+    /// Is true when the evidence gathered so far is at or above the threshold of that run length.
+    fn reaches(&self, values: f64) -> bool;
+    /// Drops that evidence and keeps the level that was learnt, if it can tell one from the other.
+    fn forget_evidence(&mut self) -> bool;
+}
+
+impl Budgeted for AnyDetector {
+    fn run_length(&self) -> f64 {
+        self.arl().unwrap_or(f64::MAX)
+    }
+
+    fn set_run_length(&mut self, values: f64) {
+        self.set_arl(values);
+    }
+
+    fn reaches(&self, values: f64) -> bool {
+        Detector::reaches(self, values)
+    }
+
+    fn forget_evidence(&mut self) -> bool {
+        Detector::forget_evidence(self)
+    }
+}
+
 /// A share of a budget of false alarms, and the rate of values that it is spent at.
 ///
 /// With `B` false alarms per 30 days for the model, `k` detectors that share it and `r` values a day, each
 /// may give one false alarm in `30 r k / B` values. The rate is that since the first value or since the
 /// last look, whichever is larger, rounded up to a power of two so that the threshold seldom moves; `k` is
 /// rounded up likewise.
+///
+/// Until 64 values have come, one a second is assumed. While all values bear one time (a job that stamps a day's
+/// predictions at midnight), the rate is not known: then it is that of all of them within an hour, if that is more.
+/// However long it truly was, `n` values then spend at most the budget of `1 + log2(n / 3,600)` hours.
+///
+/// A longer run length holds at once, a shorter one ([`Allowance::aim`]) where the detector's evidence allows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Allowance {
     /// False alarms per 30 days of the model.
     budget: f64,
     sharers: u32,
     first: Timestamp,
+    /// Values before the first that counts.
+    seen_at_first: u64,
     last_look: Timestamp,
     seen_at_look: u64,
     /// Values a day.
     rate: f64,
-    /// The value at which the rate is looked at again; it follows from the rest.
+    /// The rate is measured from the next value on.
+    afresh: bool,
+    /// The detector still has a longer run length than its share allows, because of its evidence.
+    held: bool,
+    /// The value at which it is looked at again; it follows from the rest.
     next_look: u64,
 }
 
 impl Allowance {
     pub const fn new(budget: f64, sharers: u32) -> Self {
-        let start = Timestamp::EPOCH;
-        let rate = RATE_ASSUMED;
-        Self { budget, sharers, first: start, last_look: start, seen_at_look: 0, rate, next_look: FIRST_LOOK }
+        let (first, last_look) = (Timestamp::EPOCH, Timestamp::EPOCH);
+        let (seen_at_first, seen_at_look, rate) = (0, 0, RATE_ASSUMED);
+        let (afresh, held, next_look) = (false, false, FIRST_LOOK);
+        Self { budget, sharers, first, seen_at_first, last_look, seen_at_look, rate, afresh, held, next_look }
     }
 
     /// The average number of values between false alarms that keeps within the share.
@@ -60,7 +109,7 @@ impl Allowance {
         self.rate
     }
 
-    /// Takes note of who shares; answers whether the run length has changed.
+    /// Takes note of who shares; answers whether the detector is to be aimed anew.
     pub fn share(&mut self, budget: f64, sharers: u32) -> bool {
         let before = self.arl();
         (self.budget, self.sharers) = (budget, sharers);
@@ -68,62 +117,115 @@ impl Allowance {
         self.arl() != before
     }
 
-    /// Takes note of a value, the `seen`-th; answers whether the run length has changed.
+    /// Measures the rate from the next value on: what went before, a long silence included, says nothing of it. The
+    /// rate seen before holds until then.
+    pub const fn measure_afresh(&mut self) {
+        (self.afresh, self.next_look) = (true, 0);
+    }
+
+    /// Takes note of a value, the `seen`-th; answers whether the detector is to be aimed anew.
     #[inline]
     pub fn note(&mut self, seen: u64, at: Timestamp) -> bool {
         if seen > 1 && seen < self.next_look {
             return false;
         }
-        let changed = self.look(seen, at);
+        self.look(seen, at)
+    }
+
+    /// Sets the detector to the run length that keeps within the share.
+    ///
+    /// A longer one holds at once. So does a shorter one, unless the evidence gathered so far would reach the threshold of an
+    /// eighth of it: a whole fleet whose budget is loosened would alarm with the next values, though they say nothing. Such
+    /// evidence is forgotten; where that would forget the level before the change too, the longer run length is kept, value
+    /// for value, until the evidence has fallen. Either way the run length in force is never shorter than the share's
+    /// and evidence is never added, so that the budget is kept; and a change that is under way is still found.
+    pub fn aim(&mut self, detector: &mut impl Budgeted) {
+        let wanted = self.arl();
+        let much = wanted < detector.run_length() && detector.reaches(wanted * EVIDENCE_MOST);
+        self.held = much && !detector.forget_evidence();
+        if !self.held {
+            detector.set_run_length(wanted);
+        }
         self.plan_look();
-        changed
     }
 
     fn plan_look(&mut self) {
+        let soon = self.held || self.afresh;
+        self.next_look = if soon { 0 } else { self.look_due() };
+    }
+
+    /// The value at which the rate is looked at again.
+    fn look_due(&self) -> u64 {
         let spent = ((self.arl() * SPENT_MOST) as u64).max(LOOK_LEAST);
-        self.next_look = self.seen_at_look + self.seen_at_look.clamp(FIRST_LOOK, LOOK_EVERY).min(spent);
+        let counted = self.seen_at_look.saturating_sub(self.seen_at_first);
+        self.seen_at_look + counted.clamp(FIRST_LOOK, LOOK_EVERY).min(spent)
     }
 
     #[cold]
     fn look(&mut self, seen: u64, at: Timestamp) -> bool {
-        if seen <= 1 {
+        if seen <= 1 || self.afresh {
             // Also of a detector that has started afresh after a silence.
-            (self.first, self.last_look, self.seen_at_look) = (at, at, 0);
-            return false;
+            (self.first, self.last_look, self.afresh) = (at, at, false);
+            (self.seen_at_first, self.seen_at_look) = (seen.saturating_sub(1), seen.saturating_sub(1));
         }
+        let before = self.rate;
+        if seen >= self.look_due() {
+            self.measure(seen, at);
+        }
+        self.plan_look();
+        self.held || self.rate != before
+    }
+
+    fn measure(&mut self, seen: u64, at: Timestamp) {
         let rate = |values: u64, since: Timestamp| {
             let days = (at.micros().saturating_sub(since.micros())) as f64 / MICROS_PER_DAY;
             if days > 0.0 { values as f64 / days } else { 0.0 }
         };
-        let seen_rate = rate(seen, self.first).max(rate(seen - self.seen_at_look, self.last_look));
+        let counted = seen - self.seen_at_first.min(seen);
+        let seen_rate =
+            rate(counted, self.first).max(rate(seen - self.seen_at_look.min(seen), self.last_look));
         (self.last_look, self.seen_at_look) = (at, seen);
-        if seen_rate <= 0.0 {
-            return false;
-        }
-        let before = self.rate;
-        self.rate = power_of_two_from(seen_rate);
-        self.rate != before
+        self.rate = if seen_rate > 0.0 {
+            power_of_two_from(seen_rate)
+        } else {
+            let most = counted as f64 * STANDSTILL_PER_DAY;
+            if most > self.rate { power_of_two_from(most) } else { self.rate }
+        };
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
         put_f64(out, self.budget);
         put_u32(out, self.sharers);
         put_i64(out, self.first.micros());
+        put_u64(out, self.seen_at_first);
         put_i64(out, self.last_look.micros());
         put_u64(out, self.seen_at_look);
         put_f64(out, self.rate);
+        out.push(u8::from(self.afresh) | u8::from(self.held) << 1);
     }
 
     pub fn read(bytes: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (budget, sharers) = (bytes.finite("budget")?, bytes.u32()?);
-        let (first, last_look) = (bytes.i64()?, bytes.i64()?);
-        let (seen_at_look, rate) = (bytes.u64()?, bytes.finite("rate")?);
-        let ok = budget > 0.0 && rate > 0.0 && sharers <= SHARERS_MAX && seen_at_look <= 1 << 60;
-        if !ok {
+        let (first, seen_at_first) = (Timestamp::from_micros(bytes.i64()?), bytes.u64()?);
+        let (last_look, seen_at_look) = (Timestamp::from_micros(bytes.i64()?), bytes.u64()?);
+        let (rate, flags) = (bytes.finite("rate")?, bytes.u8()?);
+        let ok = budget > 0.0 && rate > 0.0 && sharers <= SHARERS_MAX && flags < 4;
+        if !ok || seen_at_look > 1 << 60 || seen_at_first > seen_at_look {
             return Err(DecodeError::Range { field: "allowance" });
         }
-        let (first, last_look) = (Timestamp::from_micros(first), Timestamp::from_micros(last_look));
-        let mut read = Self { budget, sharers, first, last_look, seen_at_look, rate, next_look: 0 };
+        let (afresh, held, next_look) = (flags & 1 != 0, flags & 2 != 0, 0);
+        let mut read = Self {
+            budget,
+            sharers,
+            first,
+            seen_at_first,
+            last_look,
+            seen_at_look,
+            rate,
+            afresh,
+            held,
+            next_look,
+        };
         read.plan_look();
         Ok(read)
     }
@@ -223,9 +325,110 @@ mod tests {
     }
 
     #[test]
-    fn equal_times_tell_nothing_of_the_rate() {
+    fn while_time_stands_still_what_has_come_is_taken_to_have_come_within_an_hour() {
         let mut allowance = Allowance::new(1.0, 1);
-        assert!((1..=10_000).all(|seen| !allowance.note(seen, at(5))));
+        assert!((1..=3_600).all(|seen| !allowance.note(seen, at(5))), "one a second is assumed anyway");
+        let mut spent = 0.0;
+        for seen in 3_601..=1_000_000 {
+            allowance.note(seen, at(5));
+            spent += 1.0 / allowance.arl();
+        }
+        // Of one false alarm in 720 hours.
+        assert!(spent < (1_000_000.0_f64 / 3_600.0).log2() / 720.0, "{spent}");
+        assert!(allowance.rate_per_day() >= 20e6, "{}", allowance.rate_per_day());
+        // The next day's million: a million a day, and the day that is counted once too often.
+        (1_000_001..=2_000_000).for_each(|seen| _ = allowance.note(seen, at(86_405)));
+        assert_eq!(allowance.rate_per_day(), 2_097_152.0);
+    }
+
+    #[test]
+    fn a_small_batch_at_one_time_is_followed_when_time_moves() {
+        let mut allowance = Allowance::new(1.0, 1);
+        (1..=10_000).for_each(|seen| _ = allowance.note(seen, at(5)));
+        assert_eq!(allowance.rate_per_day(), 262_144.0, "8,192 an hour at the last look");
+        (10_001..=20_000).for_each(|seen| _ = allowance.note(seen, at(86_405)));
+        assert_eq!(allowance.rate_per_day(), 16_384.0);
+    }
+
+    /// Evidence that is told, on the scale of run lengths.
+    struct Told {
+        arl: f64,
+        evidence: f64,
+        forgets: bool,
+    }
+
+    impl Budgeted for Told {
+        fn run_length(&self) -> f64 {
+            self.arl
+        }
+        fn set_run_length(&mut self, values: f64) {
+            self.arl = values;
+        }
+        fn reaches(&self, values: f64) -> bool {
+            self.evidence >= values
+        }
+        fn forget_evidence(&mut self) -> bool {
+            self.evidence *= if self.forgets { 0.0 } else { 1.0 };
+            self.forgets
+        }
+    }
+
+    #[test]
+    fn a_shorter_run_length_waits_for_evidence_to_fall_and_a_longer_one_does_not() {
+        let mut allowance = Allowance::new(1.0, 1);
+        let mut detector = Told { arl: 0.0, evidence: 1e9, forgets: false };
+        allowance.aim(&mut detector);
+        let long = 30.0 * 86_400.0;
+        assert_eq!(detector.arl, long);
+        assert!(allowance.share(10.0, 1));
+        allowance.aim(&mut detector);
+        assert_eq!(detector.arl, long);
+        let mut values = 0;
+        while detector.arl == long {
+            detector.evidence /= 2.0;
+            values += 1;
+            assert!(allowance.note(values + 1, at(values)), "asked after at each value");
+            allowance.aim(&mut detector);
+        }
+        assert_eq!((detector.arl, detector.evidence), (long / 10.0, 1e9 / 2_f64.powi(values as i32)));
+        assert!(detector.evidence < long / 80.0 && detector.evidence >= long / 160.0);
+        assert!(!allowance.note(values + 2, at(values)), "and no more after that");
+        detector.evidence = 1e9;
+        assert!(allowance.share(10.0, 2));
+        allowance.aim(&mut detector);
+        assert_eq!(detector.arl, long / 5.0, "at once");
+    }
+
+    #[test]
+    fn evidence_that_can_be_forgotten_does_not_count_towards_a_shorter_run_length() {
+        let long = 30.0 * 86_400.0;
+        for (evidence, kept) in [(long / 79.0, 0.0), (long / 81.0, long / 81.0)] {
+            let (mut allowance, mut detector) =
+                (Allowance::new(10.0, 1), Told { arl: long, evidence, forgets: true });
+            allowance.aim(&mut detector);
+            assert_eq!((detector.arl, detector.evidence), (long / 10.0, kept));
+        }
+    }
+
+    #[test]
+    fn a_rate_that_is_measured_afresh_forgets_the_silence_before() {
+        let mut allowance = Allowance::new(1.0, 1);
+        let feed = |allowance: &mut Allowance, from: u64, count: u64, second: u64| {
+            (0..count).for_each(|i| _ = allowance.note(from + i, at(second + 60 * i)));
+            allowance.rate_per_day()
+        };
+        assert_eq!(feed(&mut allowance, 1, 1_000, 0), 2_048.0);
+        let mut other = allowance;
+        // A year later a day of one value a minute: as a mean since the first it is six values a day.
+        allowance.measure_afresh();
+        assert_eq!(feed(&mut allowance, 1_001, 3_000, 31_536_000), 2_048.0);
+        let mut least = other.rate_per_day();
+        (0..3_000).for_each(|i| least = least.min(feed(&mut other, 1_001 + i, 1, 31_536_000 + 60 * i)));
+        assert!(least < 10.0, "{least}");
+    }
+
+    #[test]
+    fn rates_are_rounded_up_within_limits() {
         assert_eq!(power_of_two_from(0.0), 0.000_000_953_674_316_406_25);
         assert!(power_of_two_from(f64::MAX).is_finite());
     }
@@ -234,6 +437,10 @@ mod tests {
     fn it_is_read_back() {
         let mut allowance = Allowance::new(1.0, 1);
         (1..100).for_each(|seen| _ = allowance.note(seen, at(seen * 7)));
+        allowance.measure_afresh();
+        (100..150).for_each(|seen| _ = allowance.note(seen, at(seen * 7)));
+        let mut detector = Told { arl: 1e15, evidence: 1e15, forgets: false };
+        allowance.aim(&mut detector);
         let mut bytes = Vec::new();
         allowance.write(&mut bytes);
         assert_eq!(Allowance::read(&mut Reader::new(&bytes)), Ok(allowance));

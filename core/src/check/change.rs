@@ -284,7 +284,7 @@ impl ChangeState {
         if let Some(allowance) = &mut self.allowance
             && allowance.note(self.detector.count() + 1, at)
         {
-            self.detector.set_arl(allowance.arl());
+            allowance.aim(&mut self.detector);
         }
         let before = self.last.level;
         let signal = self.detector.update(value);
@@ -316,7 +316,14 @@ impl ChangeState {
         if let Some(allowance) = &mut self.allowance
             && allowance.share(budget, sharers)
         {
-            self.detector.set_arl(allowance.arl());
+            allowance.aim(&mut self.detector);
+        }
+    }
+
+    /// Measures the rate of values from the next one on.
+    pub const fn measure_afresh(&mut self) {
+        if let Some(allowance) = &mut self.allowance {
+            allowance.measure_afresh();
         }
     }
 
@@ -391,6 +398,7 @@ fn preparation_figures(preparation: &Preparation, out: &mut Vec<(&'static str, f
             out.push((name, count as f64));
         }
     }
+    out.extend(status.learning_left.map(|left| ("learning_left", left as f64)));
     out.extend(status.batch_length.map(|length| ("batch_length", length as f64)));
     out.extend(status.autocorrelation_time.map(|time| ("autocorrelation_time", time)));
     out.extend(status.seasonal_cells.map(|cells| ("season_hours_learnt", f64::from(cells))));
@@ -444,7 +452,7 @@ pub(super) fn read_signal(bytes: &mut Reader<'_>) -> Result<Signal, DecodeError>
 
 #[cfg(test)]
 mod tests {
-    use visu_tility_drift::{AdwinParams, Compat, MixtureParams};
+    use visu_tility_drift::{AdwinParams, BatcherParams, Compat, MixtureParams};
 
     use super::*;
 
@@ -503,6 +511,24 @@ mod tests {
         let found =
             (3000..3200).find(|i| state.observe(value(*i) + 900.0, at(*i)).condition == AlertCondition::Fire);
         assert!(found.is_some());
+    }
+
+    #[test]
+    fn while_it_learns_it_says_until_when() {
+        let batch = Some(BatcherParams { learn: 256, length: 10, ..BatcherParams::default() });
+        let standardize = Some(StandardizerParams { learn: 100, clip: 10.0 });
+        let params = PreparationParams { batch, standardize, ..PreparationParams::default() };
+        let mut state = adwin().prepared(params).unwrap().start(&MetricKind::LatencyMs);
+        let left = |state: &ChangeState| {
+            let mut figures = Vec::new();
+            state.figures(&mut figures);
+            figures.into_iter().find(|(name, _)| *name == "learning_left").map(|(_, left)| left)
+        };
+        assert_eq!(left(&state), Some(1_000.0));
+        (0..998).for_each(|i| _ = state.observe((i * 7 % 10) as f64, at(i)));
+        assert_eq!(left(&state), Some(2.0));
+        (998..1_000).for_each(|i| _ = state.observe((i * 7 % 10) as f64, at(i)));
+        assert_eq!(left(&state), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use visu_tility_drift::{
     CentroidShift, CentroidShiftParams, Level, OnlineMmd, OnlineMmdParams, Signal, VectorError,
 };
 
-use super::allowance::Allowance;
+use super::allowance::{Allowance, Budgeted};
 use super::change::{read_signal, write_signal};
 use super::distribution::usual_arl;
 use super::standalone::Standalone;
@@ -273,17 +273,18 @@ impl VectorDetector {
         }
     }
 
+    /// Vectors of the reference still to come.
+    const fn learning_left(&self) -> u32 {
+        match self {
+            Self::Mmd(_) => 0,
+            Self::Centroid(centroid) => centroid.params().reference.saturating_sub(centroid.learnt()),
+        }
+    }
+
     const fn arl(&self) -> f64 {
         match self {
             Self::Mmd(mmd) => mmd.arl(),
             Self::Centroid(centroid) => centroid.arl(),
-        }
-    }
-
-    fn set_arl(&mut self, arl: f64) {
-        match self {
-            Self::Mmd(mmd) => mmd.set_arl(arl),
-            Self::Centroid(centroid) => centroid.set_arl(arl),
         }
     }
 
@@ -299,6 +300,32 @@ impl VectorDetector {
             Self::Mmd(mmd) => mmd.read_state(bytes),
             Self::Centroid(centroid) => centroid.read_state(bytes),
         }
+    }
+}
+
+impl Budgeted for VectorDetector {
+    fn run_length(&self) -> f64 {
+        self.arl()
+    }
+
+    fn set_run_length(&mut self, values: f64) {
+        match self {
+            Self::Mmd(mmd) => mmd.set_arl(values),
+            Self::Centroid(centroid) => centroid.set_arl(values),
+        }
+    }
+
+    fn reaches(&self, values: f64) -> bool {
+        match self {
+            Self::Mmd(mmd) => mmd.reaches(values),
+            // Each window is judged by itself.
+            Self::Centroid(_) => false,
+        }
+    }
+
+    fn forget_evidence(&mut self) -> bool {
+        // What was learnt is what the newest vectors are held against.
+        false
     }
 }
 
@@ -336,7 +363,7 @@ impl EmbeddingState {
         if let Some(allowance) = &mut self.allowance
             && allowance.note(before + 1, at)
         {
-            detector.set_arl(allowance.arl());
+            allowance.aim(detector);
         }
         match signal.level {
             Level::Drift => Verdict { condition: AlertCondition::Fire, detected: true },
@@ -345,8 +372,15 @@ impl EmbeddingState {
     }
 
     fn aim(&mut self) {
-        if let (Some(allowance), Some(detector)) = (&self.allowance, &mut self.detector) {
-            detector.set_arl(allowance.arl());
+        if let (Some(allowance), Some(detector)) = (&mut self.allowance, &mut self.detector) {
+            allowance.aim(detector);
+        }
+    }
+
+    /// Measures the rate of vectors from the next one on.
+    pub const fn measure_afresh(&mut self) {
+        if let Some(allowance) = &mut self.allowance {
+            allowance.measure_afresh();
         }
     }
 
@@ -378,6 +412,8 @@ impl EmbeddingState {
                 ("misshapen", detector.misshapen() as f64),
                 ("arl", detector.arl()),
             ]);
+            let left = detector.learning_left();
+            out.extend((left > 0).then_some(("learning_left", f64::from(left))));
         }
         out.extend(self.allowance.map(|allowance| ("values_per_day_max", allowance.rate_per_day())));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::emit::Cause;
 use super::order;
 use super::own::Own;
-use super::series::{Series, SeriesIndex, SeriesKey};
+use super::series::{Series, SeriesIndex, SeriesKey, Share};
 use super::{Admission, Reading};
 use crate::action::ActionRecord;
 use crate::alert::{AlertCondition, AlertLife, Persistence, Transition};
@@ -51,6 +51,8 @@ pub(super) struct Body {
     /// No timer is due before this time; it may be early, never late.
     pub next_deadline: Timestamp,
     pub last_offset: u64,
+    /// No budgeted series has been silent for too long before a reading of this time; it may be early, never late.
+    pub silence_due: Timestamp,
     /// In the order in which they were first seen.
     pub series: Vec<Series>,
     pub switches: Vec<Switch>,
@@ -78,6 +80,7 @@ impl Body {
         Self {
             next_deadline: NEVER,
             last_offset: 0,
+            silence_due: NEVER,
             series: Vec::new(),
             switches: Self::switches(&model, &plan),
             own: Own::start(&plan),
@@ -218,6 +221,9 @@ impl Body {
         };
         if !admission.is_taken() {
             return admission;
+        }
+        if series.share == Share::Left || (series.share == Share::Taken && reading.at >= self.silence_due) {
+            self.share_at(index, reading.at);
         }
         self.last_offset = reading.offset;
         if reading.value.is_nan() && self.vector.is_none() {
@@ -385,7 +391,7 @@ impl Body {
         self.series.clear();
         self.switches = Self::switches(&self.model, &self.plan);
         self.own = Own::start(&self.plan);
-        self.next_deadline = NEVER;
+        (self.next_deadline, self.silence_due) = (NEVER, NEVER);
         self.counts = Counts::default();
         // What a panic left half done is forgotten too.
         (self.pending, self.vector) = (None, None);

@@ -167,6 +167,8 @@ enum Stage {
 pub(super) struct Own {
     pub observers: Vec<OwnObserver>,
     stage: Option<Stage>,
+    /// Whose state is being written.
+    pub writing: Option<usize>,
     pub next_tick: Timestamp,
     /// Ticks since the last reading.
     pub ticks: u32,
@@ -179,13 +181,25 @@ impl Own {
             return None;
         }
         let observers = plan.observers.iter().map(OwnObserver::start).collect();
-        Some(Box::new(Self { observers, stage: None, next_tick: super::body::NEVER, ticks: 0 }))
+        Some(Box::new(Self {
+            observers,
+            stage: None,
+            writing: None,
+            next_tick: super::body::NEVER,
+            ticks: 0,
+        }))
     }
 
     /// One bit for each observer that wants the kind.
     pub fn wanting(&self, kind: &MetricKind) -> u32 {
         let bits = self.observers.iter().enumerate();
         bits.filter(|(_, own)| own.observer.wants(kind)).fold(0, |bits, (i, _)| bits | (1 << i))
+    }
+
+    /// Whose state could not be written, once told.
+    pub fn unwritten(&mut self) -> Option<Arc<str>> {
+        let place = self.writing.take()?;
+        self.observers.get(place).map(|own| own.name.clone())
     }
 
     /// When `on_tick` is due.
@@ -351,11 +365,12 @@ impl Body {
             }
             Stage::Resume { .. } => return None,
         };
+        let on_tick = matches!(doing, Doing::Tick(_));
         own.stage = Some(Stage::Resume { observer: observer + 1, doing });
         let own = own.observers.get_mut(observer)?;
         own.failures += 1;
         own.last_failure = Some("panicked".to_owned());
-        let casualty = Casualty { observer: own.name.clone(), restored };
+        let casualty = Casualty { observer: own.name.clone(), restored, on_tick };
         self.counts.observer_failures += 1;
         Some(casualty)
     }

@@ -89,6 +89,17 @@ pub(super) struct SeriesInfo {
     pub rest: Vec<Instance>,
 }
 
+/// The part of a series in the model's budget of false alarms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// No detector of it is budgeted.
+    None,
+    /// Its detectors take their share.
+    Taken,
+    /// It has been silent for long: its detectors leave theirs to the others.
+    Left,
+}
+
 /// What is kept of one version and kind: what every reading needs, and a pointer to the rest.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
@@ -101,6 +112,7 @@ pub(super) struct Series {
     pub wanted: u32,
     /// Too-late readings in a row, in order among themselves.
     pub back_run: u32,
+    pub share: Share,
     /// The first rule, which for most series is the only one.
     pub first: Option<Instance>,
     pub info: Box<SeriesInfo>,
@@ -136,7 +148,9 @@ impl Series {
         let mut rest: Vec<Instance> = instances.collect();
         rest.shrink_to_fit();
         let info = SeriesInfo { version: version.clone(), kind: kind.clone(), back_at: BEFORE, rest };
-        Self { key, newest: BEFORE, taken: 0, wanted, back_run: 0, first, info: Box::new(info) }
+        // The budget is divided after this.
+        let share = Share::None;
+        Self { key, newest: BEFORE, taken: 0, wanted, back_run: 0, share, first, info: Box::new(info) }
     }
 
     /// The rules at work, in the plan's order.

@@ -1,6 +1,6 @@
 //! Writes a monitor's state as bytes, and reads it back.
 //!
-//! Form 1, little-endian: `1`, model id, times and counts, then per series its names, counts and the state
+//! Form 2, little-endian: `2`, model id, times and counts, then per series its names, counts and the state
 //! of each rule by name, then switches and the user's observers by name. Settings are not in it: the plan
 //! at hand decides, and the state of a rule that is gone or has another check is left out.
 
@@ -16,11 +16,11 @@ use crate::plan::{MonitorPlan, Reaction};
 use crate::time::Timestamp;
 
 use super::body::{Body, Counts};
-use super::own::OwnLife;
-use super::series::{Series, SeriesKey};
+use super::own::{OwnLife, OwnObserver};
+use super::series::{Series, SeriesKey, Share};
 
 /// The form that is written.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 /// A snapshot could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -39,7 +39,7 @@ pub enum RestoreError {
 
 impl Body {
     /// Writes the state. The same state gives the same bytes.
-    pub fn snapshot(&self) -> Vec<u8> {
+    pub fn snapshot(&mut self) -> Vec<u8> {
         let mut out = vec![FORM];
         put_str(&mut out, self.model.as_str());
         put_i64(&mut out, self.ticked.micros());
@@ -72,6 +72,7 @@ impl Body {
         put_u64(out, series.taken);
         put_u32(out, series.back_run);
         put_i64(out, series.info.back_at.micros());
+        out.push(u8::from(series.share == Share::Left));
         put_u16(out, series.instances().count() as u16);
         for instance in series.instances() {
             let rule = self.rule(instance.rule);
@@ -84,26 +85,18 @@ impl Body {
         }
     }
 
-    fn write_own(&self, out: &mut Vec<u8>) {
-        let observers = self.own.as_ref().map_or(&[][..], |own| &own.observers);
-        put_i64(out, self.own.as_ref().map_or(i64::MAX, |own| own.next_tick.micros()));
-        put_u32(out, self.own.as_ref().map_or(0, |own| own.ticks));
-        put_u16(out, observers.len() as u16);
-        for own in observers {
-            put_str(out, &own.name);
-            put_u64(out, own.failures);
-            put_u32(out, own.lives.len() as u32);
-            for life in &own.lives {
-                out.push(u8::from(life.series.is_some()));
-                put_u64(out, life.series.map_or(0, SeriesKey::get));
-                out.push(life.severity as u8);
-                out.push(response_code(life.response));
-                life.life.write(out);
-            }
-            let mut state = Vec::new();
-            own.observer.write_state(&mut state);
-            put_bytes(out, &state);
+    fn write_own(&mut self, out: &mut Vec<u8>) {
+        let own = self.own.as_deref_mut();
+        put_i64(out, own.as_ref().map_or(i64::MAX, |own| own.next_tick.micros()));
+        put_u32(out, own.as_ref().map_or(0, |own| own.ticks));
+        put_u16(out, own.as_ref().map_or(0, |own| own.observers.len()) as u16);
+        let Some(own) = own else { return };
+        for (place, observer) in own.observers.iter().enumerate() {
+            // In case it does not come back.
+            own.writing = Some(place);
+            write_observer(observer, out);
         }
+        own.writing = None;
     }
 
     /// Starts a monitor from a snapshot.
@@ -164,6 +157,11 @@ impl Body {
         series.taken = bytes.u64()?;
         series.back_run = bytes.u32()?;
         series.info.back_at = Timestamp::from_micros(bytes.i64()?);
+        series.share = match bytes.u8()? {
+            0 => Share::None,
+            1 => Share::Left,
+            _ => return Err(DecodeError::Range { field: "share" }),
+        };
         for _ in 0..bytes.u16()? {
             let (name, check) = (bytes.str("rule")?, bytes.str("check")?);
             let state = &mut Reader::new(bytes.bytes()?);
@@ -220,6 +218,23 @@ impl Body {
         }
         Ok(())
     }
+}
+
+/// One of the user's observers; runs the user's code.
+fn write_observer(own: &OwnObserver, out: &mut Vec<u8>) {
+    put_str(out, &own.name);
+    put_u64(out, own.failures);
+    put_u32(out, own.lives.len() as u32);
+    for life in &own.lives {
+        out.push(u8::from(life.series.is_some()));
+        put_u64(out, life.series.map_or(0, SeriesKey::get));
+        out.push(life.severity as u8);
+        out.push(response_code(life.response));
+        life.life.write(out);
+    }
+    let mut state = Vec::new();
+    own.observer.write_state(&mut state);
+    put_bytes(out, &state);
 }
 
 /// The counts in the order of the form.

@@ -294,7 +294,7 @@ fn a_panic_costs_one_observer_one_event() {
     values[99] = 10.0;
     let mut with = monitor(plan.clone());
     let (out, casualties) = survive(&mut with, &values);
-    assert_eq!(casualties, [Casualty { observer: "touchy".into(), restored: true }]);
+    assert_eq!(casualties, [Casualty { observer: "touchy".into(), restored: true, on_tick: false }]);
     let summaries: Vec<_> = out
         .iter()
         .filter_map(|record| match &record.action {
@@ -395,8 +395,8 @@ fn damaged_snapshots_are_refused() {
     let other = ModelMonitor::restore(ModelId::new("x").unwrap(), plan.clone(), &bytes);
     assert_eq!(other.unwrap_err(), RestoreError::OtherModel { found: "digits".into() });
     let mut newer = bytes.clone();
-    newer[0] = 2;
-    assert!(ModelMonitor::restore(id(), plan.clone(), &newer).unwrap_err().to_string().contains("version 2"));
+    newer[0] = 3;
+    assert!(ModelMonitor::restore(id(), plan.clone(), &newer).unwrap_err().to_string().contains("version 3"));
     assert_eq!(ModelMonitor::restore(id(), plan, &bytes).unwrap().snapshot(), bytes);
 }
 

@@ -18,11 +18,9 @@ mod section;
 mod value;
 mod write;
 
-use visu_tility_drift::{Direction, Input, Setting};
-
-use super::{MonitorPlan, Reaction, Rule};
-use crate::check::{AlertOn, Check};
-use crate::kind::{MetricKind, ValueRange};
+use super::warning::{blind, heavy};
+use super::{MonitorPlan, Reaction};
+use crate::check::Check;
 
 pub use problem::{PlanError, PlanProblem};
 
@@ -108,7 +106,8 @@ impl MonitorPlan {
     ///
     /// Rules that ask for a retrain, without the feature `automated_retraining`: an alert is raised instead. And, when
     /// somebody set the budget of false alarms, rules whose detector keeps to none; and change rules whose detector is
-    /// blind to what is bad of a kind that they name.
+    /// blind to what is bad of a kind that they are for, or takes values to be normal that seldom are. A rule that names no
+    /// kinds is for all.
     pub fn warnings(&self) -> Vec<String> {
         let unmet = self.rules.iter().filter(|rule| {
             matches!(rule.response, Reaction::Retrain | Reaction::AlertAndRetrain)
@@ -136,47 +135,7 @@ impl MonitorPlan {
             _ => None,
         });
         let blind = self.rules.iter().filter_map(blind);
-        unmet.chain(unbound).chain(blind).collect()
+        let heavy = self.rules.iter().filter_map(heavy);
+        unmet.chain(unbound).chain(blind).chain(heavy).collect()
     }
-}
-
-/// What is said of a change rule whose detector looks the wrong way, or takes other values, for a kind that is
-/// named in the rule.
-fn blind(rule: &Rule) -> Option<String> {
-    let Check::Change(change) = &rule.check else { return None };
-    let detector = change.detector();
-    let word = |name| match detector.get(name) {
-        Some(Setting::Word(word)) => word,
-        _ => "",
-    };
-    let looks = match word("mode") {
-        "up" => Direction::Up,
-        "down" => Direction::Down,
-        _ => Direction::Unknown,
-    };
-    // With a range of its own, or after a stage that makes bits, any value will do.
-    let unit = matches!(detector.input(), Input::Bits | Input::Unit)
-        && detector.get("low").is_none()
-        && word("family") != "normal"
-        && change.preparation().exceedance.is_none();
-    let named = |kind: &&MetricKind| rule.scope.kinds.iter().any(|glob| glob.as_str() == kind.family());
-    MetricKind::PLAIN.iter().filter(named).find_map(|kind| {
-        let (name, bad) = (detector.name(), kind.bad_direction());
-        if unit && kind.range() != ValueRange::Unit {
-            return Some(format!(
-                "rule {:?}: detector {name:?} takes values from 0 to 1, and {kind} is {}",
-                rule.name,
-                kind.range().allowed()
-            ));
-        }
-        let away = change.alerts_on() == AlertOn::Bad && looks != Direction::Unknown && looks != bad;
-        away.then(|| {
-            format!(
-                "rule {:?}: detector {name:?} looks for mode = \"{}\" only, and {kind} is bad when it goes {}",
-                rule.name,
-                looks.as_str(),
-                bad.as_str()
-            )
-        })
-    })
 }

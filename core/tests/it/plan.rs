@@ -153,6 +153,13 @@ fn whoever_sets_a_budget_is_told_what_does_not_keep_to_it() {
     assert_eq!(MonitorPlan::empty().with_budget(*plan.budget()).unwrap().warnings().len(), 0);
 }
 
+/// Fails where a detector is said not to suit a kind.
+fn unsuited(plan: &MonitorPlan) {
+    let mut warnings = plan.warnings();
+    warnings.retain(|warning| warning.contains("takes values") || warning.contains("looks for"));
+    assert_eq!(warnings, Vec::<String>::new());
+}
+
 #[test]
 fn every_example_is_a_plan() {
     let mut names = Vec::new();
@@ -161,6 +168,7 @@ fn every_example_is_a_plan() {
         let plan = MonitorPlan::from_toml(&std::fs::read_to_string(&path).unwrap());
         let plan = plan.unwrap_or_else(|error| panic!("{}:\n{error}", path.display()));
         same(&MonitorPlan::from_toml(&plan.to_toml()).unwrap(), &plan);
+        unsuited(&plan);
         names.push(path.file_name().unwrap().to_string_lossy().into_owned());
     }
     names.sort();
@@ -178,7 +186,9 @@ fn the_default_plan_is_as_written_out() {
 fn the_plan_of_the_docs_is_one() {
     let docs = std::fs::read_to_string(root().join("docs/plan.md")).unwrap();
     let text = docs.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    assert_eq!(MonitorPlan::from_toml(text).unwrap().rules().len(), 11);
+    let plan = MonitorPlan::from_toml(text).unwrap();
+    assert_eq!(plan.rules().len(), 11);
+    unsuited(&plan);
     let wrong = text.replace("min_accuracy", "min_acuracy").replace("critical", "urgent");
     let said = docs.split("```text\n").nth(1).unwrap().split("\n```").next().unwrap();
     // As the command says it: before each problem stands the file.
@@ -266,6 +276,89 @@ fn an_observer_of_ones_own_is_named_in_a_comment() {
     let text = plan.to_toml();
     assert!(text.ends_with("\n# observer \"my-own\" is built in code and no part of this file\n"), "{text}");
     same(&MonitorPlan::from_toml(&text).unwrap(), &plan);
+}
+
+/// The warnings of a plan of one change rule.
+fn warnings_of(keys: &str) -> Vec<String> {
+    let text = format!("[[rule]]\nname = \"r\"\ntype = \"change\"\n{keys}\n");
+    MonitorPlan::from_toml(&text).unwrap().warnings()
+}
+
+#[test]
+fn a_rule_that_names_no_kinds_is_warned_of_as_one_for_all() {
+    assert_eq!(
+        warnings_of("detector = \"e-sr\"\nmode = \"both\"\nm_pre = 0.5\ndelta_upper = 0.4"),
+        [
+            "rule \"r\": detector \"e-sr\" takes values from 0 to 1, and LatencyMs is a finite number, 0 or more"
+        ]
+    );
+    for all in ["", "kinds = \"*\"\n", "kinds = [\"Feature:ink\", \"Acc*\"]\n"] {
+        assert_eq!(
+            warnings_of(&format!("{all}detector = \"e-sr\"")),
+            [
+                "rule \"r\": detector \"e-sr\" looks for mode = \"up\" only, and Accuracy is bad when it goes down"
+            ]
+        );
+    }
+    for fine in [
+        "detector = \"adwin\"",
+        "detector = \"conformal-sr\"",
+        "detector = \"focus\"",
+        "kinds = \"Feature:*\"\ndetector = \"e-sr\"",
+        "kinds = \"Custom:rate\"\ndetector = \"e-sr\"",
+    ] {
+        assert_eq!(warnings_of(fine), Vec::<String>::new(), "{fine}");
+    }
+}
+
+/// The story: `focus` for normal values on features with heavy tails, within a budget, was far over it and nothing said
+/// so; standardising does not help.
+#[test]
+fn a_detector_that_takes_values_to_be_normal_is_a_warning_where_they_seldom_are() {
+    let said = |keys: &str| -> Option<(String, String)> {
+        let warnings = warnings_of(keys);
+        let [warning] = &warnings[..] else { return None };
+        let (head, rest) = warning.split_once(" takes values to be normal, which ")?;
+        let (kinds, advice) = rest.split_once(": ")?;
+        assert!(advice.contains("`standardize`") && advice.contains("conformal-sr"), "{advice}");
+        Some((head.to_owned(), kinds.to_owned()))
+    };
+    let focus = "detector = \"focus\"\nfamily = \"gaussian\"\n";
+    for (keys, detector, kinds) in [
+        (focus.to_owned(), "focus", "LatencyMs, Feature:* and Custom:* seldom are"),
+        (format!("{focus}kinds = \"Feature:*\"\nstandardize = true"), "focus", "Feature:* seldom is"),
+        (format!("{focus}kinds = [\"Correct\", \"Custom:rss\"]"), "focus", "Custom:rss seldom is"),
+        (format!("{focus}kinds = \"F*\""), "focus", "F* seldom is"),
+        (
+            "detector = \"cusum\"\nfamily = \"gaussian\"\nkinds = \"LatencyMs\"".to_owned(),
+            "cusum",
+            "LatencyMs seldom is",
+        ),
+        ("detector = \"bocpd\"\nkinds = \"LatencyMs\"".to_owned(), "bocpd", "LatencyMs seldom is"),
+    ] {
+        let (head, told) = said(&keys).unwrap_or_else(|| panic!("{keys}: {:?}", warnings_of(&keys)));
+        assert!(
+            head.starts_with(&format!("rule \"r\": detector {detector:?} with family = \"gaussian\"")),
+            "{head}"
+        );
+        assert_eq!(told, kinds, "{keys}");
+    }
+    let normal = "detector = \"e-sr\"\nfamily = \"normal\"\nmode = \"both\"\nkinds = \"Feature:x\"";
+    assert_eq!(
+        said(normal).map(|(_, kinds)| kinds).as_deref(),
+        Some("Feature:x seldom is"),
+        "{:?}",
+        warnings_of(normal)
+    );
+    for fine in [
+        format!("{focus}kinds = [\"Accuracy\", \"F1\", \"Throughput\"]"),
+        format!("{focus}kinds = \"LatencyMs\"\nexceedance = true"),
+        "detector = \"focus\"\nfamily = \"poisson\"\nkinds = \"Custom:errors\"".to_owned(),
+        "detector = \"exceedance\"\nkinds = \"LatencyMs\"".to_owned(),
+        "detector = \"median-shift\"\nkinds = \"LatencyMs\"".to_owned(),
+    ] {
+        assert_eq!(warnings_of(&fine), Vec::<String>::new(), "{fine}");
+    }
 }
 
 #[test]

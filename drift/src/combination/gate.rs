@@ -199,6 +199,14 @@ impl Detector for Gate {
         self.detector.set_arl(arl)
     }
 
+    fn reaches(&self, arl: f64) -> bool {
+        self.detector.reaches(arl)
+    }
+
+    fn forget_evidence(&mut self) -> bool {
+        self.detector.forget_evidence()
+    }
+
     fn reseed(&mut self, seed: u64) {
         self.detector.reseed(seed);
     }

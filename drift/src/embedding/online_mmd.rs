@@ -271,6 +271,12 @@ impl OnlineMmd {
         }
     }
 
+    /// Is true when what was found at the last look is at or above the threshold of that run length, as
+    /// [`crate::Detector::reaches`].
+    pub fn reaches(&self, arl: f64) -> bool {
+        run_length(arl, ARL_LEAST, ARL_MOST).is_some_and(|arl| self.statistic >= self.threshold_of(arl))
+    }
+
     fn quiet(&self) -> Signal {
         Signal::quiet(self.statistic, self.threshold())
     }
@@ -321,14 +327,18 @@ impl OnlineMmd {
     }
 
     /// What is added to, squared or not, for a level: `L` of the page.
-    fn exponent(&self) -> f64 {
+    fn exponent(&self, arl: f64) -> f64 {
         let lengths = (2 * self.rows.len()).max(2) as f64;
-        ln(2.0 * self.arl * lengths / f64::from(self.params.clock)).max(1.0)
+        ln(2.0 * arl * lengths / f64::from(self.params.clock)).max(1.0)
     }
 
     /// Returns what the largest S is held against after as many vectors.
     pub fn threshold(&self) -> f64 {
-        let l = self.exponent();
+        self.threshold_of(self.arl)
+    }
+
+    fn threshold_of(&self, arl: f64) -> f64 {
+        let l = self.exponent(arl);
         let proven = 1.0 + sqrt(2.0 * l);
         match (self.params.bound, self.spread) {
             // Vectors that were all the same tell nothing of the spread.

@@ -244,6 +244,12 @@ impl Batcher {
         (self.length > 0).then_some(self.length)
     }
 
+    /// Counts the values still to come before the length is chosen, if they are not all the same.
+    pub fn left(&self) -> u64 {
+        let listened = self.window.as_ref().map_or(0, Autocorrelation::count);
+        if self.length > 0 { 0 } else { self.due.saturating_sub(listened) }
+    }
+
     /// Returns the integrated autocorrelation time in values that the length was chosen for, at least 1;
     /// nothing while it is being learned or when the length was given.
     pub fn autocorrelation_time(&self) -> Option<f64> {

@@ -168,6 +168,11 @@ impl ExceedanceBits {
         self.params.known || self.seen >= self.params.learn
     }
 
+    /// Counts the values still to come before the limit is known.
+    pub const fn left(&self) -> u64 {
+        if self.params.known { 0 } else { self.params.learn.saturating_sub(self.seen) }
+    }
+
     /// Returns the limit above which a value counts, or nothing while it is being learned.
     pub fn limit(&self) -> Option<f64> {
         self.is_ready().then_some(self.limit)

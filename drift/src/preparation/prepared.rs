@@ -13,7 +13,8 @@ const VERSION: u8 = 1;
 /// As a [`Detector`] it is asked without a time: the seasonal stage then sees one hour for ever, and the
 /// gap stage nothing; [`Prepared::update_at`] takes the time. A value for which nothing comes out of the
 /// preparation gives the last statistic with [`crate::Level::Normal`]. After a gap the detector is reset
-/// before it is given the value. `count` counts the finite values given to the preparation.
+/// before it is given the value, and its random numbers begin again where [`Detector::reseed`] last put them; only
+/// [`Detector::reset`] returns to the parameters' own seed. `count` counts the finite values given to the preparation.
 ///
 /// # Examples
 ///
@@ -39,6 +40,9 @@ pub struct Prepared {
     detector: AnyDetector,
     statistic: f64,
     threshold: f64,
+    /// Where the detector's random numbers begin after a gap, if not where its parameters say. It is the caller's, so
+    /// it is not in the state.
+    seed: Option<u64>,
 }
 
 impl Prepared {
@@ -49,7 +53,7 @@ impl Prepared {
     /// Fails when a parameter of a stage is out of the range that its field names.
     pub fn new(params: PreparationParams, detector: impl Into<AnyDetector>) -> Result<Self, ParamError> {
         let preparation = Preparation::new(params)?;
-        Ok(Self { preparation, detector: detector.into(), statistic: 0.0, threshold: f64::MAX })
+        Ok(Self { preparation, detector: detector.into(), statistic: 0.0, threshold: f64::MAX, seed: None })
     }
 
     /// Takes the next value and its time in Unix seconds; returns the detector's signal, or nothing when
@@ -60,6 +64,9 @@ impl Prepared {
         let value = self.preparation.update(value, seconds);
         if self.preparation.gaps() != gaps {
             self.detector.reset();
+            if let Some(seed) = self.seed {
+                self.detector.reseed(seed);
+            }
         }
         let signal = self.detector.update(value?);
         (self.statistic, self.threshold) = (signal.statistic, signal.threshold);
@@ -86,7 +93,7 @@ impl Detector for Prepared {
     fn reset(&mut self) {
         self.preparation.reset();
         self.detector.reset();
-        (self.statistic, self.threshold) = (0.0, f64::MAX);
+        (self.statistic, self.threshold, self.seed) = (0.0, f64::MAX, None);
     }
 
     fn name(&self) -> &'static str {
@@ -111,6 +118,7 @@ impl Detector for Prepared {
     }
 
     fn reseed(&mut self, seed: u64) {
+        self.seed = Some(seed);
         self.detector.reseed(seed);
     }
 

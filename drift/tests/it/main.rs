@@ -24,6 +24,7 @@ mod null_law;
 mod oracle;
 mod page;
 mod preparation;
+mod prepared;
 mod run_length;
 mod tail;
 mod variants;

@@ -94,3 +94,97 @@ fn a_moved_run_length_is_a_part_of_the_state() {
         }
     }
 }
+
+/// The detectors that gather evidence, each with parameters that suit bits of which one in ten is wrong.
+fn gathering() -> Vec<AnyDetector> {
+    let names = ["e-sr", "focus", "cusum", "exceedance", "confidence-sequence", "conformal-sr"];
+    let set = |params: &mut AnyParams, name, value| params.set(name, value).unwrap();
+    names
+        .map(|name| {
+            let mut params = AnyParams::by_name(name).unwrap();
+            match name {
+                "e-sr" => set(&mut params, "m_pre", Setting::Number(0.1)),
+                "cusum" => {
+                    set(&mut params, "family", Setting::Word("bernoulli"));
+                    set(&mut params, "baseline", Setting::Number(0.1));
+                    set(&mut params, "target", Setting::Number(0.3));
+                }
+                "exceedance" => {
+                    set(&mut params, "learn", Setting::Count(0));
+                    set(&mut params, "limit", Setting::Number(0.5));
+                    set(&mut params, "quantile", Setting::Number(0.9));
+                }
+                _ => {}
+            }
+            set(&mut params, "arl", Setting::Number(1e9));
+            params.build().unwrap()
+        })
+        .into()
+}
+
+/// The oracle: what a copy with that run length holds its statistic against.
+#[test]
+fn evidence_reaches_a_run_length_when_it_is_at_its_threshold() {
+    for mut detector in gathering() {
+        let name = detector.name();
+        let mut reached = 0;
+        for (i, value) in stream().into_iter().enumerate() {
+            let signal = detector.update(value);
+            if signal.drift_detected() {
+                break;
+            }
+            // Often where the evidence is great; a threshold of some takes milliseconds to compute.
+            for arl in [100.0, 1e3, 1e5, 1e7] {
+                if i % if i < 3_000 { 500 } else { 5 } > 0 {
+                    break;
+                }
+                let mut copy = detector.clone();
+                assert!(copy.set_arl(arl));
+                let against = copy.update(f64::NAN).threshold;
+                let reaches = detector.reaches(arl);
+                assert_eq!(reaches, signal.statistic >= against, "{name} at {i} for {arl}");
+                reached += usize::from(reaches);
+            }
+        }
+        assert!(!detector.reaches(f64::NAN), "{name}");
+        assert!(reached > 0, "{name}");
+    }
+}
+
+#[test]
+fn whoever_forgets_its_evidence_still_finds_a_change_that_is_under_way() {
+    let values = stream();
+    for mut detector in gathering() {
+        let name = detector.name();
+        let under_way = 3_015;
+        values.iter().take(under_way).for_each(|&value| _ = detector.update(value));
+        let mut whole = detector.clone();
+        let forgot = detector.forget_evidence();
+        // These two learn the level from the values that the evidence is of.
+        assert_eq!(forgot, !matches!(name, "focus" | "confidence-sequence"), "{name}");
+        let find = |detector: &mut AnyDetector| {
+            values.iter().skip(under_way).position(|&value| detector.update(value).drift_detected())
+        };
+        if !forgot {
+            assert_eq!(find(&mut detector), find(&mut whole), "{name}");
+            continue;
+        }
+        assert!(!detector.reaches(100.0), "{name}");
+        let (after, before) = (find(&mut detector).unwrap(), find(&mut whole).unwrap());
+        assert!(before <= after && after < before + 150, "{name}: {after} for {before}");
+    }
+}
+
+#[test]
+fn a_focus_that_knows_its_level_forgets_and_keeps_it() {
+    let mut params = AnyParams::by_name("focus").unwrap();
+    params.set("known", Setting::Flag(true)).unwrap();
+    params.set("baseline", Setting::Number(0.1)).unwrap();
+    let mut fresh = params.build().unwrap();
+    let mut detector = fresh.clone();
+    stream().iter().take(3_015).for_each(|&value| _ = detector.update(value));
+    assert!(detector.forget_evidence());
+    for &value in stream().iter().skip(3_015) {
+        assert_eq!(detector.update(value), fresh.update(value));
+    }
+}

@@ -165,6 +165,13 @@ impl DistributionState {
         }
     }
 
+    /// Measures the rate of values from the next one on.
+    pub const fn measure_afresh(&mut self) {
+        if let Some(allowance) = &mut self.allowance {
+            allowance.measure_afresh();
+        }
+    }
+
     pub const fn is_budgeted(&self) -> bool {
         self.allowance.is_some()
     }
@@ -200,8 +207,8 @@ impl DistributionState {
         out.push(("missing", self.missing as f64));
         match &self.phase {
             Phase::Waiting => out.push(("waiting", self.taken as f64)),
-            Phase::Edges(values) => out.push(("learning", values.len() as f64)),
-            Phase::Counting(counts) => out.push(("learning", counts.total() as f64)),
+            Phase::Edges(values) => out.extend(self.learning(values.len() as u64)),
+            Phase::Counting(counts) => out.extend(self.learning(counts.total())),
             Phase::Watching { windows, .. } => {
                 if self.windows > 0 {
                     out.push(("distance", self.last.statistic));
@@ -217,6 +224,12 @@ impl DistributionState {
             }
         }
         out.extend(self.allowance.map(|allowance| ("values_per_day_max", allowance.rate_per_day())));
+    }
+
+    /// How much of the reference is there, and how much is still to come.
+    fn learning(&self, counted: u64) -> [(&'static str, f64); 2] {
+        let left = u64::from(self.settings.params.reference).saturating_sub(counted);
+        [("learning", counted as f64), ("learning_left", left as f64)]
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {

@@ -1,13 +1,22 @@
 //! One budget of false alarms over all that watch a model.
 
-use visu_tility_drift::{FocusParams, GapParams, PreparationParams};
+use std::collections::BTreeMap;
+
+use visu_tility_drift::simulate::Source;
+use visu_tility_drift::{
+    AnyParams, ConformalSrParams, FocusParams, GapParams, MixtureParams, Mode, PreparationParams,
+};
 
 use super::*;
 use crate::{FalseAlarmBudget, ObserverStatus};
 
 /// `FOCuS` within the budget, on all kinds.
 fn plan(per_30_days: f64) -> MonitorPlan {
-    let check = ChangeObserver::new(FocusParams::default()).unwrap().budgeted().unwrap();
+    plan_of(FocusParams::default(), per_30_days)
+}
+
+fn plan_of(params: impl Into<AnyParams>, per_30_days: f64) -> MonitorPlan {
+    let check = ChangeObserver::new(params).unwrap().budgeted().unwrap();
     let rule = Rule::new("change", check.builtin().unwrap()).unwrap();
     let budget = FalseAlarmBudget { false_alarms_per_30_days: per_30_days };
     MonitorPlan::empty().with_rule(rule).unwrap().with_budget(budget).unwrap()
@@ -73,7 +82,6 @@ fn run_lengths_and_rates_are_read_back_and_divided_anew() {
 /// The promise itself, over streams of every kind that the default plan watches with a bound.
 #[test]
 fn a_model_without_a_change_gives_no_more_false_alarms_than_its_budget() {
-    use visu_tility_drift::simulate::Source;
     let mut alarms = 0;
     let (models, minutes) = (40, 4_000);
     for model in 0..models {
@@ -122,4 +130,123 @@ fn a_rate_that_rises_after_a_silence_is_followed() {
     // A value a minute for a week, two days of silence, then one a second.
     assert_eq!(feed(0, 60, 10_080), DAYS * 2_048.0);
     assert_eq!(feed(777_600, 1, 200), DAYS * 131_072.0);
+}
+
+/// How many of 1,000 models alarm at each of the first values after their budget is loosened from 0.1 to 10 false alarms
+/// in 30 days, with nothing wrong.
+fn fleet_after_a_reload(params: impl Into<AnyParams>) -> Vec<usize> {
+    let params = params.into();
+    let (before, after) = (Arc::new(plan_of(params, 0.1)), Arc::new(plan_of(params, 10.0)));
+    let (models, values) = (1_000, 300);
+    let mut alarms = vec![0; 40];
+    for model in 0..models {
+        let mut monitor = ModelMonitor::new(id(), before.clone());
+        let bits = Source::Bernoulli { p: 0.9 }.stream(model).unwrap();
+        // A value each 40 minutes: 36 a day, taken as 64.
+        for (i, bit) in (0..values + alarms.len()).zip(bits) {
+            if i == values {
+                monitor.reload(after.clone(), &mut Vec::new());
+            }
+            let told = monitor.observe(&event(&MetricKind::Correct, "1", i as i64 * 2_400, bit), i as u64);
+            if let Some(alarms) = i.checked_sub(values).and_then(|i| alarms.get_mut(i)) {
+                *alarms += usize::from(!told.is_empty());
+            }
+        }
+    }
+    alarms
+}
+
+#[test]
+fn a_budget_that_is_loosened_does_not_set_off_a_whole_fleet() {
+    let down = MixtureParams { mode: Mode::Down, m_pre: 0.9, delta_upper: 0.85, ..MixtureParams::default() };
+    let detectors: [AnyParams; 3] =
+        [FocusParams::default().into(), ConformalSrParams::default().into(), down.into()];
+    for params in detectors {
+        let alarms = fleet_after_a_reload(params);
+        // 30 days of 64 values to ten false alarms: one in 192 values.
+        let expected = 1_000.0 / 192.0;
+        // Within four deviations of a count that is expected.
+        let most = |values: f64| expected * values + 4.0 * (expected * values).sqrt();
+        assert!((alarms[0] as f64) <= most(1.0), "{}: {alarms:?}", params.name());
+        let all: usize = alarms.iter().sum();
+        assert!(all as f64 <= most(40.0) && all > 0, "{}: {alarms:?}", params.name());
+    }
+}
+
+#[test]
+fn a_change_that_is_under_way_when_the_budget_is_loosened_is_not_forgotten() {
+    let (before, after) = (Arc::new(plan(0.1)), Arc::new(plan(10.0)));
+    let mut found = BTreeMap::new();
+    for reload in 0..30_i64 {
+        let mut monitor = ModelMonitor::new(id(), before.clone());
+        for i in 0..400_i64 {
+            if i == 300 + reload {
+                monitor.reload(after.clone(), &mut Vec::new());
+            }
+            // A tenth wrong, then half of them.
+            let bit = if i < 300 { i % 10 != 0 } else { i % 2 != 0 };
+            let bit = f64::from(u8::from(bit));
+            if !monitor.observe(&event(&MetricKind::Correct, "1", i * 2_400, bit), i as u64).is_empty() {
+                found.entry(reload).or_insert(i - 300);
+            }
+        }
+    }
+    assert_eq!(found.len(), 30, "{found:?}");
+    // Never later than under the stricter budget, which the last ones had until after the alarm.
+    let strict = found[&29];
+    assert!(strict < 29 && found.values().all(|found| *found <= strict), "{found:?}");
+    assert!(found[&0] < strict);
+}
+
+#[test]
+fn a_version_that_is_silent_for_more_than_a_week_leaves_its_share_to_the_others() {
+    let day = 86_400;
+    let mut whole = monitor(plan(1.0));
+    let mut cut = monitor(plan(1.0));
+    let feed = |monitor: &mut ModelMonitor, version: &str, from: i64, until: i64| {
+        for s in (from..until).step_by(600) {
+            monitor.observe(&event(&MetricKind::Correct, version, s, 1.0), s as u64);
+        }
+        arls(monitor)
+    };
+    let alone = DAYS * 256.0;
+    assert_eq!(feed(&mut whole, "1", 0, day), [alone]);
+    assert_eq!(feed(&mut whole, "2", day, 2 * day), [2.0 * alone; 2]);
+    feed(&mut whole, "2", 2 * day, 8 * day);
+    assert_eq!(arls(&mut whole), [2.0 * alone; 2], "a week is not long");
+    cut = ModelMonitor::restore(id(), whole.plan().clone(), &whole.snapshot()).unwrap_or(cut);
+    for monitor in [&mut whole, &mut cut] {
+        feed(monitor, "2", 8 * day, 12 * day);
+        assert_eq!((monitor.body.silent_series(), arls(monitor)[1]), (1, alone));
+    }
+    cut = ModelMonitor::restore(id(), whole.plan().clone(), &whole.snapshot()).unwrap_or(cut);
+    assert_eq!(cut.body.silent_series(), 1);
+    for monitor in [&mut whole, &mut cut] {
+        // Its first value makes it a sharer before it is judged.
+        assert_eq!(feed(monitor, "1", 12 * day, 12 * day + 1), [2.0 * alone; 2]);
+        assert_eq!(monitor.body.silent_series(), 0);
+        // Fifty days of silence, and as much again in a third of a day: by then the mean since the first is a tenth.
+        feed(monitor, "2", 12 * day, 62 * day);
+        for s in 0..1_000 {
+            let at = 62 * day + 30 * s;
+            monitor.observe(&event(&MetricKind::Correct, "1", at, 1.0), 0);
+        }
+        assert_eq!(arls(monitor), [2.0 * DAYS * 4_096.0, 2.0 * alone]);
+    }
+    assert_eq!(whole.snapshot(), cut.snapshot());
+}
+
+#[test]
+fn who_shares_the_budget_does_not_depend_on_ticks() {
+    let day = 86_400;
+    let (mut ticked, mut alone) = (monitor(plan(1.0)), monitor(plan(1.0)));
+    for s in (0..20 * day).step_by(3_600) {
+        let version = if s < day { "1" } else { "2" };
+        ticked.tick(second(s - 1), &mut Vec::new());
+        for monitor in [&mut ticked, &mut alone] {
+            monitor.observe(&event(&MetricKind::Correct, version, s, 1.0), s as u64);
+        }
+        assert_eq!(arls(&mut ticked), arls(&mut alone), "{s}");
+    }
+    assert_eq!((ticked.body.silent_series(), alone.body.silent_series()), (1, 1));
 }

@@ -217,3 +217,17 @@ fn by_itself_it_tells_versions_apart_and_lends_between_them() {
     let fired = (0..100).find(|_| tell("v2", 0.4).as_str() == "alert");
     assert_eq!(fired, Some(50), "the first value asks, the next 50 are the first window");
 }
+
+#[test]
+fn while_the_reference_is_learnt_the_figures_say_until_when() {
+    let mut state = start(&observer(500, 100, 1e5));
+    let mut random = Random::new(3);
+    for (taken, left) in [(0, Some(500.0)), (100, Some(400.0)), (300, Some(200.0)), (500, None)] {
+        while state.taken < taken {
+            state.observe(random.unit(), at(state.taken));
+        }
+        let mut figures = Vec::new();
+        state.figures(&mut figures);
+        assert_eq!(figures.iter().find(|(name, _)| *name == "learning_left").map(|(_, left)| *left), left);
+    }
+}

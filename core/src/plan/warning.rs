@@ -1,0 +1,99 @@
+//! What is said of a change rule whose detector does not suit the kinds that the rule is for.
+
+use visu_tility_drift::{AnyParams, Direction, Input, Setting};
+
+use super::{Glob, Rule};
+use crate::check::{AlertOn, Check};
+use crate::kind::{MetricKind, ValueRange};
+
+/// The kinds without a name of their own that the rule is for: those of its patterns, or without patterns those that its
+/// check watches by itself.
+fn plain_kinds(rule: &Rule) -> impl Iterator<Item = MetricKind> {
+    let all = rule.scope.kinds.is_empty();
+    MetricKind::PLAIN.into_iter().filter(move |kind| {
+        if all { rule.check.watches(kind) } else { Glob::any(&rule.scope.kinds, kind.family()) }
+    })
+}
+
+/// The features and the kinds of the user's own that the rule is for, by the pattern that is of them.
+fn named_kinds(rule: &Rule) -> impl Iterator<Item = &str> {
+    [("Feature:", "Feature:*"), ("Custom:", "Custom:*")].into_iter().filter_map(|(family, any)| {
+        if rule.scope.kinds.is_empty() {
+            return Some(any);
+        }
+        let mut patterns = rule.scope.kinds.iter().map(Glob::as_str);
+        patterns.find(|pattern| {
+            let head = pattern.find(['*', '?']).and_then(|wild| pattern.get(..wild)).unwrap_or(pattern);
+            head.starts_with(family) || (head.len() < pattern.len() && family.starts_with(head))
+        })
+    })
+}
+
+/// The word that a parameter is set to, if it has one.
+fn word(detector: &AnyParams, name: &str) -> &'static str {
+    match detector.get(name) {
+        Some(Setting::Word(word)) => word,
+        _ => "",
+    }
+}
+
+/// Names a rule whose detector looks the wrong way for a kind, or takes other values.
+pub(super) fn blind(rule: &Rule) -> Option<String> {
+    let Check::Change(change) = &rule.check else { return None };
+    let detector = change.detector();
+    let looks = match word(detector, "mode") {
+        "up" => Direction::Up,
+        "down" => Direction::Down,
+        _ => Direction::Unknown,
+    };
+    // With a range of its own, or after a stage that makes bits, any value will do.
+    let unit = matches!(detector.input(), Input::Bits | Input::Unit)
+        && detector.get("low").is_none()
+        && word(detector, "family") != "normal"
+        && change.preparation().exceedance.is_none();
+    // Of named kinds neither the range nor the bad direction is known.
+    plain_kinds(rule).find_map(|kind| {
+        let (name, bad) = (detector.name(), kind.bad_direction());
+        if unit && kind.range() != ValueRange::Unit {
+            return Some(format!(
+                "rule {:?}: detector {name:?} takes values from 0 to 1, and {kind} is {}",
+                rule.name,
+                kind.range().allowed()
+            ));
+        }
+        let away = change.alerts_on() == AlertOn::Bad && looks != Direction::Unknown && looks != bad;
+        away.then(|| {
+            format!(
+                "rule {:?}: detector {name:?} looks for mode = \"{}\" only, and {kind} is bad when it goes {}",
+                rule.name,
+                looks.as_str(),
+                bad.as_str()
+            )
+        })
+    })
+}
+
+/// Names a rule whose detector takes values to be normal, for kinds that seldom are: a single value far out in a heavy
+/// tail is then evidence beyond every threshold, and scaling does not make the tail lighter.
+pub(super) fn heavy(rule: &Rule) -> Option<String> {
+    let Check::Change(change) = &rule.check else { return None };
+    let detector = change.detector();
+    let (name, family) = (detector.name(), word(detector, "family"));
+    let normal = matches!((name, family), ("focus" | "cusum" | "bocpd", "gaussian") | ("e-sr", "normal"));
+    if !normal || change.preparation().exceedance.is_some() {
+        return None;
+    }
+    let latency = plain_kinds(rule).any(|kind| kind == MetricKind::LatencyMs);
+    let kinds: Vec<&str> = latency.then_some("LatencyMs").into_iter().chain(named_kinds(rule)).collect();
+    let (last, others) = kinds.split_last()?;
+    let (kinds, are) = match others {
+        [] => ((*last).to_owned(), "is"),
+        others => (format!("{} and {last}", others.join(", ")), "are"),
+    };
+    Some(format!(
+        "rule {:?}: detector {name:?} with family = {family:?} takes values to be normal, which {kinds} seldom {are}: \
+         heavy tails look like changes to it, also behind `standardize`; \"conformal-sr\", which ranks values, keeps to \
+         its run length for any law of them",
+        rule.name
+    ))
+}
