@@ -2,7 +2,7 @@
 
 use visu_tility_core::{ChangeObserver, Check, MetricKind, MonitorPlan, Rule, ValueRange, Version};
 use visu_tility_drift::calibration::{Proposal, Reason, Wish, propose};
-use visu_tility_drift::{Direction, Input, Mode, ParamError, PreparationParams};
+use visu_tility_drift::{Direction, Input, Mode, ParamError, PreparationParams, Setting};
 
 use super::Calibrate;
 use super::history::Sample;
@@ -77,7 +77,7 @@ impl Choice {
             return keep(few, time, batch);
         }
         let guaranteed = proposal.reason != Reason::NoGuarantee && proposal.params.get("arl").is_some();
-        let budgeted = default.as_ref().is_some_and(is_budgeted);
+        let budgeted = default.as_ref().is_some_and(|rule| is_budgeted(rule) && !is_for_normal_values(rule));
         // Where the level is not bounded, the default plan's detector is preferred if its run length holds
         // for values of any law. Means of bits are no bits.
         let other = proposal.reason != Reason::BoundedLevel && (input != Input::Bits || batch == 1);
@@ -161,6 +161,11 @@ fn batched(rule: &Rule, proposal: &Proposal) -> Option<Proposal> {
 
 fn is_budgeted(rule: &Rule) -> bool {
     matches!(&rule.check, Check::Change(change) if change.is_budgeted())
+}
+
+/// Whether the bound of the rule's detector rests on values that are about normal.
+fn is_for_normal_values(rule: &Rule) -> bool {
+    matches!(&rule.check, Check::Change(change) if change.detector().get("law") == Some(Setting::Word("normal")))
 }
 
 fn unwatched(kind: &MetricKind) -> String {

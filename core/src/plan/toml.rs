@@ -18,7 +18,7 @@ mod section;
 mod value;
 mod write;
 
-use visu_tility_drift::{Direction, Input, Setting};
+use visu_tility_drift::{Detector, Direction, Input, Setting};
 
 use super::{MonitorPlan, Reaction, Rule};
 use crate::check::{AlertOn, Check};
@@ -107,8 +107,9 @@ impl MonitorPlan {
     /// Says what the plan asks for and does not get: one sentence per rule.
     ///
     /// Rules that ask for a retrain, without the feature `automated_retraining`: an alert is raised instead. And, when
-    /// somebody set the budget of false alarms, rules whose detector keeps to none; and change rules whose detector is
-    /// blind to what is bad of a kind that they name.
+    /// somebody set the budget of false alarms, rules whose detector keeps to none; rules whose windows are too short
+    /// for the run length that the budget asks for at one value a second; and change rules whose detector is blind to
+    /// what is bad of a kind that they name.
     pub fn warnings(&self) -> Vec<String> {
         let unmet = self.rules.iter().filter(|rule| {
             matches!(rule.response, Reaction::Retrain | Reaction::AlertAndRetrain)
@@ -125,19 +126,37 @@ impl MonitorPlan {
                 rule.response.as_str()
             )
         });
-        let unbound = self.rules.iter().filter_map(|rule| match &rule.check {
-            Check::Change(change) if self.budget_said && change.detector().get("arl").is_none() => {
-                Some(format!(
-                    "rule {:?}: detector {:?} has no `arl`, so its false alarms are not within the budget",
-                    rule.name,
-                    change.detector().name()
-                ))
-            }
-            _ => None,
-        });
+        let unbound = self.rules.iter().filter(|_| self.budget_said).filter_map(unbound);
+        let most = self.budget.run_length(None, 1);
+        let short = self.rules.iter().filter_map(|rule| short(rule, most));
         let blind = self.rules.iter().filter_map(blind);
-        unmet.chain(unbound).chain(blind).collect()
+        unmet.chain(unbound).chain(short).chain(blind).collect()
     }
+}
+
+/// What is said of a change rule whose false alarms are not within the budget.
+fn unbound(rule: &Rule) -> Option<String> {
+    let Check::Change(change) = &rule.check else { return None };
+    let why = match change.detector().get("arl") {
+        None => format!("detector {:?} has no `arl`", change.detector().name()),
+        Some(Setting::Number(0.0)) => "`arl` is 0".to_owned(),
+        Some(_) => return None,
+    };
+    Some(format!("rule {:?}: {why}, so its false alarms are not within the budget", rule.name))
+}
+
+/// What is said of a change rule whose detector cannot show a run length of `arl`, which the budget may ask for.
+fn short(rule: &Rule, arl: f64) -> Option<String> {
+    let Check::Change(change) = &rule.check else { return None };
+    let mut detector = change.is_budgeted().then(|| change.detector().build().ok())??;
+    detector.set_arl(arl);
+    let most = detector.arl().filter(|most| *most < 0.999 * arl)?;
+    Some(format!(
+        "rule {:?}: the windows of {:?} can show run lengths up to {most:.0}, and the budget asks for {arl:.0} at one \
+         value a second: beyond, its false alarms are not within the budget",
+        rule.name,
+        detector.name()
+    ))
 }
 
 /// What is said of a change rule whose detector looks the wrong way, or takes other values, for a kind that is
