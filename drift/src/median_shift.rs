@@ -78,8 +78,8 @@ const MAD_TO_DEVIATION: f64 = 1.4826;
 /// to `(1 - e) / a`; of a renewal process of uniform times no more than two alarms come in such a time on average
 /// (its times age, so what is left of one is on average no more than half of it), hence at most
 /// `2 a n / (1 - e)^2 = n / arl`. A run length that is moved while the reference fills makes that inexact by a
-/// few steps. Measured run lengths are ten times `arl` and more, since windows overlap and the distance must be
-/// reached as well.
+/// few steps. Measured run lengths are five times `arl` by the test alone, since windows overlap, and ten times and
+/// more with the distance.
 ///
 /// # Defaults
 ///
@@ -95,8 +95,8 @@ const MAD_TO_DEVIATION: f64 = 1.4826;
 /// # Cost
 ///
 /// Both windows are kept sorted: two moves of a few hundred bytes per value; deviations are looked up by
-/// bisection, and only when the edge lies beyond the median. Chance is judged only when the distance is reached. At
-/// the defaults 1,088 bytes beside the struct.
+/// bisection, and only when the edge lies beyond the median. Chance is judged only when the distance is reached;
+/// where that is every few values, the detector takes twice its time. At the defaults 1,088 bytes beside the struct.
 ///
 /// # Examples
 ///
@@ -111,7 +111,7 @@ const MAD_TO_DEVIATION: f64 = 1.4826;
 ///     .map(|i| (i, latency.update(value(i))))
 ///     .find(|(_, signal)| signal.drift_detected())
 ///     .expect("a change of this size is found");
-/// assert_eq!((at, signal.direction, signal.since), (205, Direction::Up, 6));
+/// assert_eq!((at, signal.direction, signal.since), (206, Direction::Up, 7));
 /// # Ok::<(), visu_tility_drift::ParamError>(())
 /// ```
 ///
