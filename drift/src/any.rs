@@ -349,12 +349,13 @@ detectors! {
     ConfidenceSequence(ConfidenceSequenceParams) = "confidence-sequence", Guaranteed, Unit;
     /// Scores of any law that do not depend on each other, with nothing known of them.
     ConformalSr(ConformalSrParams) = "conformal-sr", Guaranteed, Any;
+    /// Latencies: a level that moved, told apart from single spikes, for values that do not depend on each other;
+    /// few windows of a metric, whose law is about normal.
+    MedianShift(MedianShiftParams) = "median-shift", Guaranteed, Any;
     /// Neither the good level nor the size of the change is known, and values are bounded.
     Adwin(AdwinParams) = "adwin", Known, Any;
     /// A sustained shift of known scale; its threshold is in the values' units.
     PageHinkley(PageHinkleyParams) = "page-hinkley", Known, Any;
-    /// Latencies: a level that moved, told apart from single spikes.
-    MedianShift(MedianShiftParams) = "median-shift", Known, Any;
     /// Metrics of which nothing is known: values unlike all that were seen before.
     Novelty(NoveltyParams) = "novelty", Known, Any;
     /// Changes of the whole distribution and not of the mean only, within a short window.

@@ -10,7 +10,6 @@
 //! |---|---|---|
 //! | detectors | with a bound on false alarms | [`MixtureESr`] (its bets: [`Mixture`]) |
 //! | | well known | [`Adwin`], [`Bocpd`], [`Kswin`], [`PageHinkley`] |
-//! | | robust | [`MedianShift`] |
 //! | | of unknown metrics | [`Novelty`], with a clock [`CalendarNovelty`] |
 //! | tests | of two samples | [`KolmogorovSmirnov`] |
 //! | | of other systems | [`Ddm`], [`Eddm`], [`Rddm`], [`HddmA`], [`HddmW`], [`Fhddm`], [`Stepd`], [`Ecdd`], [`Gma`], [`Seed`] |
@@ -18,7 +17,7 @@
 //! | detectors | with a bound on false alarms | [`MixtureESr`] (its bets: [`Mixture`]), [`Exceedance`], |
 //! | | | [`ConfidenceSequence`], [`ConformalSr`] |
 //! | | well known | [`Adwin`], [`PageHinkley`] |
-//! | | robust | [`MedianShift`] |
+//! | | robust, with a bound | [`MedianShift`] |
 //! | | of other systems | [`CusumMoa`] |
 //! | estimators | of the level | [`Ewma`], [`QuantileSketch`], [`WindowedQuantiles`] |
 //! | preparation | all of it, in order | [`Preparation`], in front of a detector [`Prepared`] |
@@ -142,7 +141,7 @@ pub use histogram::{CategoryCounts, Histogram};
 pub use histogram_drift::HistogramDrift;
 pub use kolmogorov::KolmogorovSmirnov;
 pub use kswin::{Kswin, KswinParams, KswinSample};
-pub use median_shift::{MedianShift, MedianShiftParams};
+pub use median_shift::{MedianShift, MedianShiftParams, ValueLaw};
 pub use mixture::{Family, Mixture, MixtureParams, Recursion};
 pub use mixture_e_sr::MixtureESr;
 pub use mode::Mode;

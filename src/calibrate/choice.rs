@@ -2,7 +2,7 @@
 
 use visu_tility_core::{ChangeObserver, Check, MetricKind, MonitorPlan, Rule, ValueRange, Version};
 use visu_tility_drift::calibration::{Proposal, Reason, Seasonality, Wish, propose, seasonality};
-use visu_tility_drift::{Direction, Input, Mode, ParamError, PreparationParams, SeasonalParams};
+use visu_tility_drift::{Direction, Input, Mode, ParamError, PreparationParams, SeasonalParams, Setting};
 
 use super::Calibrate;
 use super::history::Sample;
@@ -109,8 +109,9 @@ impl Choice {
         (self.autocorrelation_time, self.batch_length) = (time, batch);
         let guaranteed = proposal.reason != Reason::NoGuarantee && proposal.params.get("arl").is_some();
         let batches = if batch > 1 { values.len() as u64 / batch } else { u64::MAX };
-        // A default detector that learns the level itself, on values of any law.
-        let learns = is_budgeted(&default) && input != Input::Bits;
+        // A default detector that learns the level itself and keeps to the budget on values of any law.
+        let any_law = is_budgeted(&default) && !is_for_normal_values(&default);
+        let learns = any_law && input != Input::Bits;
         if batches < if learns { BATCHES_FEW } else { BATCHES_MIN } {
             let least = count(if learns { BATCHES_FEW } else { BATCHES_MIN });
             let few = format!("{least} batches of {}", count(batch));
@@ -120,7 +121,7 @@ impl Choice {
         // for values of any law. Means of bits are no bits.
         let bounded = proposal.reason == Reason::BoundedLevel && batches >= BATCHES_MIN;
         let other = !bounded && (input != Input::Bits || batch == 1);
-        Ok(if is_budgeted(&default) && (!guaranteed || other) {
+        Ok(if any_law && (!guaranteed || other) {
             behind_stages(&default, &proposal)
                 .ok_or_else(|| "its run length holds for values like these".to_owned())
         } else if guaranteed {
@@ -215,6 +216,11 @@ fn behind_stages(rule: &Rule, proposal: &Proposal) -> Option<(Proposal, String)>
 
 fn is_budgeted(rule: &Rule) -> bool {
     matches!(&rule.check, Check::Change(change) if change.is_budgeted())
+}
+
+/// Whether the bound of the rule's detector rests on values that are about normal.
+fn is_for_normal_values(rule: &Rule) -> bool {
+    matches!(&rule.check, Check::Change(change) if change.detector().get("law") == Some(Setting::Word("normal")))
 }
 
 fn unwatched(kind: &MetricKind) -> String {

@@ -18,9 +18,8 @@ mod section;
 mod value;
 mod write;
 
-use super::warning::{blind, heavy};
+use super::warning::{blind, heavy, short, unbound};
 use super::{MonitorPlan, Reaction};
-use crate::check::Check;
 
 pub use problem::{PlanError, PlanProblem};
 
@@ -105,9 +104,10 @@ impl MonitorPlan {
     /// Says what the plan asks for and does not get: one sentence per rule.
     ///
     /// Rules that ask for a retrain, without the feature `automated_retraining`: an alert is raised instead. And, when
-    /// somebody set the budget of false alarms, rules whose detector keeps to none; and change rules whose detector is
-    /// blind to what is bad of a kind that they are for, or takes values to be normal that seldom are. A rule that names no
-    /// kinds is for all.
+    /// somebody set the budget of false alarms, rules whose detector keeps to none; rules whose windows are too short
+    /// for the run length that the budget asks for at one value a second; and change rules whose detector is blind to
+    /// what is bad of a kind that they are for, or takes values to be normal that seldom are. A rule that names no kinds
+    /// is for all.
     pub fn warnings(&self) -> Vec<String> {
         let unmet = self.rules.iter().filter(|rule| {
             matches!(rule.response, Reaction::Retrain | Reaction::AlertAndRetrain)
@@ -124,18 +124,11 @@ impl MonitorPlan {
                 rule.response.as_str()
             )
         });
-        let unbound = self.rules.iter().filter_map(|rule| match &rule.check {
-            Check::Change(change) if self.budget_said && change.detector().get("arl").is_none() => {
-                Some(format!(
-                    "rule {:?}: detector {:?} has no `arl`, so its false alarms are not within the budget",
-                    rule.name,
-                    change.detector().name()
-                ))
-            }
-            _ => None,
-        });
+        let unbound = self.rules.iter().filter(|_| self.budget_said).filter_map(unbound);
+        let most = self.budget.run_length(None, 1);
+        let short = self.rules.iter().filter_map(|rule| short(rule, most));
         let blind = self.rules.iter().filter_map(blind);
         let heavy = self.rules.iter().filter_map(heavy);
-        unmet.chain(unbound).chain(blind).chain(heavy).collect()
+        unmet.chain(unbound).chain(short).chain(blind).chain(heavy).collect()
     }
 }

@@ -1,6 +1,6 @@
-//! What is said of a change rule whose detector does not suit the kinds that the rule is for.
+//! What is said of a rule whose detector does not suit the budget, or the kinds that the rule is for.
 
-use visu_tility_drift::{AnyParams, Direction, Input, Setting};
+use visu_tility_drift::{AnyParams, Detector, Direction, Input, Setting};
 
 use super::{Glob, Rule};
 use crate::check::{AlertOn, Check};
@@ -35,6 +35,31 @@ fn word(detector: &AnyParams, name: &str) -> &'static str {
         Some(Setting::Word(word)) => word,
         _ => "",
     }
+}
+
+/// Names a rule whose false alarms are not within the budget.
+pub(super) fn unbound(rule: &Rule) -> Option<String> {
+    let Check::Change(change) = &rule.check else { return None };
+    let why = match change.detector().get("arl") {
+        None => format!("detector {:?} has no `arl`", change.detector().name()),
+        Some(Setting::Number(0.0)) => "`arl` is 0".to_owned(),
+        Some(_) => return None,
+    };
+    Some(format!("rule {:?}: {why}, so its false alarms are not within the budget", rule.name))
+}
+
+/// Names a rule whose detector cannot show a run length of `arl`, which the budget may ask for.
+pub(super) fn short(rule: &Rule, arl: f64) -> Option<String> {
+    let Check::Change(change) = &rule.check else { return None };
+    let mut detector = change.is_budgeted().then(|| change.detector().build().ok())??;
+    detector.set_arl(arl);
+    let most = detector.arl().filter(|most| *most < 0.999 * arl)?;
+    Some(format!(
+        "rule {:?}: the windows of {:?} can show run lengths up to {most:.0}, and the budget asks for {arl:.0} at one \
+         value a second: beyond, its false alarms are not within the budget",
+        rule.name,
+        detector.name()
+    ))
 }
 
 /// Names a rule whose detector looks the wrong way for a kind, or takes other values.
@@ -78,8 +103,14 @@ pub(super) fn blind(rule: &Rule) -> Option<String> {
 pub(super) fn heavy(rule: &Rule) -> Option<String> {
     let Check::Change(change) = &rule.check else { return None };
     let detector = change.detector();
-    let (name, family) = (detector.name(), word(detector, "family"));
-    let normal = matches!((name, family), ("focus" | "cusum" | "bocpd", "gaussian") | ("e-sr", "normal"));
+    let name = detector.name();
+    // What the parameter is called that says which law the values have.
+    let called = if name == "median-shift" { "law" } else { "family" };
+    let law = word(detector, called);
+    let normal = matches!(
+        (name, law),
+        ("focus" | "cusum" | "bocpd", "gaussian") | ("e-sr" | "median-shift", "normal")
+    );
     if !normal || change.preparation().exceedance.is_some() {
         return None;
     }
@@ -91,7 +122,7 @@ pub(super) fn heavy(rule: &Rule) -> Option<String> {
         others => (format!("{} and {last}", others.join(", ")), "are"),
     };
     Some(format!(
-        "rule {:?}: detector {name:?} with family = {family:?} takes values to be normal, which {kinds} seldom {are}: \
+        "rule {:?}: detector {name:?} with {called} = {law:?} takes values to be normal, which {kinds} seldom {are}: \
          heavy tails look like changes to it, also behind `standardize`; \"conformal-sr\", which ranks values, keeps to \
          its run length for any law of them",
         rule.name

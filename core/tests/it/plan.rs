@@ -362,6 +362,27 @@ fn a_detector_that_takes_values_to_be_normal_is_a_warning_where_they_seldom_are(
 }
 
 #[test]
+fn windows_too_short_for_the_budget_are_a_warning() {
+    let said = |keys: &str| {
+        let text = format!("[[rule]]\nname = \"w\"\ntype = \"change\"\ndetector = \"median-shift\"\n{keys}");
+        MonitorPlan::from_toml(&text).unwrap().warnings()
+    };
+    assert_eq!(
+        said("reference = 4\n"),
+        [
+            "rule \"w\": the windows of \"median-shift\" can show run lengths up to 315962, and the budget asks for \
+          2592000 at one value a second: beyond, its false alarms are not within the budget"
+        ]
+    );
+    // A law that is known asks for no more values, an `arl` that is given for nothing.
+    for keys in ["", "reference = 4\nlaw = \"normal\"\n", "reference = 4\narl = 1000\n"] {
+        assert_eq!(said(keys), [""; 0], "{keys}");
+    }
+    let off = "arl = 0\n[budget]\nfalse_alarms_per_30_days = 2\n";
+    assert_eq!(said(off), ["rule \"w\": `arl` is 0, so its false alarms are not within the budget"]);
+}
+
+#[test]
 fn a_detector_that_is_blind_to_what_is_bad_is_a_warning() {
     let warnings = |keys: &str| {
         let text = format!("[[rule]]\nname = \"r\"\ntype = \"change\"\n{keys}\n");

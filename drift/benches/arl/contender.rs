@@ -3,7 +3,8 @@
 use visu_tility_drift::{
     AnyDetector, AnyParams, BatcherParams, ConfidenceSequenceParams, ConformalSrParams, CusumFamily,
     CusumParams, DistributionShiftParams, ExceedanceBitsParams, ExceedanceParams, Family, FocusFamily,
-    FocusParams, MixtureParams, Mode, PreparationParams, Prepared, Setting, StandardizerParams,
+    FocusParams, MedianShiftParams, MixtureParams, Mode, PreparationParams, Prepared, Setting,
+    StandardizerParams,
 };
 
 use crate::law::{Kind, Law};
@@ -70,7 +71,7 @@ impl Setup {
 }
 
 /// Every form of every detector with a bound.
-pub(crate) const ALL: [Contender; 17] = [
+pub(crate) const ALL: [Contender; 19] = [
     Contender { name: "e-sr", form: "up", setup: e_sr_up },
     Contender { name: "e-sr", form: "down", setup: e_sr_down },
     Contender { name: "e-sr", form: "both, band of a tenth", setup: e_sr_both },
@@ -87,6 +88,8 @@ pub(crate) const ALL: [Contender; 17] = [
     Contender { name: "confidence-sequence", form: "up", setup: |law, _| sequence(law, Mode::Up) },
     Contender { name: "conformal-sr", form: "both", setup: |law, _| conformal(law, Mode::Both) },
     Contender { name: "conformal-sr", form: "up", setup: |law, _| conformal(law, Mode::Up) },
+    Contender { name: "median-shift", form: "any law", setup: latencies },
+    Contender { name: "median-shift", form: "places alone", setup: places },
     Contender { name: "distribution", form: "Jensen-Shannon", setup: distribution },
 ];
 
@@ -227,6 +230,16 @@ fn conformal(law: &Law, mode: Mode) -> Option<Setup> {
 
 fn distribution(law: &Law, _: u64) -> Option<Setup> {
     (law.kind != Kind::Squashed).then(|| DistributionShiftParams::default().into())
+}
+
+fn latencies(law: &Law, _: u64) -> Option<Setup> {
+    (law.kind != Kind::Squashed).then(|| MedianShiftParams::default().into())
+}
+
+/// Any distance is enough: the run length is that of the test by places.
+fn places(law: &Law, _: u64) -> Option<Setup> {
+    let params = MedianShiftParams { threshold: 1e-6, ..Default::default() };
+    (law.kind != Kind::Squashed).then(|| params.into())
 }
 
 /// What stands in front of a detector of autocorrelated values.

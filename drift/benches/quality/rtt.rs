@@ -1,7 +1,7 @@
 //! Round-trip times of the internet with hand-labelled changes: the default latency monitor.
 
 use serde_json::{Value, json};
-use visu_tility_drift::{Detector, MedianShift, MedianShiftParams};
+use visu_tility_drift::{Detector, MedianShift, MedianShiftParams, ValueLaw};
 
 use crate::Outcome;
 use crate::data::{Data, positions};
@@ -11,7 +11,28 @@ use crate::report::{Bar, Report, rounded};
 
 const PROTOCOL: &str = "18 series of `LatencyMs` (137,936 values, 334 changes in the series here). An alarm is \
     right from 2 values before to 30 after a change; pairs are one to one, earliest first; scores are pooled over \
-    the series. Left out: for each series the setting is chosen, out of a fixed grid, on the others.";
+    the series. A value comes every four minutes, 360 a day, which a monitor takes as 512: the budget of one false \
+    alarm in 30 days is a run length of 15,360 for the model of each series, which has this metric only; with eight \
+    detectors on a model it would be 122,880. Left out: for each series the setting is chosen, out of a fixed grid, on \
+    the others.";
+
+/// What the default plan makes of its budget at the rate of these series, alone and as one of eight detectors.
+const BUDGETED: MedianShiftParams = at(15_360.0);
+const OF_EIGHT: MedianShiftParams = at(122_880.0);
+
+/// The defaults with a run length, or with none.
+pub(crate) const fn at(arl: f64) -> MedianShiftParams {
+    MedianShiftParams {
+        recent: 8,
+        reference: 60,
+        threshold: 2.5,
+        share: 0.75,
+        floor_absolute: 0.0,
+        floor_relative: 0.001,
+        arl,
+        law: ValueLaw::Any,
+    }
+}
 
 /// Medians alone, as the monitor was before it looked at more than the middle of the recent values.
 pub(crate) const MEDIANS: MedianShiftParams = MedianShiftParams {
@@ -21,6 +42,8 @@ pub(crate) const MEDIANS: MedianShiftParams = MedianShiftParams {
     share: 0.5,
     floor_absolute: 0.0,
     floor_relative: 0.001,
+    arl: 0.0,
+    law: ValueLaw::Any,
 };
 
 /// Times that the series are resampled.
@@ -63,7 +86,7 @@ fn grid() -> Vec<MedianShiftParams> {
         for reference in [30, 60] {
             for share in [0.5, 0.75, 0.9] {
                 for threshold in [2.0, 2.5, 3.0, 4.0] {
-                    all.push(MedianShiftParams { recent, reference, share, threshold, ..Default::default() });
+                    all.push(MedianShiftParams { recent, reference, share, threshold, ..BUDGETED });
                 }
             }
         }
@@ -117,16 +140,22 @@ fn recorded(label: &str, [precision, recall, f1, delay, wrong]: [f64; 5], alarms
 
 pub(crate) fn run(data: &Data) -> Outcome {
     let series = load(data)?;
-    let default = MedianShiftParams::default();
+    let default = BUDGETED;
+    assert_eq!(MedianShiftParams { arl: default.arl, ..MedianShiftParams::default() }, default);
     let own = score(&series, default);
     let pooled = Matched::pool(&own);
     let grid = grid();
     let scores: Vec<Vec<Matched>> = grid.iter().map(|&params| score(&series, params)).collect();
     let others = left_out(&scores, series.len());
     let mut rows = vec![
-        row("median-shift (default)", &pooled),
+        row("median-shift (the default plan)", &pooled),
+        row(
+            "median-shift (the default plan), one of eight detectors",
+            &Matched::pool(&score(&series, OF_EIGHT)),
+        ),
         row("median-shift, chosen on the other series", &others),
-        row("median-shift, medians alone (10/30, 4)", &Matched::pool(&score(&series, MEDIANS))),
+        row("median-shift, no bound", &Matched::pool(&score(&series, at(0.0)))),
+        row("median-shift, no bound, medians alone (10/30, 4)", &Matched::pool(&score(&series, MEDIANS))),
     ];
     if pooled.changes == 334 {
         // tables/rtt_baseline.txt
@@ -147,7 +176,7 @@ pub(crate) fn run(data: &Data) -> Outcome {
         protocol: PROTOCOL,
         columns: vec!["detector", "precision", "recall", "F1", "mean delay", "false per 1,000", "alarms"],
         bars: vec![Bar {
-            what: format!("F1 of the default at least 0.75: {:.3}", pooled.f1()),
+            what: format!("F1 of the default plan's at least 0.75: {:.3}", pooled.f1()),
             met: pooled.f1() >= 0.75,
         }],
         notes: vec![

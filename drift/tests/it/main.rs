@@ -18,6 +18,7 @@ mod golden;
 mod guarantee;
 mod kolmogorov;
 mod latency;
+mod median_shift;
 mod never;
 mod novelty;
 mod null_law;

@@ -238,7 +238,7 @@ fn memory_is_bounded_on_long_streams() {
     (0..1_000).for_each(|i| _ = median.update(bits(i)));
     let mut copy = median.clone();
     (0..1_000).for_each(|i| _ = copy.update(bits(i)));
-    assert!(copy.bytes() <= 1_280, "{}", copy.bytes());
+    assert!(copy.bytes() <= 1_344, "{}", copy.bytes());
 }
 
 /// Sums kept by subtraction would be off by the rounding of the large values for ever.

@@ -15,10 +15,27 @@ fn median(values: &[f64]) -> f64 {
     if n % 2 == 1 { sorted[n / 2] } else { f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]) }
 }
 
-/// The monitor as one would write it down: everything is sorted again at each value.
-fn plain_median_shift(stream: &[f64], params: &MedianShiftParams) -> Vec<(usize, f64)> {
-    let (a, b) = (usize::from(params.reference), usize::from(params.recent));
-    let spared = ((1.0 - params.share) * b as f64 + 1e-9).floor() as usize;
+fn choose(n: usize, k: usize) -> f64 {
+    (1..=k).map(|i| (n - k + i) as f64 / i as f64).product()
+}
+
+/// Whether the places of the recent values among `fresh` ones before them are too far out for chance.
+fn is_significant(fresh: &[f64], recent: &[f64], spared: usize, up: bool, level: f64) -> bool {
+    let (n, m) = (fresh.len(), recent.len());
+    (0..=spared).any(|j| {
+        let edge = if up { recent[j] } else { recent[m - 1 - j] };
+        let beyond = fresh.iter().filter(|&&x| if up { x >= edge } else { x <= edge }).count();
+        let orders = |i: usize| choose(m - j - 1 + i, i) * choose(n - i + j, j);
+        let chance = (0..=beyond).map(orders).sum::<f64>() / choose(n + m, m);
+        n > 0 && chance <= level / (2 * (spared + 1)) as f64 * (1.0 + 1e-9)
+    })
+}
+
+/// The monitor as one would write it down: everything is sorted again at each value. Chance is judged by `b` values.
+fn plain_median_shift(stream: &[f64], params: &MedianShiftParams, b: usize) -> Vec<(usize, f64)> {
+    let (a, w) = (usize::from(params.reference), usize::from(params.recent));
+    let mut last_alarm = None;
+    let spared = |n: usize| ((1.0 - params.share) * n as f64 + 1e-9).floor() as usize;
     let (mut alarms, mut start, mut carried) = (Vec::new(), 0, 0.0);
     for i in 0..stream.len() {
         let least = if carried > 0.0 { b.min(a / 2 + 1) } else { a / 2 + 1 };
@@ -26,10 +43,12 @@ fn plain_median_shift(stream: &[f64], params: &MedianShiftParams) -> Vec<(usize,
             continue;
         }
         let from = (i + 1 - b).saturating_sub(a).max(start);
-        let (reference, mut recent) = (&stream[from..=i - b], stream[i + 1 - b..=i].to_vec());
+        let (reference, mut recent) = (&stream[from..=i - b], stream[i + 1 - w..=i].to_vec());
+        let mut judged = stream[i + 1 - b..=i].to_vec();
         recent.sort_by(f64::total_cmp);
+        judged.sort_by(f64::total_cmp);
         let (center, middle) = (median(reference), median(&recent));
-        let (up, down) = (recent[spared].min(middle), recent[b - 1 - spared].max(middle));
+        let (up, down) = (recent[spared(w)].min(middle), recent[w - 1 - spared(w)].max(middle));
         let edge = if middle > center { up } else { down };
         if (edge > center) != (middle > center) || edge == center {
             continue;
@@ -42,8 +61,14 @@ fn plain_median_shift(stream: &[f64], params: &MedianShiftParams) -> Vec<(usize,
         }
         let floor = params.floor_absolute.max(params.floor_relative * center.abs());
         let statistic = (edge - center).abs() / (scale + (middle - edge).abs() + floor);
-        if statistic >= params.threshold {
+        // Of values that an alarm has seen nothing is concluded.
+        let fresh = &stream[last_alarm.map_or(from, |at: usize| from.max(at + 1)).min(i + 1 - b)..=i - b];
+        let after = last_alarm.is_some_and(|at| at >= from);
+        let level = 9.0 / 32.0 / params.arl + if after { 0.25 / a as f64 } else { 0.0 };
+        let no_chance = params.arl == 0.0 || is_significant(fresh, &judged, spared(b), edge > center, level);
+        if statistic >= params.threshold && no_chance {
             alarms.push((i, statistic));
+            last_alarm = Some(i);
             (start, carried) = (i + 1 - b, scale);
         }
     }
@@ -61,6 +86,7 @@ proptest! {
         reference in 4_u16..50,
         threshold in 0.5..6.0,
         share in proptest::sample::select(vec![0.5, 0.6, 0.7, 0.75, 0.9, 1.0]),
+        arl in proptest::sample::select(vec![0.0, 2.0, 20.0, 1_000.0]),
     ) {
         let part = |(level, spread, noise): &(f64, f64, Vec<f64>)| {
             noise.iter().map(|e| level + spread * e).collect::<Vec<_>>()
@@ -69,7 +95,8 @@ proptest! {
         if ties {
             for x in &mut stream { *x = x.round(); }
         }
-        let params = MedianShiftParams { recent, reference, threshold, share, ..MedianShiftParams::default() };
+        let params =
+            MedianShiftParams { recent, reference, threshold, share, arl, ..MedianShiftParams::default() };
         let mut monitor = MedianShift::new(params).unwrap();
         let mut found = Vec::new();
         for (i, &x) in stream.iter().enumerate() {
@@ -79,7 +106,7 @@ proptest! {
             }
         }
         let expected: Vec<(usize, f64)> =
-            plain_median_shift(&stream, &params).into_iter().map(|(i, s)| (i, s.min(1e200))).collect();
+            plain_median_shift(&stream, &params, monitor.recent()).into_iter().map(|(i, s)| (i, s.min(1e200))).collect();
         prop_assert_eq!(found, expected);
     }
 

@@ -48,7 +48,9 @@ fn with_windows(all: &mut Vec<AnyDetector>) {
     }
     for (recent, reference, share) in [(10, 30, 0.5), (1, 4, 1.0), (40, 200, 0.8)] {
         let windows = [("recent", Count(recent)), ("reference", Count(reference)), ("share", Number(share))];
-        all.push(with("median-shift", &windows));
+        for bound in [("arl", Number(0.0)), ("arl", Number(20.0)), ("law", Word("normal"))] {
+            all.push(with("median-shift", &[windows[0], windows[1], windows[2], bound]));
+        }
     }
     for (memory, rest, recovery) in [(100, 0, 1.0), (150, 3, 20.0)] {
         let settings = [

@@ -85,16 +85,26 @@ fn a_model_without_a_change_gives_no_more_false_alarms_than_its_budget() {
     let mut alarms = 0;
     let (models, minutes) = (40, 4_000);
     for model in 0..models {
-        // A value a minute on three series: 4,000 minutes are 2.8 days.
+        // A value a minute on five series: 4,000 minutes are 2.8 days.
         let budget = FalseAlarmBudget { false_alarms_per_30_days: 10.0 };
         let mut monitor = monitor(MonitorPlan::default().with_budget(budget).unwrap());
         let bits = Source::Bernoulli { p: 0.9 }.stream(model).unwrap();
         let scores = Source::Beta { a: 8.0, b: 2.0 }.stream(model + 1_000).unwrap();
         let tails = Source::StudentT { freedom: 3.0, mean: 0.0, scale: 5.0 }.stream(model + 2_000).unwrap();
-        let kinds = [MetricKind::Correct, MetricKind::Confidence, MetricKind::feature("x").unwrap()];
-        for (minute, values) in (0..minutes).zip(bits.zip(scores).zip(tails)) {
-            let ((bit, score), tail) = values;
-            for (kind, value) in kinds.iter().zip([bit, score, tail]) {
+        // Latencies of a cache that is hit or missed, and the accuracy of windows.
+        let misses = Source::Bernoulli { p: 0.5 }.stream(model + 3_000).unwrap().map(|miss| 1.0 + 9.0 * miss);
+        let windows = Source::Gaussian { mean: 0.9, deviation: 0.01 }.stream(model + 4_000).unwrap();
+        let feature = MetricKind::feature("x").unwrap();
+        let kinds = [
+            MetricKind::Correct,
+            MetricKind::Confidence,
+            feature,
+            MetricKind::LatencyMs,
+            MetricKind::Accuracy,
+        ];
+        let streams = bits.zip(scores).zip(tails).zip(misses).zip(windows);
+        for (minute, ((((bit, score), tail), latency), accuracy)) in (0..minutes).zip(streams) {
+            for (kind, value) in kinds.iter().zip([bit, score, tail, latency, accuracy]) {
                 let records = monitor.observe(&event(kind, "1", minute * 60, value), minute as u64);
                 alarms += records.iter().filter(|record| record.level == Level::Drift).count();
             }
