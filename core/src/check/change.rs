@@ -8,7 +8,7 @@ use visu_tility_drift::{
     StandardizerParams,
 };
 
-use super::allowance::Allowance;
+use super::budgeted::Budgeted;
 use super::standalone::Standalone;
 use super::{Check, Verdict};
 use crate::action::ObserverAction;
@@ -139,7 +139,7 @@ impl ChangeObserver {
         // What the budget will set need not be told apart.
         self.params.set("arl", usual).map_err(|error| ObserverError::Config(error.to_string()))?;
         let mut prototype = self.params.build()?;
-        if !prototype.set_arl(Self::allowance().arl()) {
+        if !prototype.set_arl(Budgeted::<AnyDetector>::start_arl()) {
             return Err(ObserverError::Config(
                 "`threshold` is given, so that no budget can set the run length".to_owned(),
             ));
@@ -188,18 +188,12 @@ impl ChangeObserver {
         };
         ChangeState {
             preparation: self.preparation_state(),
-            detector: (*self.prototype).clone(),
-            allowance: self.budgeted.then(Self::allowance),
+            detector: Budgeted::new((*self.prototype).clone(), self.budgeted),
             bad,
             out: Direction::Unknown,
             last: Signal::default(),
             seed: self.own_seed(),
         }
-    }
-
-    /// What the prototype is set for, until the model's budget is divided.
-    const fn allowance() -> Allowance {
-        Allowance::new(1.0, 1)
     }
 
     /// What the plan says of the detector's random numbers.
@@ -243,9 +237,7 @@ impl MetricObserver for ChangeObserver {
 #[derive(Clone, Debug)]
 pub(crate) struct ChangeState {
     preparation: Option<Box<Preparation>>,
-    detector: AnyDetector,
-    /// What the plan's budget leaves it.
-    allowance: Option<Allowance>,
+    detector: Budgeted<AnyDetector>,
     bad: Direction,
     /// Direction of the change that an alert may be out for; unknown when the detector does not tell.
     out: Direction,
@@ -267,8 +259,8 @@ impl ChangeState {
                 let prepared = preparation.update(value, at.micros().div_euclid(1_000_000));
                 if preparation.gaps() != gaps {
                     // What was before the silence is no baseline for what comes after it.
-                    self.detector.reset();
-                    self.detector.reseed(self.seed);
+                    self.detector.detector.reset();
+                    self.detector.detector.reseed(self.seed);
                 }
                 match prepared {
                     Some(prepared) => prepared,
@@ -276,13 +268,9 @@ impl ChangeState {
                 }
             }
         };
-        if let Some(allowance) = &mut self.allowance
-            && allowance.note(self.detector.count() + 1, at)
-        {
-            self.detector.set_arl(allowance.arl());
-        }
+        self.detector.note(self.detector.detector.count() + 1, at);
         let before = self.last.level;
-        let signal = self.detector.update(value);
+        let signal = self.detector.detector.update(value);
         self.last = signal;
         match signal.level {
             Level::Normal => Verdict::level(AlertCondition::Clear),
@@ -306,23 +294,19 @@ impl ChangeState {
         if direction == self.out { AlertCondition::Clear } else { AlertCondition::Over }
     }
 
-    /// Takes its share of the model's budget; says whether it has one.
+    /// Takes its share of the model's budget.
     pub fn share(&mut self, budget: f64, sharers: u32) {
-        if let Some(allowance) = &mut self.allowance
-            && allowance.share(budget, sharers)
-        {
-            self.detector.set_arl(allowance.arl());
-        }
+        self.detector.share(budget, sharers);
     }
 
     /// Gives the detector random numbers of its own, before the first value.
     pub fn reseed(&mut self, seed: u64) {
         self.seed = self.seed.rotate_left(32) ^ seed;
-        self.detector.reseed(self.seed);
+        self.detector.detector.reseed(self.seed);
     }
 
     pub const fn is_budgeted(&self) -> bool {
-        self.allowance.is_some()
+        self.detector.is_budgeted()
     }
 
     pub const fn signal(&self) -> Signal {
@@ -331,10 +315,11 @@ impl ChangeState {
 
     pub fn figures(&self, out: &mut Vec<(&'static str, f64)>) {
         out.extend([("statistic", self.last.statistic), ("threshold", self.last.threshold)]);
-        out.extend(self.detector.estimation().map(|level| ("level", level)));
-        out.extend(self.detector.baseline().map(|level| ("baseline", level)));
-        out.extend(self.detector.arl().map(|arl| ("arl", arl)));
-        out.extend(self.allowance.map(|allowance| ("values_per_day_max", allowance.rate_per_day())));
+        let detector = &self.detector.detector;
+        out.extend(detector.estimation().map(|level| ("level", level)));
+        out.extend(detector.baseline().map(|level| ("baseline", level)));
+        out.extend(detector.arl().map(|arl| ("arl", arl)));
+        self.detector.figures(out);
         if let Some(preparation) = &self.preparation {
             preparation_figures(preparation, out);
         }
@@ -345,13 +330,10 @@ impl ChangeState {
         if let Some(preparation) = &self.preparation {
             preparation.write_state(out);
         }
-        out.push(u8::from(self.allowance.is_some()));
-        if let Some(allowance) = &self.allowance {
-            allowance.write(out);
-        }
+        self.detector.write_allowance(out);
         out.push(direction_code(self.out));
         write_signal(&self.last, out);
-        self.detector.write_state(out);
+        self.detector.detector.write_state(out);
     }
 
     pub fn read(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
@@ -360,14 +342,10 @@ impl ChangeState {
             (0, None) => {}
             _ => return Err(DecodeError::Parameters { what: "preparation" }),
         }
-        self.allowance = match (bytes.u8()?, &self.allowance) {
-            (1, Some(_)) => Some(Allowance::read(bytes)?),
-            (0, None) => None,
-            _ => return Err(DecodeError::Parameters { what: "budget" }),
-        };
+        self.detector.read_allowance(bytes)?;
         self.out = direction(bytes.u8()?)?;
         self.last = read_signal(bytes)?;
-        self.detector.read_state(bytes)
+        self.detector.detector.read_state(bytes)
     }
 }
 
