@@ -1,8 +1,8 @@
 //! The built-in checks: their settings, and the state that each keeps per version and kind.
 //!
 //! One file per check: [`DriftDetector`] (a score against a threshold), [`PerformanceDegrader`] (an EMA
-//! against a floor), [`ChangeObserver`] (a change detector), [`DistributionObserver`] (windows against a
-//! reference), [`EmbeddingObserver`] (a change detector for vectors), [`LatencyObserver`] (quantiles and the
+//! against a floor), [`ChangeObserver`] (a change detector), [`CombinationObserver`] (several as one),
+//! [`DistributionObserver`] (windows against a reference), [`EmbeddingObserver`] (a change detector for vectors), [`LatencyObserver`] (quantiles and the
 //! share within an objective), [`DataQualityObserver`] (missing and out-of-range values), [`StalenessObserver`]
 //! (a model that has gone silent; kept per model). Each can be used as a [`crate::MetricObserver`] of its
 //! own; a monitor runs their states inline.
@@ -10,6 +10,7 @@
 mod allowance;
 mod budgeted;
 mod change;
+mod combination;
 mod data_quality;
 mod distribution;
 mod drift_score;
@@ -29,6 +30,8 @@ use crate::kind::{MetricKind, ValueRange};
 use crate::time::Timestamp;
 
 pub use change::{AlertOn, ChangeObserver};
+pub(crate) use combination::refusal;
+pub use combination::{CombinationObserver, Combine};
 pub use data_quality::DataQualityObserver;
 pub use distribution::DistributionObserver;
 pub(crate) use distribution::usual_arl;
@@ -42,6 +45,7 @@ pub use staleness::StalenessObserver;
 pub(crate) use standalone::figure;
 
 use change::ChangeState;
+use combination::Combined;
 use data_quality::QualityState;
 use distribution::DistributionState;
 use drift_score::ScoreState;
@@ -59,6 +63,8 @@ pub enum Check {
     Performance(PerformanceDegrader),
     /// A streaming change detector.
     Change(ChangeObserver),
+    /// Several streaming change detectors as one.
+    Combination(CombinationObserver),
     /// Windows of values against a reference.
     Distribution(DistributionObserver),
     /// A streaming change detector of vectors.
@@ -107,6 +113,7 @@ impl Check {
             Self::DriftScore(_) => "drift-score",
             Self::Performance(_) => "performance",
             Self::Change(_) => "change",
+            Self::Combination(_) => "combination",
             Self::Distribution(_) => "distribution",
             Self::Embedding(_) => "embedding",
             Self::Latency(_) => "latency",
@@ -123,7 +130,7 @@ impl Check {
             Self::Latency(_) => *kind == MetricKind::LatencyMs,
             Self::Distribution(_) => matches!(kind, MetricKind::Feature(_) | MetricKind::Confidence),
             Self::Embedding(_) => matches!(kind, MetricKind::Embedding(_)),
-            Self::Change(_) => self.takes(kind),
+            Self::Change(_) | Self::Combination(_) => self.takes(kind),
             Self::DataQuality(_) | Self::Staleness(_) => true,
         }
     }
@@ -142,6 +149,7 @@ impl Check {
     pub fn is_budgeted(&self) -> bool {
         match self {
             Self::Change(check) => check.is_budgeted(),
+            Self::Combination(check) => check.is_budgeted(),
             Self::Distribution(check) => check.is_budgeted(),
             Self::Embedding(check) => check.is_budgeted(),
             _ => false,
@@ -164,6 +172,7 @@ impl Check {
             Self::DriftScore(settings) => CheckState::Score(settings.start()),
             Self::Performance(settings) => CheckState::Ema(settings.start()),
             Self::Change(settings) => CheckState::Change(Box::new(settings.start(kind))),
+            Self::Combination(settings) => CheckState::Combination(Box::new(settings.start(kind))),
             Self::Distribution(settings) => CheckState::Distribution(Box::new(settings.start(version))),
             Self::Embedding(settings) => CheckState::Embedding(Box::new(settings.start())),
             Self::Latency(settings) => CheckState::Latency(Box::new(settings.start())),
@@ -215,6 +224,7 @@ pub(crate) enum CheckState {
     Score(ScoreState),
     Ema(EmaState),
     Change(Box<ChangeState>),
+    Combination(Box<ChangeState<Combined>>),
     Distribution(Box<DistributionState>),
     Embedding(Box<EmbeddingState>),
     Latency(Box<LatencyState>),
@@ -259,6 +269,7 @@ impl CheckState {
             Self::Score(state) => state.observe(value),
             Self::Ema(state) => state.observe(value),
             Self::Change(state) => state.observe(value, at),
+            Self::Combination(state) => state.observe(value, at),
             Self::Distribution(state) => state.observe(value, at),
             Self::Embedding(state) => state.observe_missing(),
             Self::Latency(state) => state.observe(value),
@@ -268,8 +279,10 @@ impl CheckState {
 
     /// Gives it random numbers of its own, before the first value.
     pub fn reseed(&mut self, seed: u64) {
-        if let Self::Change(state) = self {
-            state.reseed(seed);
+        match self {
+            Self::Change(state) => state.reseed(seed),
+            Self::Combination(state) => state.reseed(seed),
+            _ => {}
         }
     }
 
@@ -277,6 +290,7 @@ impl CheckState {
     pub fn is_budgeted(&self) -> bool {
         match self {
             Self::Change(state) => state.is_budgeted(),
+            Self::Combination(state) => state.is_budgeted(),
             Self::Distribution(state) => state.is_budgeted(),
             Self::Embedding(state) => state.is_budgeted(),
             _ => false,
@@ -287,6 +301,7 @@ impl CheckState {
     pub fn share(&mut self, budget: f64, sharers: u32) {
         match self {
             Self::Change(state) => state.share(budget, sharers),
+            Self::Combination(state) => state.share(budget, sharers),
             Self::Distribution(state) => state.share(budget, sharers),
             Self::Embedding(state) => state.share(budget, sharers),
             _ => {}
@@ -332,10 +347,19 @@ impl CheckState {
             Self::Score(state) => state.signal(),
             Self::Ema(state) => state.signal(),
             Self::Change(state) => state.signal(),
+            Self::Combination(state) => state.signal(),
             Self::Distribution(state) => state.signal(),
             Self::Embedding(state) => state.signal(),
             Self::Latency(state) => state.signal(),
             Self::Quality(state) => state.signal(),
+        }
+    }
+
+    /// What the last drift of a combination rests on, for a person.
+    pub fn grounds(&self) -> Option<String> {
+        match self {
+            Self::Combination(state) => Some(state.detector().grounds(&state.signal())),
+            _ => None,
         }
     }
 
@@ -345,6 +369,10 @@ impl CheckState {
             Self::Score(state) => state.figures(out),
             Self::Ema(state) => state.figures(out),
             Self::Change(state) => state.figures(out),
+            Self::Combination(state) => {
+                state.figures(out);
+                state.detector().figures(out);
+            }
             Self::Distribution(state) => state.figures(out),
             Self::Embedding(state) => state.figures(out),
             Self::Latency(state) => state.figures(out),
@@ -358,6 +386,7 @@ impl CheckState {
             Self::Score(state) => state.write(out),
             Self::Ema(state) => state.write(out),
             Self::Change(state) => state.write(out),
+            Self::Combination(state) => state.write(out),
             Self::Distribution(state) => state.write(out),
             Self::Embedding(state) => state.write(out),
             Self::Latency(state) => state.write(out),
@@ -371,6 +400,7 @@ impl CheckState {
             Self::Score(state) => state.read(bytes),
             Self::Ema(state) => state.read(bytes),
             Self::Change(state) => state.read(bytes),
+            Self::Combination(state) => state.read(bytes),
             Self::Distribution(state) => state.read(bytes),
             Self::Embedding(state) => state.read(bytes),
             Self::Latency(state) => state.read(bytes),

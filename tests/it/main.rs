@@ -3,6 +3,7 @@
 
 #[cfg(feature = "cli")]
 mod calibrate;
+mod combination;
 mod event_time;
 mod facade;
 #[cfg(feature = "cli")]

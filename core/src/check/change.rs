@@ -8,7 +8,7 @@ use visu_tility_drift::{
     StandardizerParams,
 };
 
-use super::budgeted::Budgeted;
+use super::budgeted::{Budgeted, FollowsBudget};
 use super::standalone::Standalone;
 use super::{Check, Verdict};
 use crate::action::ObserverAction;
@@ -27,6 +27,24 @@ pub enum AlertOn {
     Bad,
     /// Changes in either direction.
     Any,
+}
+
+impl AlertOn {
+    /// The direction that is bad; unknown when either is.
+    pub(super) const fn bad_direction(self, kind: &MetricKind) -> Direction {
+        match self {
+            Self::Bad => kind.bad_direction(),
+            Self::Any => Direction::Unknown,
+        }
+    }
+}
+
+/// What a plan says of a detector's random numbers.
+pub(super) fn seed_of(params: &AnyParams) -> u64 {
+    match params.get("seed") {
+        Some(Setting::Count(seed)) => seed,
+        _ => 0,
+    }
 }
 
 /// Tells when the level of a metric has changed.
@@ -182,34 +200,8 @@ impl ChangeObserver {
     }
 
     pub(super) fn start(&self, kind: &MetricKind) -> ChangeState {
-        let bad = match self.alert_on {
-            AlertOn::Bad => kind.bad_direction(),
-            AlertOn::Any => Direction::Unknown,
-        };
-        ChangeState {
-            preparation: self.preparation_state(),
-            detector: Budgeted::new((*self.prototype).clone(), self.budgeted),
-            bad,
-            out: Direction::Unknown,
-            last: Signal::default(),
-            seed: self.own_seed(),
-        }
-    }
-
-    /// What the plan says of the detector's random numbers.
-    fn own_seed(&self) -> u64 {
-        match self.params.get("seed") {
-            Some(Setting::Count(seed)) => seed,
-            _ => 0,
-        }
-    }
-
-    /// The stages in front of the detector, in no memory when there are none.
-    fn preparation_state(&self) -> Option<Box<Preparation>> {
-        if *self.prepare == PreparationParams::default() {
-            return None;
-        }
-        Preparation::new(*self.prepare).ok().map(Box::new)
+        let detector = Budgeted::new((*self.prototype).clone(), self.budgeted);
+        ChangeState::new(detector, &self.prepare, self.alert_on.bad_direction(kind), seed_of(&self.params))
     }
 
     fn settings(&self) -> Check {
@@ -235,9 +227,9 @@ impl MetricObserver for ChangeObserver {
 
 /// A detector, what stands before it, and the last that it said.
 #[derive(Clone, Debug)]
-pub(crate) struct ChangeState {
+pub(crate) struct ChangeState<D = AnyDetector> {
     preparation: Option<Box<Preparation>>,
-    detector: Budgeted<AnyDetector>,
+    detector: Budgeted<D>,
     bad: Direction,
     /// Direction of the change that an alert may be out for; unknown when the detector does not tell.
     out: Direction,
@@ -246,7 +238,20 @@ pub(crate) struct ChangeState {
     seed: u64,
 }
 
-impl ChangeState {
+impl<D: Detector + FollowsBudget> ChangeState<D> {
+    /// Starts with a fresh detector; a `bad` direction of unknown is either.
+    pub fn new(detector: Budgeted<D>, prepare: &PreparationParams, bad: Direction, seed: u64) -> Self {
+        // In no memory when there are no stages.
+        let some = *prepare != PreparationParams::default();
+        let preparation = some.then(|| Preparation::new(*prepare).ok().map(Box::new)).flatten();
+        Self { preparation, detector, bad, out: Direction::Unknown, last: Signal::default(), seed }
+    }
+
+    /// The detector.
+    pub const fn detector(&self) -> &D {
+        &self.detector.detector
+    }
+
     pub fn observe(&mut self, value: f64, at: Timestamp) -> Verdict {
         // A missing value says nothing about the level and nothing about time.
         if value.is_nan() {

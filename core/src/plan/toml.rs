@@ -6,11 +6,12 @@
 //! - `key.rs`: the format as tables, which key is of which type and what it holds;
 //! - `value.rs`: one TOML value to one setting, or what it must be; `choice.rs`: the words among them;
 //! - `section.rs`: one TOML table to its settings;
-//! - `check.rs`: the settings of a rule to its check; `read.rs`: the whole text to a plan;
+//! - `check.rs`: the settings of a rule to its check, `combination.rs` where that has members; `read.rs`: the whole text to a plan;
 //! - `write.rs`: the way back.
 
 mod check;
 mod choice;
+mod combination;
 mod key;
 mod problem;
 mod read;
@@ -18,7 +19,7 @@ mod section;
 mod value;
 mod write;
 
-use visu_tility_drift::{Direction, Input, Setting};
+use visu_tility_drift::{AnyParams, Direction, Input, PreparationParams, Setting};
 
 use super::{MonitorPlan, Reaction, Rule};
 use crate::check::{AlertOn, Check};
@@ -104,10 +105,10 @@ impl MonitorPlan {
         write::plan(self)
     }
 
-    /// Says what the plan asks for and does not get: one sentence per rule.
+    /// Says what the plan asks for and does not get, a sentence for each.
     ///
     /// Rules that ask for a retrain, without the feature `automated_retraining`: an alert is raised instead. And, when
-    /// somebody set the budget of false alarms, rules whose detector keeps to none; and change rules whose detector is
+    /// somebody set the budget of false alarms, rules whose detectors keep to none; and rules one of whose detectors is
     /// blind to what is bad of a kind that they name.
     pub fn warnings(&self) -> Vec<String> {
         let unmet = self.rules.iter().filter(|rule| {
@@ -133,18 +134,45 @@ impl MonitorPlan {
                     change.detector().name()
                 ))
             }
+            Check::Combination(combination) if self.budget_said => {
+                let why = combination.unbound()?;
+                Some(format!("rule {:?}: {why}, so its false alarms are not within the budget", rule.name))
+            }
             _ => None,
         });
-        let blind = self.rules.iter().filter_map(blind);
+        let blind = self.rules.iter().flat_map(blind);
         unmet.chain(unbound).chain(blind).collect()
     }
 }
 
-/// What is said of a change rule whose detector looks the wrong way, or takes other values, for a kind that is
-/// named in the rule.
-fn blind(rule: &Rule) -> Option<String> {
-    let Check::Change(change) = &rule.check else { return None };
-    let detector = change.detector();
+/// What is said of a rule one of whose detectors looks the wrong way, or takes other values, for a kind that is named
+/// in the rule.
+fn blind(rule: &Rule) -> Vec<String> {
+    match &rule.check {
+        Check::Change(change) => {
+            let (prepare, alert_on) = (change.preparation(), change.alerts_on());
+            blind_detector(rule, "", change.detector(), prepare, alert_on).into_iter().collect()
+        }
+        Check::Combination(all) => {
+            let (prepare, alert_on) = (all.preparation(), all.alerts_on());
+            let members = all.members().iter().enumerate();
+            let blind = members.filter_map(|(place, (member, _))| {
+                blind_detector(rule, &format!("member {}, ", place + 1), member, prepare, alert_on)
+            });
+            blind.collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What is said of one detector; `member` stands before its name.
+fn blind_detector(
+    rule: &Rule,
+    member: &str,
+    detector: &AnyParams,
+    prepare: &PreparationParams,
+    alert_on: AlertOn,
+) -> Option<String> {
     let word = |name| match detector.get(name) {
         Some(Setting::Word(word)) => word,
         _ => "",
@@ -158,21 +186,21 @@ fn blind(rule: &Rule) -> Option<String> {
     let unit = matches!(detector.input(), Input::Bits | Input::Unit)
         && detector.get("low").is_none()
         && word("family") != "normal"
-        && change.preparation().exceedance.is_none();
+        && prepare.exceedance.is_none();
     let named = |kind: &&MetricKind| rule.scope.kinds.iter().any(|glob| glob.as_str() == kind.family());
     MetricKind::PLAIN.iter().filter(named).find_map(|kind| {
         let (name, bad) = (detector.name(), kind.bad_direction());
         if unit && kind.range() != ValueRange::Unit {
             return Some(format!(
-                "rule {:?}: detector {name:?} takes values from 0 to 1, and {kind} is {}",
+                "rule {:?}: {member}detector {name:?} takes values from 0 to 1, and {kind} is {}",
                 rule.name,
                 kind.range().allowed()
             ));
         }
-        let away = change.alerts_on() == AlertOn::Bad && looks != Direction::Unknown && looks != bad;
+        let away = alert_on == AlertOn::Bad && looks != Direction::Unknown && looks != bad;
         away.then(|| {
             format!(
-                "rule {:?}: detector {name:?} looks for mode = \"{}\" only, and {kind} is bad when it goes {}",
+                "rule {:?}: {member}detector {name:?} looks for mode = \"{}\" only, and {kind} is bad when it goes {}",
                 rule.name,
                 looks.as_str(),
                 bad.as_str()

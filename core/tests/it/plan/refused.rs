@@ -30,7 +30,7 @@ fn all_problems_are_listed_by_line() {
             "line 10: rule \"b\": `share_min` is 2, must be above 0 and below 1",
             "line 11: rule[2]: `name` is missing, every rule has one",
             "line 11: rule[2]: `type` is missing, must be \"drift-score\", \"performance\", \"change\", \
-             \"distribution\", \"embedding\", \"latency\", \"data-quality\" or \"staleness\"",
+             \"combination\", \"distribution\", \"embedding\", \"latency\", \"data-quality\" or \"staleness\"",
         ],
     );
     let error: PlanError = MonitorPlan::from_toml(text).unwrap_err();
@@ -180,7 +180,7 @@ fn types_and_detectors_are_checked() {
         "[[rule]]\nname = \"r\"\ntype = \"latnecy\"\nwindow = \"a\"\n",
         &[
             "line 3: rule \"r\": `type` is \"latnecy\", must be \"drift-score\", \"performance\", \"change\", \
-             \"distribution\", \"embedding\", \"latency\", \"data-quality\" or \"staleness\", did you mean \"latency\"?",
+             \"combination\", \"distribution\", \"embedding\", \"latency\", \"data-quality\" or \"staleness\", did you mean \"latency\"?",
             "line 4: rule \"r\": `window` is \"a\", must be a whole number",
         ],
     );
