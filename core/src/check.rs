@@ -44,7 +44,7 @@ pub use staleness::StalenessObserver;
 
 pub(crate) use standalone::figure;
 
-use change::ChangeState;
+use change::{Calendar, ChangeState};
 use combination::Combined;
 use data_quality::QualityState;
 use distribution::DistributionState;
@@ -171,7 +171,10 @@ impl Check {
         Some(match self {
             Self::DriftScore(settings) => CheckState::Score(settings.start()),
             Self::Performance(settings) => CheckState::Ema(settings.start()),
-            Self::Change(settings) => CheckState::Change(Box::new(settings.start(kind))),
+            Self::Change(settings) => match settings.start_calendar(kind) {
+                Some(state) => CheckState::Calendar(Box::new(state)),
+                None => CheckState::Change(Box::new(settings.start(kind))),
+            },
             Self::Combination(settings) => CheckState::Combination(Box::new(settings.start(kind))),
             Self::Distribution(settings) => CheckState::Distribution(Box::new(settings.start(version))),
             Self::Embedding(settings) => CheckState::Embedding(Box::new(settings.start())),
@@ -224,6 +227,7 @@ pub(crate) enum CheckState {
     Score(ScoreState),
     Ema(EmaState),
     Change(Box<ChangeState>),
+    Calendar(Box<ChangeState<Calendar>>),
     Combination(Box<ChangeState<Combined>>),
     Distribution(Box<DistributionState>),
     Embedding(Box<EmbeddingState>),
@@ -269,6 +273,7 @@ impl CheckState {
             Self::Score(state) => state.observe(value),
             Self::Ema(state) => state.observe(value),
             Self::Change(state) => state.observe(value, at),
+            Self::Calendar(state) => state.observe(value, at),
             Self::Combination(state) => state.observe(value, at),
             Self::Distribution(state) => state.observe(value, at),
             Self::Embedding(state) => state.observe_missing(),
@@ -347,6 +352,7 @@ impl CheckState {
             Self::Score(state) => state.signal(),
             Self::Ema(state) => state.signal(),
             Self::Change(state) => state.signal(),
+            Self::Calendar(state) => state.signal(),
             Self::Combination(state) => state.signal(),
             Self::Distribution(state) => state.signal(),
             Self::Embedding(state) => state.signal(),
@@ -369,6 +375,7 @@ impl CheckState {
             Self::Score(state) => state.figures(out),
             Self::Ema(state) => state.figures(out),
             Self::Change(state) => state.figures(out),
+            Self::Calendar(state) => state.figures(out),
             Self::Combination(state) => {
                 state.figures(out);
                 state.detector().figures(out);
@@ -386,6 +393,7 @@ impl CheckState {
             Self::Score(state) => state.write(out),
             Self::Ema(state) => state.write(out),
             Self::Change(state) => state.write(out),
+            Self::Calendar(state) => state.write(out),
             Self::Combination(state) => state.write(out),
             Self::Distribution(state) => state.write(out),
             Self::Embedding(state) => state.write(out),
@@ -400,6 +408,7 @@ impl CheckState {
             Self::Score(state) => state.read(bytes),
             Self::Ema(state) => state.read(bytes),
             Self::Change(state) => state.read(bytes),
+            Self::Calendar(state) => state.read(bytes),
             Self::Combination(state) => state.read(bytes),
             Self::Distribution(state) => state.read(bytes),
             Self::Embedding(state) => state.read(bytes),

@@ -5,6 +5,7 @@ use visu_tility_drift::combination::{EvidenceMerge, Gate, Rearm, Vote};
 use visu_tility_drift::{AnyDetector, Detector, Direction, Signal};
 
 use crate::check::budgeted::FollowsBudget;
+use crate::check::change::TakesTime;
 use crate::check::figure;
 
 /// A combination behind its gate.
@@ -122,6 +123,8 @@ impl FollowsBudget for Combined {
         self.set_arl(arl);
     }
 }
+
+impl TakesTime for Combined {}
 
 impl Detector for Combined {
     fn update(&mut self, value: f64) -> Signal {

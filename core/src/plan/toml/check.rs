@@ -69,6 +69,9 @@ fn change(settings: &Settings) -> Result<ChangeObserver, ObserverError> {
     if observer.has_run_length() && settings.parameter("arl").is_none() {
         observer = observer.budgeted()?;
     }
+    if settings.flag("calendar") == Some(true) {
+        observer = observer.with_calendar()?;
+    }
     observer.prepared(preparation(settings)?)
 }
 

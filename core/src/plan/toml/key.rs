@@ -170,6 +170,7 @@ const TYPES: &[Group] = &[
         detector: None,
         keys: &[
             key("detector", Shape::Word(AnyParams::NAMES)),
+            key("calendar", Shape::Flag),
             key("standardize", Shape::Standardize),
             number("clip"),
             key("alert_on", Shape::Choice(|| choice::words(choice::ALERT_ON))),

@@ -130,6 +130,9 @@ impl Writer {
             }
             self.parameter(parameter.name, check.detector().get(parameter.name));
         }
+        if check.has_calendar() {
+            self.line("calendar", "true");
+        }
         self.preparation(check.preparation());
         self.text("alert_on", word(choice::ALERT_ON, &check.alerts_on()));
     }

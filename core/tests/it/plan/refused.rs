@@ -18,6 +18,16 @@ pub(super) fn rule_refused(of: &str, keys: &str, lines: &[&str]) {
 }
 
 #[test]
+fn only_novelty_takes_a_calendar() {
+    let said =
+        "line 5: rule \"r\": `calendar` is true, which is for `detector` \"novelty\" only, not for \"adwin\"";
+    rule_refused("change", "detector = \"adwin\"\ncalendar = true", &[said]);
+    let text = "[[rule]]\nname = \"r\"\ntype = \"change\"\ndetector = \"novelty\"\ncalendar = true\n";
+    let plan = MonitorPlan::from_toml(text).unwrap();
+    assert!(matches!(&plan.rules()[0].check, Check::Change(change) if change.has_calendar()));
+}
+
+#[test]
 fn all_problems_are_listed_by_line() {
     let text = "[event]\n[[rule]]\nname = \"accuracy-floor\"\ntype = \"performance\"\nmin_acuracy = 0.85\n\
                 [[rule]]\nname = \"b\"\ntype = \"latency\"\nslo_ms = 0\nshare_min = 2\n[[rule]]\n";

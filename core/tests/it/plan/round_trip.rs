@@ -69,6 +69,9 @@ fn change() -> impl Strategy<Value = Check> {
         if any && let Ok(budgeted) = change.clone().budgeted() {
             change = budgeted;
         }
+        if any && let Ok(calendar) = change.clone().with_calendar() {
+            change = calendar;
+        }
         if let Some((learn, clip)) = scale {
             change = change.standardized(StandardizerParams { learn, clip }).unwrap();
         }
