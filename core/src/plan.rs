@@ -418,7 +418,7 @@ impl fmt::Display for MonitorPlan {
             };
             let check = match &rule.check {
                 Check::Change(change) => format!("change ({})", change.detector().name()),
-                Check::Combination(check) => format!("combination ({})", check.label()),
+                Check::Combination(check) => check.label(),
                 Check::Distribution(check) => format!("distribution ({})", check.distance_name()),
                 Check::Embedding(check) => format!("embedding ({})", check.method().name()),
                 check => check.type_name().to_owned(),

@@ -357,13 +357,13 @@ impl CombinationObserver {
         self.alert_on
     }
 
-    /// What it is, in a few words: `vote, 2 of 3`.
+    /// What it is, in a few words: `vote (2 of 3)`.
     pub(crate) fn label(&self) -> String {
         let count = self.members.len();
         match (&self.combine, self.members.first()) {
-            (Combine::Vote(params), _) => format!("vote, {} of {count}", params.need),
-            (Combine::Gate, Some((member, _))) => format!("gate, {}", member.name()),
-            (combine, _) => format!("{}, {count}", combine.name()),
+            (Combine::Vote(params), _) => format!("vote ({} of {count})", params.need),
+            (Combine::Gate, Some((member, _))) => format!("gate ({})", member.name()),
+            (combine, _) => format!("{} ({count})", combine.name()),
         }
     }
 

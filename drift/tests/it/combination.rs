@@ -362,6 +362,24 @@ fn a_vote_of_independent_members_alarms_no_more_often_than_its_bound() {
 }
 
 #[test]
+fn a_vote_that_is_set_to_a_run_length_keeps_it_beside_a_member_without_one() {
+    let scores = |seed| {
+        let params = ConformalSrParams { seed, cuts: 20, ..ConformalSrParams::default() };
+        AnyDetector::from(ConformalSr::new(params).unwrap())
+    };
+    // Page-Hinkley at this threshold alarms all the time: half of every vote is its own.
+    let members = vec![scores(1), page(0.5), scores(2)];
+    let params = VoteParams { need: 2, horizon: 500, agree: false };
+    let mut vote = Vote::new(params, members).unwrap();
+    assert!(vote.set_arl(300.0));
+    let values = 100_000;
+    let stream = (Source::Bernoulli { p: 0.3 }).stream(9).unwrap().take(values);
+    let drifts = stream.filter(|&x| vote.update(x).drift_detected()).count();
+    assert!(drifts > 50, "{drifts}");
+    assert!(values as f64 / drifts as f64 >= 300.0, "{drifts}");
+}
+
+#[test]
 fn a_vote_says_who_voted() {
     let params = VoteParams { need: 2, horizon: 100, agree: true };
     let one = |threshold, mode| -> AnyDetector {

@@ -132,6 +132,30 @@ fn two_models_members_draw_other_random_numbers() {
 }
 
 #[test]
+fn what_stands_before_the_members_works_on_the_values_once_for_all() {
+    let prepared = |keys: &str| monitor(plan(&[("vote", &format!("{VOTE}{keys}"))]));
+    // The first hundred values are learnt from, and none of them reaches a member.
+    let mut scaled = prepared("standardize = 100\n");
+    run(&mut scaled, i64::MAX, 0..100);
+    assert_eq!(statuses(&mut scaled)[0].figures["member_2_statistic"], 0.0);
+    run(&mut scaled, i64::MAX, 100..200);
+    let figures = &statuses(&mut scaled)[0].figures;
+    // One of the 200 is missing.
+    assert_eq!((figures["learning"], figures["prepared"]), (100.0, 99.0));
+    assert!(figures["member_2_statistic"] > 0.0);
+    // After a silence all begin anew: the same values say the same again.
+    let mut gaps = prepared("gap = true\ngap_longest_seconds = 100\n");
+    run(&mut gaps, i64::MAX, 1_000..1_200);
+    let before = statuses(&mut gaps)[0].figures.clone();
+    run(&mut gaps, i64::MAX, 5_000..5_200);
+    let after = statuses(&mut gaps)[0].figures.clone();
+    for figure in ["member_1_statistic", "member_2_statistic", "member_3_statistic"] {
+        assert_eq!(after[figure], before[figure], "{figure}");
+    }
+    assert_eq!(after["gaps"], 1.0);
+}
+
+#[test]
 fn the_state_of_eight_members_is_within_what_is_stated() {
     // The largest of those that a plan can name.
     let size = |name: &str| {
