@@ -24,9 +24,10 @@ pub use visu_tility_actors::{
 };
 pub use visu_tility_core::{
     Accepted, ActionId, ActionRecord, Alert, AlertCondition, AlertOn, AlertPhase, ChangeObserver, Check,
-    DataQualityObserver, DistributionObserver, DriftDetector, EmbeddingMethod, EmbeddingObserver, EventError,
-    EventOrder, EventPolicy, Glob, IngestError, LatencyObserver, MetricEvent, MetricKind, MetricName,
-    MetricObserver, ModelId, ModelMonitor, MonitorPlan, MonitorStatus, ObserverAction, ObserverError,
-    ObserverStatus, PerformanceDegrader, Persistence, PlanChange, PlanError, Reaction, RetrainRequest, Rule,
-    RunningCheck, Scope, SeriesStatus, Severity, StalenessObserver, Timestamp, Version, codec,
+    CombinationObserver, Combine, DataQualityObserver, DistributionObserver, DriftDetector, EmbeddingMethod,
+    EmbeddingObserver, EventError, EventOrder, EventPolicy, Glob, IngestError, LatencyObserver, MetricEvent,
+    MetricKind, MetricName, MetricObserver, ModelId, ModelMonitor, MonitorPlan, MonitorStatus,
+    ObserverAction, ObserverError, ObserverStatus, PerformanceDegrader, Persistence, PlanChange, PlanError,
+    Reaction, RetrainRequest, Rule, RunningCheck, Scope, SeriesStatus, Severity, StalenessObserver,
+    Timestamp, Version, codec,
 };

@@ -1,14 +1,16 @@
 //! The built-in checks: their settings, and the state that each keeps per version and kind.
 //!
 //! One file per check: [`DriftDetector`] (a score against a threshold), [`PerformanceDegrader`] (an EMA
-//! against a floor), [`ChangeObserver`] (a change detector), [`DistributionObserver`] (windows against a
-//! reference), [`EmbeddingObserver`] (a change detector for vectors), [`LatencyObserver`] (quantiles and the
+//! against a floor), [`ChangeObserver`] (a change detector), [`CombinationObserver`] (several as one),
+//! [`DistributionObserver`] (windows against a reference), [`EmbeddingObserver`] (a change detector for vectors), [`LatencyObserver`] (quantiles and the
 //! share within an objective), [`DataQualityObserver`] (missing and out-of-range values), [`StalenessObserver`]
 //! (a model that has gone silent; kept per model). Each can be used as a [`crate::MetricObserver`] of its
 //! own; a monitor runs their states inline.
 
 mod allowance;
+mod budgeted;
 mod change;
+mod combination;
 mod data_quality;
 mod distribution;
 mod drift_score;
@@ -28,6 +30,8 @@ use crate::kind::{MetricKind, ValueRange};
 use crate::time::Timestamp;
 
 pub use change::{AlertOn, ChangeObserver};
+pub(crate) use combination::refusal;
+pub use combination::{CombinationObserver, Combine};
 pub use data_quality::DataQualityObserver;
 pub use distribution::DistributionObserver;
 pub(crate) use distribution::usual_arl;
@@ -40,7 +44,8 @@ pub use staleness::StalenessObserver;
 
 pub(crate) use standalone::figure;
 
-use change::ChangeState;
+use change::{Calendar, ChangeState};
+use combination::Combined;
 use data_quality::QualityState;
 use distribution::DistributionState;
 use drift_score::ScoreState;
@@ -58,6 +63,8 @@ pub enum Check {
     Performance(PerformanceDegrader),
     /// A streaming change detector.
     Change(ChangeObserver),
+    /// Several streaming change detectors as one.
+    Combination(CombinationObserver),
     /// Windows of values against a reference.
     Distribution(DistributionObserver),
     /// A streaming change detector of vectors.
@@ -106,6 +113,7 @@ impl Check {
             Self::DriftScore(_) => "drift-score",
             Self::Performance(_) => "performance",
             Self::Change(_) => "change",
+            Self::Combination(_) => "combination",
             Self::Distribution(_) => "distribution",
             Self::Embedding(_) => "embedding",
             Self::Latency(_) => "latency",
@@ -122,7 +130,7 @@ impl Check {
             Self::Latency(_) => *kind == MetricKind::LatencyMs,
             Self::Distribution(_) => matches!(kind, MetricKind::Feature(_) | MetricKind::Confidence),
             Self::Embedding(_) => matches!(kind, MetricKind::Embedding(_)),
-            Self::Change(_) => self.takes(kind),
+            Self::Change(_) | Self::Combination(_) => self.takes(kind),
             Self::DataQuality(_) | Self::Staleness(_) => true,
         }
     }
@@ -141,6 +149,7 @@ impl Check {
     pub fn is_budgeted(&self) -> bool {
         match self {
             Self::Change(check) => check.is_budgeted(),
+            Self::Combination(check) => check.is_budgeted(),
             Self::Distribution(check) => check.is_budgeted(),
             Self::Embedding(check) => check.is_budgeted(),
             _ => false,
@@ -162,7 +171,11 @@ impl Check {
         Some(match self {
             Self::DriftScore(settings) => CheckState::Score(settings.start()),
             Self::Performance(settings) => CheckState::Ema(settings.start(kind)),
-            Self::Change(settings) => CheckState::Change(Box::new(settings.start(kind))),
+            Self::Change(settings) => match settings.start_calendar(kind) {
+                Some(state) => CheckState::Calendar(Box::new(state)),
+                None => CheckState::Change(Box::new(settings.start(kind))),
+            },
+            Self::Combination(settings) => CheckState::Combination(Box::new(settings.start(kind))),
             Self::Distribution(settings) => CheckState::Distribution(Box::new(settings.start(version))),
             Self::Embedding(settings) => CheckState::Embedding(Box::new(settings.start())),
             Self::Latency(settings) => CheckState::Latency(Box::new(settings.start())),
@@ -214,6 +227,8 @@ pub(crate) enum CheckState {
     Score(ScoreState),
     Ema(EmaState),
     Change(Box<ChangeState>),
+    Calendar(Box<ChangeState<Calendar>>),
+    Combination(Box<ChangeState<Combined>>),
     Distribution(Box<DistributionState>),
     Embedding(Box<EmbeddingState>),
     Latency(Box<LatencyState>),
@@ -258,6 +273,8 @@ impl CheckState {
             Self::Score(state) => state.observe(value),
             Self::Ema(state) => state.observe(value),
             Self::Change(state) => state.observe(value, at),
+            Self::Calendar(state) => state.observe(value, at),
+            Self::Combination(state) => state.observe(value, at),
             Self::Distribution(state) => state.observe(value, at),
             Self::Embedding(state) => state.observe_missing(),
             Self::Latency(state) => state.observe(value),
@@ -267,8 +284,10 @@ impl CheckState {
 
     /// Gives it random numbers of its own, before the first value.
     pub fn reseed(&mut self, seed: u64) {
-        if let Self::Change(state) = self {
-            state.reseed(seed);
+        match self {
+            Self::Change(state) => state.reseed(seed),
+            Self::Combination(state) => state.reseed(seed),
+            _ => {}
         }
     }
 
@@ -276,6 +295,7 @@ impl CheckState {
     pub fn is_budgeted(&self) -> bool {
         match self {
             Self::Change(state) => state.is_budgeted(),
+            Self::Combination(state) => state.is_budgeted(),
             Self::Distribution(state) => state.is_budgeted(),
             Self::Embedding(state) => state.is_budgeted(),
             _ => false,
@@ -286,6 +306,7 @@ impl CheckState {
     pub fn share(&mut self, budget: f64, sharers: u32) {
         match self {
             Self::Change(state) => state.share(budget, sharers),
+            Self::Combination(state) => state.share(budget, sharers),
             Self::Distribution(state) => state.share(budget, sharers),
             Self::Embedding(state) => state.share(budget, sharers),
             _ => {}
@@ -296,6 +317,7 @@ impl CheckState {
     pub const fn measure_afresh(&mut self) {
         match self {
             Self::Change(state) => state.measure_afresh(),
+            Self::Combination(state) => state.measure_afresh(),
             Self::Distribution(state) => state.measure_afresh(),
             Self::Embedding(state) => state.measure_afresh(),
             _ => {}
@@ -341,10 +363,20 @@ impl CheckState {
             Self::Score(state) => state.signal(),
             Self::Ema(state) => state.signal(),
             Self::Change(state) => state.signal(),
+            Self::Calendar(state) => state.signal(),
+            Self::Combination(state) => state.signal(),
             Self::Distribution(state) => state.signal(),
             Self::Embedding(state) => state.signal(),
             Self::Latency(state) => state.signal(),
             Self::Quality(state) => state.signal(),
+        }
+    }
+
+    /// What the last drift of a combination rests on, for a person.
+    pub fn grounds(&self) -> Option<String> {
+        match self {
+            Self::Combination(state) => Some(state.detector().grounds(&state.signal())),
+            _ => None,
         }
     }
 
@@ -354,6 +386,11 @@ impl CheckState {
             Self::Score(state) => state.figures(out),
             Self::Ema(state) => state.figures(out),
             Self::Change(state) => state.figures(out),
+            Self::Calendar(state) => state.figures(out),
+            Self::Combination(state) => {
+                state.figures(out);
+                state.detector().figures(out);
+            }
             Self::Distribution(state) => state.figures(out),
             Self::Embedding(state) => state.figures(out),
             Self::Latency(state) => state.figures(out),
@@ -367,6 +404,8 @@ impl CheckState {
             Self::Score(state) => state.write(out),
             Self::Ema(state) => state.write(out),
             Self::Change(state) => state.write(out),
+            Self::Calendar(state) => state.write(out),
+            Self::Combination(state) => state.write(out),
             Self::Distribution(state) => state.write(out),
             Self::Embedding(state) => state.write(out),
             Self::Latency(state) => state.write(out),
@@ -380,6 +419,8 @@ impl CheckState {
             Self::Score(state) => state.read(bytes),
             Self::Ema(state) => state.read(bytes),
             Self::Change(state) => state.read(bytes),
+            Self::Calendar(state) => state.read(bytes),
+            Self::Combination(state) => state.read(bytes),
             Self::Distribution(state) => state.read(bytes),
             Self::Embedding(state) => state.read(bytes),
             Self::Latency(state) => state.read(bytes),

@@ -152,7 +152,8 @@ impl Rule {
     /// The longest name, in bytes.
     pub const NAME_MAX: usize = 128;
 
-    /// Builds a rule for all models with the check's own defaults: a change, also of vectors, is kept firing for an hour, a
+    /// Builds a rule for all models with the check's own defaults: a change, also by several
+    /// detectors or of vectors, is kept firing for an hour, a
     /// performance floor asks for a retrain, everything else raises an alert.
     ///
     /// # Errors
@@ -168,7 +169,7 @@ impl Rule {
             )));
         }
         let mut persistence = Persistence::default();
-        if matches!(check, Check::Change(_) | Check::Embedding(_)) {
+        if matches!(check, Check::Change(_) | Check::Combination(_) | Check::Embedding(_)) {
             persistence.keep_firing = Duration::from_hours(1);
         }
         let response =
@@ -412,10 +413,13 @@ impl fmt::Display for MonitorPlan {
                 Check::Latency(_) => list(&rule.scope.kinds, "LatencyMs"),
                 Check::Distribution(_) => list(&rule.scope.kinds, "Feature:*, Confidence"),
                 Check::Embedding(_) => list(&rule.scope.kinds, "Embedding:*"),
-                Check::Change(_) | Check::DataQuality(_) => list(&rule.scope.kinds, "every kind"),
+                Check::Change(_) | Check::Combination(_) | Check::DataQuality(_) => {
+                    list(&rule.scope.kinds, "every kind")
+                }
             };
             let check = match &rule.check {
                 Check::Change(change) => format!("change ({})", change.detector().name()),
+                Check::Combination(check) => check.label(),
                 Check::Distribution(check) => format!("distribution ({})", check.distance_name()),
                 Check::Embedding(check) => format!("embedding ({})", check.method().name()),
                 check => check.type_name().to_owned(),

@@ -8,7 +8,7 @@ use crate::codec::{DecodeError, Reader};
 use crate::parameters::Parameters;
 use crate::{
     Adwin, AdwinParams, Bocpd, BocpdParams, ConfidenceSequence, ConfidenceSequenceParams, ConformalSr,
-    ConformalSrParams, Cusum, CusumMoa, CusumMoaParams, CusumParams, Ddm, DdmParams, Detector,
+    ConformalSrParams, Cusum, CusumMoa, CusumMoaParams, CusumParams, Ddm, DdmParams, Detector, Direction,
     DistributionShift, DistributionShiftParams, Ecdd, EcddParams, Eddm, EddmParams, Exceedance,
     ExceedanceParams, Fhddm, FhddmParams, Focus, FocusParams, Gma, GmaParams, HddmA, HddmAParams, HddmW,
     HddmWParams, Kswin, KswinParams, MedianShift, MedianShiftParams, MixtureESr, MixtureParams, Novelty,
@@ -181,6 +181,13 @@ macro_rules! detectors {
                 match self {
                     $(Self::$variant(inner) => Detector::log_evidence(&**inner),)*
                     Self::Custom(inner) => inner.log_evidence(),
+                }
+            }
+
+            fn leaning(&self) -> (Direction, u64) {
+                match self {
+                    $(Self::$variant(inner) => Detector::leaning(&**inner),)*
+                    Self::Custom(inner) => inner.leaning(),
                 }
             }
 

@@ -79,7 +79,8 @@ impl ConformalSrParams {
 ///
 /// `M_k,t = f_k(p_t) (M_k,t-1 + 1)`, `M_t = sum over k of M_k,t / K`, alarm when `M_t >= arl`.
 ///
-/// `M_t - t` is a martingale, so that the mean of `t` at the alarm is that of `M_t`. After an alarm all is
+/// `M_t - t` is a martingale, so that the mean of `t` at the alarm is that of `M_t`, and `M_t` is an e-value
+/// ([`Detector::log_evidence`]). After an alarm all is
 /// forgotten, the cells too: what was good is no more.
 ///
 /// In the signal, `statistic` is `M_t`, `threshold` is `arl`. Some of the bets keep a CUSUM each: `since` is the
@@ -263,9 +264,7 @@ impl Detector for ConformalSr {
             return Signal::quiet(self.statistic, arl);
         }
         self.stale = true;
-        let (up, down) = (self.up.strongest(), self.down.strongest());
-        let (direction, since) =
-            if up.0 >= down.0 { (Direction::Up, up.1) } else { (Direction::Down, down.1) };
+        let (direction, since) = self.leaning();
         Signal { level: Level::Drift, direction, statistic: self.statistic, threshold: arl, since }
     }
 
@@ -305,6 +304,15 @@ impl Detector for ConformalSr {
     fn forget_evidence(&mut self) -> bool {
         (self.up, self.down, self.statistic) = (Side::default(), Side::default(), 0.0);
         true
+    }
+
+    fn log_evidence(&self) -> Option<f64> {
+        (self.statistic > 0.0).then(|| crate::math::ln(self.statistic))
+    }
+
+    fn leaning(&self) -> (Direction, u64) {
+        let (up, down) = (self.up.strongest(), self.down.strongest());
+        if up.0 >= down.0 { (Direction::Up, up.1) } else { (Direction::Down, down.1) }
     }
 
     fn write_state(&self, out: &mut Vec<u8>) {

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::Signal;
 use crate::codec::{DecodeError, Reader};
+use crate::{Direction, Signal};
 
 /// A streaming change detector: one value in, one [`Signal`] out.
 ///
@@ -96,6 +96,12 @@ pub trait Detector {
     /// ([`crate::combination::EvidenceMerge`]).
     fn log_evidence(&self) -> Option<f64> {
         None
+    }
+
+    /// Returns which way the detector's e-value points at present, and for how many values it has; unknown and 0
+    /// when it has none.
+    fn leaning(&self) -> (Direction, u64) {
+        (Direction::Unknown, 0)
     }
 
     /// Appends the state (not the parameters) in the crate's versioned little-endian form.

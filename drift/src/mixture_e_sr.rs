@@ -341,7 +341,7 @@ impl Detector for MixtureESr {
         if self.value > SCALE && self.scaled.is_empty() {
             self.scale();
         }
-        let (direction, since) = self.dating.strongest(self.mixture.daters());
+        let (direction, since) = self.leaning();
         Signal { level: Level::Drift, direction, statistic: self.value, threshold: arl, since }
     }
 
@@ -382,6 +382,10 @@ impl Detector for MixtureESr {
 
     fn log_evidence(&self) -> Option<f64> {
         self.log_value()
+    }
+
+    fn leaning(&self) -> (Direction, u64) {
+        self.dating.strongest(self.mixture.daters())
     }
 
     fn write_state(&self, out: &mut Vec<u8>) {

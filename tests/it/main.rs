@@ -5,6 +5,7 @@
 mod calibrate;
 #[cfg(feature = "cli")]
 mod calibrate_season;
+mod combination;
 mod event_time;
 mod facade;
 #[cfg(feature = "cli")]

@@ -1,8 +1,8 @@
 //! The part of a model's false-alarm budget that one detector may spend, and the run length that keeps it.
 
 use visu_tility_drift::codec::{DecodeError, Reader, put_f64, put_i64, put_u32, put_u64};
-use visu_tility_drift::{AnyDetector, Detector};
 
+use super::budgeted::FollowsBudget;
 use crate::plan::FalseAlarmBudget;
 use crate::time::Timestamp;
 
@@ -28,36 +28,6 @@ const SHARERS_MAX: u32 = 1 << 20;
 const STANDSTILL_PER_DAY: f64 = 24.0;
 /// Evidence that reaches the threshold of so great a part of a shorter run length does not count towards it.
 const EVIDENCE_MOST: f64 = 1.0 / 8.0;
-
-/// A detector whose run length a budget sets.
-pub(crate) trait Budgeted {
-    /// The average number of values between false alarms that it is set to.
-    fn run_length(&self) -> f64;
-    /// Sets it.
-    fn set_run_length(&mut self, values: f64);
-    /// Is true when the evidence gathered so far is at or above the threshold of that run length.
-    fn reaches(&self, values: f64) -> bool;
-    /// Drops that evidence and keeps the level that was learnt, if it can tell one from the other.
-    fn forget_evidence(&mut self) -> bool;
-}
-
-impl Budgeted for AnyDetector {
-    fn run_length(&self) -> f64 {
-        self.arl().unwrap_or(f64::MAX)
-    }
-
-    fn set_run_length(&mut self, values: f64) {
-        self.set_arl(values);
-    }
-
-    fn reaches(&self, values: f64) -> bool {
-        Detector::reaches(self, values)
-    }
-
-    fn forget_evidence(&mut self) -> bool {
-        Detector::forget_evidence(self)
-    }
-}
 
 /// A share of a budget of false alarms, and the rate of values that it is spent at.
 ///
@@ -139,9 +109,10 @@ impl Allowance {
     /// evidence is forgotten; where that would forget the level before the change too, the longer run length is kept, value
     /// for value, until the evidence has fallen. Either way the run length in force is never shorter than the share's
     /// and evidence is never added, so that the budget is kept; and a change that is under way is still found.
-    pub fn aim(&mut self, detector: &mut impl Budgeted) {
+    pub fn aim(&mut self, detector: &mut impl FollowsBudget) {
         let wanted = self.arl();
-        let much = wanted < detector.run_length() && detector.reaches(wanted * EVIDENCE_MOST);
+        let longer = detector.run_length().is_some_and(|arl| arl > wanted);
+        let much = longer && detector.reaches(wanted * EVIDENCE_MOST);
         self.held = much && !detector.forget_evidence();
         if !self.held {
             detector.set_run_length(wanted);
@@ -357,9 +328,9 @@ mod tests {
         forgets: bool,
     }
 
-    impl Budgeted for Told {
-        fn run_length(&self) -> f64 {
-            self.arl
+    impl FollowsBudget for Told {
+        fn run_length(&self) -> Option<f64> {
+            Some(self.arl)
         }
         fn set_run_length(&mut self, values: f64) {
             self.arl = values;

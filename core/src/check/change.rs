@@ -1,5 +1,7 @@
 //! A streaming change detector on the values of one version and kind.
 
+mod calendar;
+
 use std::sync::Arc;
 
 use visu_tility_drift::codec::{DecodeError, Reader, put_f64, put_u64};
@@ -8,7 +10,7 @@ use visu_tility_drift::{
     StandardizerParams,
 };
 
-use super::allowance::Allowance;
+use super::budgeted::{Budgeted, FollowsBudget};
 use super::distribution::usual_arl;
 use super::standalone::Standalone;
 use super::{Check, Verdict};
@@ -20,6 +22,20 @@ use crate::kind::MetricKind;
 use crate::observer::MetricObserver;
 use crate::time::Timestamp;
 
+pub(crate) use calendar::Calendar;
+
+/// A detector that may look at the time of a value.
+pub(crate) trait TakesTime: Detector {
+    /// Takes a value of a time.
+    #[inline]
+    fn update_at(&mut self, value: f64, at: Timestamp) -> Signal {
+        let _ = at;
+        self.update(value)
+    }
+}
+
+impl TakesTime for AnyDetector {}
+
 /// Which changes raise an alert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AlertOn {
@@ -28,6 +44,24 @@ pub enum AlertOn {
     Bad,
     /// Changes in either direction.
     Any,
+}
+
+impl AlertOn {
+    /// The direction that is bad; unknown when either is.
+    pub(super) const fn bad_direction(self, kind: &MetricKind) -> Direction {
+        match self {
+            Self::Bad => kind.bad_direction(),
+            Self::Any => Direction::Unknown,
+        }
+    }
+}
+
+/// What a plan says of a detector's random numbers.
+pub(super) fn seed_of(params: &AnyParams) -> u64 {
+    match params.get("seed") {
+        Some(Setting::Count(seed)) => seed,
+        _ => 0,
+    }
 }
 
 /// Tells when the level of a metric has changed.
@@ -47,7 +81,7 @@ pub enum AlertOn {
 /// A preparation may stand before the detector ([`ChangeObserver::prepared`]): for values whose scale is not
 /// known, that have a season, or that resemble their neighbours.
 ///
-/// Cost and state are those of the detector.
+/// Cost and state are those of the detector; with a calendar ([`ChangeObserver::with_calendar`]) 22 KiB.
 #[derive(Clone, Debug)]
 pub struct ChangeObserver {
     params: AnyParams,
@@ -55,6 +89,8 @@ pub struct ChangeObserver {
     prototype: Arc<AnyDetector>,
     /// The run length between false alarms follows from the plan's budget.
     budgeted: bool,
+    /// Novelty looks at the times of values.
+    calendar: bool,
     prepare: Box<PreparationParams>,
     alert_on: AlertOn,
     seen: Standalone,
@@ -63,8 +99,8 @@ pub struct ChangeObserver {
 impl PartialEq for ChangeObserver {
     /// The prototype follows from the parameters.
     fn eq(&self, other: &Self) -> bool {
-        (&self.params, self.budgeted, &self.prepare, self.alert_on)
-            == (&other.params, other.budgeted, &other.prepare, other.alert_on)
+        (&self.params, self.budgeted, self.calendar, &self.prepare, self.alert_on)
+            == (&other.params, other.budgeted, other.calendar, &other.prepare, other.alert_on)
     }
 }
 
@@ -93,6 +129,7 @@ impl ChangeObserver {
             params,
             prototype,
             budgeted: false,
+            calendar: false,
             prepare: Box::default(),
             alert_on: AlertOn::Bad,
             seen: Standalone::default(),
@@ -144,7 +181,7 @@ impl ChangeObserver {
         };
         self.params.set("arl", usual).map_err(|error| ObserverError::Config(error.to_string()))?;
         let mut prototype = self.params.build()?;
-        if !prototype.set_arl(Self::allowance().arl()) {
+        if !prototype.set_arl(Budgeted::<AnyDetector>::start_arl()) {
             return Err(ObserverError::Config(
                 "`threshold` is given, so that no budget can set the run length".to_owned(),
             ));
@@ -152,6 +189,29 @@ impl ChangeObserver {
         self.prototype = Arc::new(prototype);
         self.budgeted = true;
         Ok(self)
+    }
+
+    /// Has novelty look at the times of values too: what is strange for the hour of the day or the time of the week
+    /// ([`visu_tility_drift::CalendarNovelty`]). For metrics with a rhythm of which nothing else is known; state then is
+    /// 22 KiB, of which at most 17 KiB are written.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ObserverError::Config`] when the detector is another one.
+    pub fn with_calendar(mut self) -> Result<Self, ObserverError> {
+        let AnyParams::Novelty(_) = self.params else {
+            return Err(ObserverError::Config(format!(
+                "`calendar` is true, which is for `detector` \"novelty\" only, not for \"{}\"",
+                self.params.name()
+            )));
+        };
+        self.calendar = true;
+        Ok(self)
+    }
+
+    /// Whether the detector looks at the times of values.
+    pub const fn has_calendar(&self) -> bool {
+        self.calendar
     }
 
     /// Whether a budget can set the detector's run length: it has one, and no threshold was given instead.
@@ -187,40 +247,16 @@ impl ChangeObserver {
     }
 
     pub(super) fn start(&self, kind: &MetricKind) -> ChangeState {
-        let bad = match self.alert_on {
-            AlertOn::Bad => kind.bad_direction(),
-            AlertOn::Any => Direction::Unknown,
-        };
-        ChangeState {
-            preparation: self.preparation_state(),
-            detector: (*self.prototype).clone(),
-            allowance: self.budgeted.then(Self::allowance),
-            bad,
-            out: Direction::Unknown,
-            last: Signal::default(),
-            seed: self.own_seed(),
-        }
+        let detector = Budgeted::new((*self.prototype).clone(), self.budgeted);
+        ChangeState::new(detector, &self.prepare, self.alert_on.bad_direction(kind), seed_of(&self.params))
     }
 
-    /// What the prototype is set for, until the model's budget is divided.
-    const fn allowance() -> Allowance {
-        Allowance::new(1.0, 1)
-    }
-
-    /// What the plan says of the detector's random numbers.
-    fn own_seed(&self) -> u64 {
-        match self.params.get("seed") {
-            Some(Setting::Count(seed)) => seed,
-            _ => 0,
-        }
-    }
-
-    /// The stages in front of the detector, in no memory when there are none.
-    fn preparation_state(&self) -> Option<Box<Preparation>> {
-        if *self.prepare == PreparationParams::default() {
-            return None;
-        }
-        Preparation::new(*self.prepare).ok().map(Box::new)
+    /// Starts with a calendar; `None` when it has none.
+    pub(super) fn start_calendar(&self, kind: &MetricKind) -> Option<ChangeState<Calendar>> {
+        let AnyParams::Novelty(params) = self.params else { return None };
+        let detector = if self.calendar { Calendar::new(params).ok()? } else { return None };
+        let bad = self.alert_on.bad_direction(kind);
+        Some(ChangeState::new(Budgeted::new(detector, false), &self.prepare, bad, 0))
     }
 
     fn settings(&self) -> Check {
@@ -246,11 +282,9 @@ impl MetricObserver for ChangeObserver {
 
 /// A detector, what stands before it, and the last that it said.
 #[derive(Clone, Debug)]
-pub(crate) struct ChangeState {
+pub(crate) struct ChangeState<D = AnyDetector> {
     preparation: Option<Box<Preparation>>,
-    detector: AnyDetector,
-    /// What the plan's budget leaves it.
-    allowance: Option<Allowance>,
+    detector: Budgeted<D>,
     bad: Direction,
     /// Direction of the change that an alert may be out for; unknown when the detector does not tell.
     out: Direction,
@@ -259,7 +293,20 @@ pub(crate) struct ChangeState {
     seed: u64,
 }
 
-impl ChangeState {
+impl<D: TakesTime + FollowsBudget> ChangeState<D> {
+    /// Starts with a fresh detector; a `bad` direction of unknown is either.
+    pub fn new(detector: Budgeted<D>, prepare: &PreparationParams, bad: Direction, seed: u64) -> Self {
+        // In no memory when there are no stages.
+        let some = *prepare != PreparationParams::default();
+        let preparation = some.then(|| Preparation::new(*prepare).ok().map(Box::new)).flatten();
+        Self { preparation, detector, bad, out: Direction::Unknown, last: Signal::default(), seed }
+    }
+
+    /// The detector.
+    pub const fn detector(&self) -> &D {
+        &self.detector.detector
+    }
+
     pub fn observe(&mut self, value: f64, at: Timestamp) -> Verdict {
         // A missing value says nothing about the level and nothing about time.
         if value.is_nan() {
@@ -272,8 +319,8 @@ impl ChangeState {
                 let prepared = preparation.update(value, at.micros().div_euclid(1_000_000));
                 if preparation.gaps() != gaps {
                     // What was before the silence is no baseline for what comes after it.
-                    self.detector.reset();
-                    self.detector.reseed(self.seed);
+                    self.detector.detector.reset();
+                    self.detector.detector.reseed(self.seed);
                 }
                 match prepared {
                     Some(prepared) => prepared,
@@ -281,13 +328,9 @@ impl ChangeState {
                 }
             }
         };
-        if let Some(allowance) = &mut self.allowance
-            && allowance.note(self.detector.count() + 1, at)
-        {
-            allowance.aim(&mut self.detector);
-        }
+        self.detector.note(self.detector.detector.count() + 1, at);
         let before = self.last.level;
-        let signal = self.detector.update(value);
+        let signal = self.detector.detector.update_at(value, at);
         self.last = signal;
         match signal.level {
             Level::Normal => Verdict::level(AlertCondition::Clear),
@@ -311,30 +354,24 @@ impl ChangeState {
         if direction == self.out { AlertCondition::Clear } else { AlertCondition::Over }
     }
 
-    /// Takes its share of the model's budget; says whether it has one.
+    /// Takes its share of the model's budget.
     pub fn share(&mut self, budget: f64, sharers: u32) {
-        if let Some(allowance) = &mut self.allowance
-            && allowance.share(budget, sharers)
-        {
-            allowance.aim(&mut self.detector);
-        }
+        self.detector.share(budget, sharers);
     }
 
     /// Measures the rate of values from the next one on.
     pub const fn measure_afresh(&mut self) {
-        if let Some(allowance) = &mut self.allowance {
-            allowance.measure_afresh();
-        }
+        self.detector.measure_afresh();
     }
 
     /// Gives the detector random numbers of its own, before the first value.
     pub fn reseed(&mut self, seed: u64) {
         self.seed = self.seed.rotate_left(32) ^ seed;
-        self.detector.reseed(self.seed);
+        self.detector.detector.reseed(self.seed);
     }
 
     pub const fn is_budgeted(&self) -> bool {
-        self.allowance.is_some()
+        self.detector.is_budgeted()
     }
 
     pub const fn signal(&self) -> Signal {
@@ -343,10 +380,11 @@ impl ChangeState {
 
     pub fn figures(&self, out: &mut Vec<(&'static str, f64)>) {
         out.extend([("statistic", self.last.statistic), ("threshold", self.last.threshold)]);
-        out.extend(self.detector.estimation().map(|level| ("level", level)));
-        out.extend(self.detector.baseline().map(|level| ("baseline", level)));
-        out.extend(self.detector.arl().map(|arl| ("arl", arl)));
-        out.extend(self.allowance.map(|allowance| ("values_per_day_max", allowance.rate_per_day())));
+        let detector = &self.detector.detector;
+        out.extend(detector.estimation().map(|level| ("level", level)));
+        out.extend(detector.baseline().map(|level| ("baseline", level)));
+        out.extend(detector.arl().map(|arl| ("arl", arl)));
+        self.detector.figures(out);
         if let Some(preparation) = &self.preparation {
             preparation_figures(preparation, out);
         }
@@ -357,13 +395,10 @@ impl ChangeState {
         if let Some(preparation) = &self.preparation {
             preparation.write_state(out);
         }
-        out.push(u8::from(self.allowance.is_some()));
-        if let Some(allowance) = &self.allowance {
-            allowance.write(out);
-        }
+        self.detector.write_allowance(out);
         out.push(direction_code(self.out));
         write_signal(&self.last, out);
-        self.detector.write_state(out);
+        self.detector.detector.write_state(out);
     }
 
     pub fn read(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
@@ -372,14 +407,10 @@ impl ChangeState {
             (0, None) => {}
             _ => return Err(DecodeError::Parameters { what: "preparation" }),
         }
-        self.allowance = match (bytes.u8()?, &self.allowance) {
-            (1, Some(_)) => Some(Allowance::read(bytes)?),
-            (0, None) => None,
-            _ => return Err(DecodeError::Parameters { what: "budget" }),
-        };
+        self.detector.read_allowance(bytes)?;
         self.out = direction(bytes.u8()?)?;
         self.last = read_signal(bytes)?;
-        self.detector.read_state(bytes)
+        self.detector.detector.read_state(bytes)
     }
 }
 

@@ -7,7 +7,7 @@ use visu_tility_drift::{
     CentroidShift, CentroidShiftParams, Level, OnlineMmd, OnlineMmdParams, Signal, VectorError,
 };
 
-use super::allowance::{Allowance, Budgeted};
+use super::budgeted::{Budgeted, FollowsBudget};
 use super::change::{read_signal, write_signal};
 use super::distribution::usual_arl;
 use super::standalone::Standalone;
@@ -208,9 +208,8 @@ impl EmbeddingObserver {
     pub(super) fn start(&self) -> EmbeddingState {
         EmbeddingState {
             settings: Arc::clone(&self.settings),
-            allowance: self.settings.budgeted.then(|| Allowance::new(1.0, 1)),
+            detector: Budgeted::new(None, self.settings.budgeted),
             missing: 0,
-            detector: None,
             last: Signal::default(),
         }
     }
@@ -303,29 +302,22 @@ impl VectorDetector {
     }
 }
 
-impl Budgeted for VectorDetector {
-    fn run_length(&self) -> f64 {
-        self.arl()
+impl FollowsBudget for Option<VectorDetector> {
+    fn run_length(&self) -> Option<f64> {
+        self.as_ref().map(VectorDetector::arl)
     }
 
-    fn set_run_length(&mut self, values: f64) {
+    fn set_run_length(&mut self, arl: f64) {
         match self {
-            Self::Mmd(mmd) => mmd.set_arl(values),
-            Self::Centroid(centroid) => centroid.set_arl(values),
+            Some(VectorDetector::Mmd(mmd)) => mmd.set_arl(arl),
+            Some(VectorDetector::Centroid(centroid)) => centroid.set_arl(arl),
+            None => {}
         }
     }
 
-    fn reaches(&self, values: f64) -> bool {
-        match self {
-            Self::Mmd(mmd) => mmd.reaches(values),
-            // Each window is judged by itself.
-            Self::Centroid(_) => false,
-        }
-    }
-
-    fn forget_evidence(&mut self) -> bool {
-        // What was learnt is what the newest vectors are held against.
-        false
+    /// Of a centroid each window is judged by itself.
+    fn reaches(&self, arl: f64) -> bool {
+        matches!(self, Some(VectorDetector::Mmd(mmd)) if mmd.reaches(arl))
     }
 }
 
@@ -333,12 +325,10 @@ impl Budgeted for VectorDetector {
 #[derive(Clone, Debug)]
 pub(crate) struct EmbeddingState {
     settings: Arc<Settings>,
-    /// What the plan's budget leaves it.
-    allowance: Option<Allowance>,
+    /// None before the first vector.
+    detector: Budgeted<Option<VectorDetector>>,
     /// Vectors that were due and not there.
     missing: u64,
-    /// None before the first vector.
-    detector: Option<VectorDetector>,
     last: Signal,
 }
 
@@ -351,50 +341,33 @@ impl EmbeddingState {
 
     pub fn observe(&mut self, vector: &[f32], at: Timestamp) -> Verdict {
         const QUIET: Verdict = Verdict::level(AlertCondition::Clear);
-        if self.detector.is_none() {
+        if self.detector.detector.is_none() {
             let dimension = u32::try_from(vector.len()).unwrap_or(0);
-            self.detector = self.settings.detector(dimension);
-            self.aim();
+            self.detector.put(self.settings.detector(dimension));
         }
-        let Some(detector) = &mut self.detector else { return QUIET };
+        let Some(detector) = &mut self.detector.detector else { return QUIET };
         let before = detector.count();
         let Ok(signal) = detector.update(vector) else { return QUIET };
         self.last = signal;
-        if let Some(allowance) = &mut self.allowance
-            && allowance.note(before + 1, at)
-        {
-            allowance.aim(detector);
-        }
+        self.detector.note(before + 1, at);
         match signal.level {
             Level::Drift => Verdict { condition: AlertCondition::Fire, detected: true },
             _ => QUIET,
         }
     }
 
-    fn aim(&mut self) {
-        if let (Some(allowance), Some(detector)) = (&mut self.allowance, &mut self.detector) {
-            allowance.aim(detector);
-        }
-    }
-
     /// Measures the rate of vectors from the next one on.
     pub const fn measure_afresh(&mut self) {
-        if let Some(allowance) = &mut self.allowance {
-            allowance.measure_afresh();
-        }
+        self.detector.measure_afresh();
     }
 
     /// Takes its share of the model's budget.
     pub fn share(&mut self, budget: f64, sharers: u32) {
-        if let Some(allowance) = &mut self.allowance
-            && allowance.share(budget, sharers)
-        {
-            self.aim();
-        }
+        self.detector.share(budget, sharers);
     }
 
     pub const fn is_budgeted(&self) -> bool {
-        self.allowance.is_some()
+        self.detector.is_budgeted()
     }
 
     pub const fn signal(&self) -> Signal {
@@ -403,7 +376,7 @@ impl EmbeddingState {
 
     pub fn figures(&self, out: &mut Vec<(&'static str, f64)>) {
         out.push(("missing", self.missing as f64));
-        if let Some(detector) = &self.detector {
+        if let Some(detector) = &self.detector.detector {
             out.extend([
                 ("statistic", self.last.statistic),
                 ("threshold", self.last.threshold),
@@ -415,34 +388,28 @@ impl EmbeddingState {
             let left = detector.learning_left();
             out.extend((left > 0).then_some(("learning_left", f64::from(left))));
         }
-        out.extend(self.allowance.map(|allowance| ("values_per_day_max", allowance.rate_per_day())));
+        self.detector.figures(out);
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(self.allowance.is_some()));
-        if let Some(allowance) = &self.allowance {
-            allowance.write(out);
-        }
+        self.detector.write_allowance(out);
         put_u64(out, self.missing);
         write_signal(&self.last, out);
-        put_u32(out, self.detector.as_ref().map_or(0, VectorDetector::dimension));
-        if let Some(detector) = &self.detector {
+        put_u32(out, self.detector.detector.as_ref().map_or(0, VectorDetector::dimension));
+        if let Some(detector) = &self.detector.detector {
             detector.write(out);
         }
     }
 
     pub fn read(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
-        let allowance = match (bytes.u8()?, &self.allowance) {
-            (1, Some(_)) => Some(Allowance::read(bytes)?),
-            (0, None) => None,
-            _ => return Err(DecodeError::Parameters { what: "budget" }),
-        };
+        let mut budgeted = self.detector.clone();
+        budgeted.read_allowance(bytes)?;
         let missing = bytes.u64()?;
         if missing > 1 << 60 {
             return Err(DecodeError::Range { field: "missing" });
         }
         let last = read_signal(bytes)?;
-        let detector = match bytes.u32()? {
+        budgeted.detector = match bytes.u32()? {
             0 => None,
             dimension => {
                 let fresh = self.settings.detector(dimension);
@@ -451,7 +418,7 @@ impl EmbeddingState {
                 Some(detector)
             }
         };
-        (self.allowance, self.missing, self.last, self.detector) = (allowance, missing, last, detector);
+        (self.detector, self.missing, self.last) = (budgeted, missing, last);
         Ok(())
     }
 }

@@ -69,14 +69,18 @@ impl Origin {
 }
 
 /// One line for a person: what was seen, and the figures it rests on.
-fn summary(rule: &Rule, subject: &str, signal: &Signal) -> String {
+fn summary(rule: &Rule, subject: &str, signal: &Signal, grounds: Option<String>) -> String {
     let (statistic, threshold) = (figure(signal.statistic), figure(signal.threshold));
+    let grounds = grounds.unwrap_or_default();
     let what = match (&rule.check, signal.direction) {
         (Check::Change(_), Direction::Down) => format!("fell: change {statistic} against {threshold}"),
         (Check::Change(_), Direction::Up) => format!("rose: change {statistic} against {threshold}"),
         (Check::Change(_), Direction::Unknown) | (Check::Embedding(_), _) => {
             format!("changed: {statistic} against {threshold}")
         }
+        (Check::Combination(_), Direction::Down) => format!("fell: {grounds}"),
+        (Check::Combination(_), Direction::Up) => format!("rose: {grounds}"),
+        (Check::Combination(_), Direction::Unknown) => format!("changed: {grounds}"),
         (Check::Distribution(_), Direction::Down) => {
             format!("is distributed lower: distance {statistic} against {threshold}")
         }
@@ -150,7 +154,7 @@ impl Body {
             response: rule.response,
             severity: rule.severity,
             priority: rule.priority,
-            summary: summary(rule, &origin.subject(self.model.as_str()), &signal),
+            summary: summary(rule, &origin.subject(self.model.as_str()), &signal, instance.state.grounds()),
         };
         if transition != Transition::Fired && detected {
             self.write(&origin, signal, cause, ObserverAction::NoOp, out);

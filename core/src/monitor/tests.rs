@@ -1,6 +1,7 @@
 //! Behaviour of a whole monitor.
 
 mod budget;
+mod combination;
 mod comparison;
 mod ids;
 mod time;

@@ -6,11 +6,12 @@
 //! - `key.rs`: the format as tables, which key is of which type and what it holds;
 //! - `value.rs`: one TOML value to one setting, or what it must be; `choice.rs`: the words among them;
 //! - `section.rs`: one TOML table to its settings;
-//! - `check.rs`: the settings of a rule to its check; `read.rs`: the whole text to a plan;
+//! - `check.rs`: the settings of a rule to its check, `combination.rs` where that has members; `read.rs`: the whole text to a plan;
 //! - `write.rs`: the way back.
 
 mod check;
 mod choice;
+mod combination;
 mod key;
 mod problem;
 mod read;
@@ -101,11 +102,11 @@ impl MonitorPlan {
         write::plan(self)
     }
 
-    /// Says what the plan asks for and does not get: one sentence per rule.
+    /// Says what the plan asks for and does not get, a sentence for each.
     ///
     /// Rules that ask for a retrain, without the feature `automated_retraining`: an alert is raised instead. And, when
-    /// somebody set the budget of false alarms, rules whose detector keeps to none; rules whose windows are too short
-    /// for the run length that the budget asks for at one value a second; and change rules whose detector is blind to
+    /// somebody set the budget of false alarms, rules whose detectors keep to none; rules whose windows are too short
+    /// for the run length that the budget asks for at one value a second; and rules one of whose detectors is blind to
     /// what is bad of a kind that they are for, or takes values to be normal that seldom are. A rule that names no kinds
     /// is for all.
     pub fn warnings(&self) -> Vec<String> {
@@ -127,8 +128,8 @@ impl MonitorPlan {
         let unbound = self.rules.iter().filter(|_| self.budget_said).filter_map(unbound);
         let most = self.budget.run_length(None, 1);
         let short = self.rules.iter().filter_map(|rule| short(rule, most));
-        let blind = self.rules.iter().filter_map(blind);
-        let heavy = self.rules.iter().filter_map(heavy);
+        let blind = self.rules.iter().flat_map(blind);
+        let heavy = self.rules.iter().flat_map(heavy);
         unmet.chain(unbound).chain(short).chain(blind).chain(heavy).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! What is said of a rule whose detector does not suit the budget, or the kinds that the rule is for.
 
-use visu_tility_drift::{AnyParams, Detector, Direction, Input, Setting};
+use visu_tility_drift::{AnyParams, Detector, Direction, Input, PreparationParams, Setting};
 
 use super::{Glob, Rule};
 use crate::check::{AlertOn, Check};
@@ -37,13 +37,47 @@ fn word(detector: &AnyParams, name: &str) -> &'static str {
     }
 }
 
+/// One detector of a rule, with what the rule says of its values.
+struct Member<'a> {
+    /// What stands before its name: nothing where it is the only one.
+    place: String,
+    detector: &'a AnyParams,
+    prepare: &'a PreparationParams,
+    alert_on: AlertOn,
+}
+
+/// The detectors of a rule about changes.
+fn members(rule: &Rule) -> Vec<Member<'_>> {
+    match &rule.check {
+        Check::Change(one) => vec![Member {
+            place: String::new(),
+            detector: one.detector(),
+            prepare: one.preparation(),
+            alert_on: one.alerts_on(),
+        }],
+        Check::Combination(all) => {
+            let members = all.members().iter().enumerate().map(|(place, (detector, _))| Member {
+                place: format!("member {}, ", place + 1),
+                detector,
+                prepare: all.preparation(),
+                alert_on: all.alerts_on(),
+            });
+            members.collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Names a rule whose false alarms are not within the budget.
 pub(super) fn unbound(rule: &Rule) -> Option<String> {
-    let Check::Change(change) = &rule.check else { return None };
-    let why = match change.detector().get("arl") {
-        None => format!("detector {:?} has no `arl`", change.detector().name()),
-        Some(Setting::Number(0.0)) => "`arl` is 0".to_owned(),
-        Some(_) => return None,
+    let why = match &rule.check {
+        Check::Change(change) => match change.detector().get("arl") {
+            None => format!("detector {:?} has no `arl`", change.detector().name()),
+            Some(Setting::Number(0.0)) => "`arl` is 0".to_owned(),
+            Some(_) => return None,
+        },
+        Check::Combination(combination) => combination.unbound()?,
+        _ => return None,
     };
     Some(format!("rule {:?}: {why}, so its false alarms are not within the budget", rule.name))
 }
@@ -62,10 +96,13 @@ pub(super) fn short(rule: &Rule, arl: f64) -> Option<String> {
     ))
 }
 
-/// Names a rule whose detector looks the wrong way for a kind, or takes other values.
-pub(super) fn blind(rule: &Rule) -> Option<String> {
-    let Check::Change(change) = &rule.check else { return None };
-    let detector = change.detector();
+/// Names a rule one of whose detectors looks the wrong way for a kind, or takes other values.
+pub(super) fn blind(rule: &Rule) -> Vec<String> {
+    members(rule).iter().filter_map(|member| blind_member(rule, member)).collect()
+}
+
+fn blind_member(rule: &Rule, member: &Member<'_>) -> Option<String> {
+    let Member { place, detector, prepare, alert_on } = member;
     let looks = match word(detector, "mode") {
         "up" => Direction::Up,
         "down" => Direction::Down,
@@ -75,21 +112,21 @@ pub(super) fn blind(rule: &Rule) -> Option<String> {
     let unit = matches!(detector.input(), Input::Bits | Input::Unit)
         && detector.get("low").is_none()
         && word(detector, "family") != "normal"
-        && change.preparation().exceedance.is_none();
+        && prepare.exceedance.is_none();
     // Of named kinds neither the range nor the bad direction is known.
     plain_kinds(rule).find_map(|kind| {
         let (name, bad) = (detector.name(), kind.bad_direction());
         if unit && kind.range() != ValueRange::Unit {
             return Some(format!(
-                "rule {:?}: detector {name:?} takes values from 0 to 1, and {kind} is {}",
+                "rule {:?}: {place}detector {name:?} takes values from 0 to 1, and {kind} is {}",
                 rule.name,
                 kind.range().allowed()
             ));
         }
-        let away = change.alerts_on() == AlertOn::Bad && looks != Direction::Unknown && looks != bad;
+        let away = *alert_on == AlertOn::Bad && looks != Direction::Unknown && looks != bad;
         away.then(|| {
             format!(
-                "rule {:?}: detector {name:?} looks for mode = \"{}\" only, and {kind} is bad when it goes {}",
+                "rule {:?}: {place}detector {name:?} looks for mode = \"{}\" only, and {kind} is bad when it goes {}",
                 rule.name,
                 looks.as_str(),
                 bad.as_str()
@@ -98,11 +135,14 @@ pub(super) fn blind(rule: &Rule) -> Option<String> {
     })
 }
 
-/// Names a rule whose detector takes values to be normal, for kinds that seldom are: a single value far out in a heavy
-/// tail is then evidence beyond every threshold, and scaling does not make the tail lighter.
-pub(super) fn heavy(rule: &Rule) -> Option<String> {
-    let Check::Change(change) = &rule.check else { return None };
-    let detector = change.detector();
+/// Names a rule one of whose detectors takes values to be normal, for kinds that seldom are: a single value far out in a
+/// heavy tail is then evidence beyond every threshold, and scaling does not make the tail lighter.
+pub(super) fn heavy(rule: &Rule) -> Vec<String> {
+    members(rule).iter().filter_map(|member| heavy_member(rule, member)).collect()
+}
+
+fn heavy_member(rule: &Rule, member: &Member<'_>) -> Option<String> {
+    let Member { place, detector, prepare, .. } = member;
     let name = detector.name();
     // What the parameter is called that says which law the values have.
     let called = if name == "median-shift" { "law" } else { "family" };
@@ -111,7 +151,7 @@ pub(super) fn heavy(rule: &Rule) -> Option<String> {
         (name, law),
         ("focus" | "cusum" | "bocpd", "gaussian") | ("e-sr" | "median-shift", "normal")
     );
-    if !normal || change.preparation().exceedance.is_some() {
+    if !normal || prepare.exceedance.is_some() {
         return None;
     }
     let latency = plain_kinds(rule).any(|kind| kind == MetricKind::LatencyMs);
@@ -122,7 +162,7 @@ pub(super) fn heavy(rule: &Rule) -> Option<String> {
         others => (format!("{} and {last}", others.join(", ")), "are"),
     };
     Some(format!(
-        "rule {:?}: detector {name:?} with {called} = {law:?} takes values to be normal, which {kinds} seldom {are}: \
+        "rule {:?}: {place}detector {name:?} with {called} = {law:?} takes values to be normal, which {kinds} seldom {are}: \
          heavy tails look like changes to it, also behind `standardize`; \"conformal-sr\", which ranks values, keeps to \
          its run length for any law of them",
         rule.name

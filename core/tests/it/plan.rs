@@ -1,5 +1,6 @@
 //! Plans as TOML: what is read, the examples and the docs.
 
+mod combination;
 mod refused;
 mod refused_comparison;
 mod round_trip;
@@ -172,7 +173,7 @@ fn every_example_is_a_plan() {
         names.push(path.file_name().unwrap().to_string_lossy().into_owned());
     }
     names.sort();
-    assert_eq!(names, ["accuracy-floor.toml", "default.toml", "strict-publisher.toml"]);
+    assert_eq!(names, ["accuracy-floor.toml", "combination.toml", "default.toml", "strict-publisher.toml"]);
 }
 
 #[test]
@@ -212,6 +213,7 @@ fn the_defaults_of_the_docs_are_the_true_ones() {
         ("drift-score", None),
         ("performance", None),
         ("change", Some("adwin")),
+        ("combination", None),
         ("distribution", None),
         ("embedding", None),
         ("latency", None),
@@ -220,16 +222,20 @@ fn the_defaults_of_the_docs_are_the_true_ones() {
     ] {
         let own = match detector {
             Some(name) => format!("detector = \"{name}\"\nstandardize = false"),
+            None if of == "combination" => {
+                "combine = \"vote\"\nmembers = [{ detector = \"adwin\" }, { detector = \"focus\" }]"
+                    .to_owned()
+            }
             None if of == "performance" => "min_accuracy = 0.5\nrecover = 0.7".to_owned(),
             None => String::new(),
         };
         let plan =
             MonitorPlan::from_toml(&format!("[[rule]]\nname = \"r\"\ntype = \"{of}\"\n{own}\n")).unwrap();
-        let given = ["name", "type", "detector", "min_accuracy"];
+        let given = ["name", "type", "detector", "min_accuracy", "combine", "members"];
         let text = plan.to_toml();
         let (events, rule) = text.split_once("\n[[rule]]\n").unwrap();
         for (key, value) in rule.lines().filter_map(|line| line.split_once(" = ")) {
-            if given.contains(&key) || (of == "performance" && key == "recover") {
+            if key.starts_with("    {") || given.contains(&key) || (of == "performance" && key == "recover") {
                 continue;
             }
             let headings = [

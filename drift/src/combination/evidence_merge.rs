@@ -3,16 +3,20 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::codec::{DecodeError, Reader};
-use crate::combination::vote::{read_members, write_members};
+use crate::codec::{DecodeError, Reader, put_f64, put_u64};
+use crate::combination::member::{MOST, read_members, read_signal, write_members, write_signal};
 use crate::math::exp;
 use crate::parameters::parameters;
+use crate::splitmix::SplitMix64;
 use crate::state::{self, Fingerprint, Tally, ensure};
 use crate::{AnyDetector, Detector, Direction, Level, ParamError, Signal};
 
-const VERSION: u8 = 1;
-/// Most members.
-const MOST: usize = 64;
+const VERSION: u8 = 2;
+/// Values after which a detector that ever has an e-value has one.
+const TRIAL: u32 = 256;
+/// What `arl` may be.
+const ARL_LEAST: f64 = 2.0;
+const ARL_MOST: f64 = 1e15;
 
 parameters! {
     /// Parameters of [`EvidenceMerge`].
@@ -30,7 +34,7 @@ impl EvidenceMergeParams {
     ///
     /// Names the first field that is out of range.
     pub fn validate(&self) -> Result<(), ParamError> {
-        ParamError::check("arl", self.arl, (2.0..=1e15).contains(&self.arl), "in [2, 1e15]")
+        ParamError::check("arl", self.arl, (ARL_LEAST..=ARL_MOST).contains(&self.arl), "in [2, 1e15]")
     }
 }
 
@@ -47,12 +51,13 @@ impl EvidenceMergeParams {
 /// At any stopping time `T` while nothing has changed, member `i` has an e-value of at most `E N_i(T)` on
 /// average, `N_i` the values it was given. So `arl <= E sum_i w_i M_i(T) <= E sum_i w_i N_i(T)`: with all
 /// values given to all, the average run length is at least `arl`, however dependent the members.
-/// A member that starts afresh after an alarm of its own keeps this, but loses its evidence: give it
-/// `rearm = false`, or an `arl` that it does not reach first.
+/// A member's own threshold has no part in it, but one that starts afresh after an alarm of its own would lose its
+/// evidence too early: members that have an `arl` are set to `arl / w_i`, which none reaches before the merge
+/// reaches `arl`.
 ///
-/// In the signal, `statistic` is the average (at most `f64::MAX`), `threshold` is `arl`; direction and
-/// `since` are those of the strongest member whose own alarm comes with this value, else unknown. After
-/// a drift all members are reset.
+/// In the signal, `statistic` is the average (at most `f64::MAX`), `threshold` is `arl`; with a drift, direction
+/// and `since` are those of the strongest member ([`Detector::leaning`]). After a drift all members are reset, each
+/// with random numbers of its own.
 ///
 /// # Cost
 ///
@@ -92,6 +97,13 @@ pub struct EvidenceMerge {
     weights: Vec<f64>,
     /// Weight times e-value of each member.
     parts: Vec<f64>,
+    /// What each member said last.
+    said: Vec<Signal>,
+    /// Where members' random numbers begin when they are reset; nothing while they are the parameters' own.
+    seeds: Option<SplitMix64>,
+    /// Place of the member that was the strongest at the last drift.
+    strongest: Option<u32>,
+    arl: f64,
     tally: Tally,
     statistic: f64,
 }
@@ -112,10 +124,7 @@ impl EvidenceMerge {
         let n = members.len();
         ParamError::check("members", n as f64, (1..=MOST).contains(&n), "1 to 64 of them")?;
         for member in &members {
-            let mut trial = member.clone();
-            trial.update(0.5);
-            let ok = trial.log_evidence().is_some();
-            ParamError::check("members", n as f64, ok, "detectors with an e-value")?;
+            ParamError::check("members", n as f64, Self::takes(member), "detectors with an e-value")?;
         }
         let given = weights.len();
         ParamError::check("weights", given as f64, given == n, "as many as members")?;
@@ -125,42 +134,85 @@ impl EvidenceMerge {
             ParamError::check("weights", weight, ok, "above 0 and finite")?;
         }
         let weights = weights.iter().map(|weight| weight / total).collect();
-        let parts = alloc::vec![0.0; n];
-        let mut merge = Self { params, members, weights, parts, tally: Tally::default(), statistic: 0.0 };
+        let mut merge = Self {
+            params,
+            members,
+            weights,
+            parts: alloc::vec![0.0; n],
+            said: alloc::vec![Signal::default(); n],
+            seeds: None,
+            strongest: None,
+            arl: params.arl,
+            tally: Tally::default(),
+            statistic: 0.0,
+        };
+        merge.aim();
         merge.gather();
         Ok(merge)
+    }
+
+    /// Says whether a detector can be a member: whether it has an e-value.
+    pub fn takes(member: &AnyDetector) -> bool {
+        let mut trial = member.clone();
+        (0..TRIAL).any(|_| {
+            trial.update(0.5);
+            trial.log_evidence().is_some()
+        })
     }
 
     /// Gives a value to one member only; a member that is not there counts it as ignored.
     pub fn update_member(&mut self, member: usize, value: f64) -> Signal {
         let known = if member < self.members.len() { value } else { f64::NAN };
         let Some(value) = self.tally.admit(known) else {
-            return Signal::quiet(self.statistic, self.params.arl);
+            return Signal::quiet(self.statistic, self.arl);
         };
-        let loudest = self.give(member, value).filter(Signal::drift_detected);
-        self.judge(loudest)
+        self.give(member, value);
+        self.judge()
     }
 
     /// Gives a value to a member and takes its e-value.
-    fn give(&mut self, member: usize, value: f64) -> Option<Signal> {
-        let (detector, part) = (self.members.get_mut(member)?, self.parts.get_mut(member)?);
-        let signal = detector.update(value);
-        *part = evidence(detector) * self.weights.get(member)?;
-        Some(signal)
+    fn give(&mut self, member: usize, value: f64) {
+        let own = self.members.get_mut(member).zip(self.parts.get_mut(member));
+        let own = own.zip(self.weights.get(member)).zip(self.said.get_mut(member));
+        if let Some((((detector, part), weight), said)) = own {
+            *said = detector.update(value);
+            *part = evidence(detector) * weight;
+        }
     }
 
-    fn judge(&mut self, loudest: Option<Signal>) -> Signal {
-        let threshold = self.params.arl;
+    fn judge(&mut self) -> Signal {
+        let threshold = self.arl;
         let statistic = self.parts.iter().sum::<f64>().min(f64::MAX);
         self.statistic = statistic;
         if statistic < threshold {
             return Signal::quiet(statistic, threshold);
         }
+        let (direction, since) = self.leaning();
+        self.strongest = self.leader().map(|member| member as u32);
         self.members.iter_mut().for_each(AnyDetector::reset);
+        self.sow();
         self.gather();
-        let (direction, since) =
-            loudest.map_or((Direction::Unknown, 0), |signal| (signal.direction, signal.since));
         Signal { level: Level::Drift, direction, statistic, threshold, since }
+    }
+
+    /// Finds the member with the largest part in the average.
+    fn leader(&self) -> Option<usize> {
+        let parts = self.parts.iter().enumerate().filter(|(_, part)| **part > 0.0);
+        parts.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(member, _)| member)
+    }
+
+    /// Gives members random numbers of their own, if any were asked for.
+    fn sow(&mut self) {
+        if let Some(seeds) = &mut self.seeds {
+            self.members.iter_mut().for_each(|member| member.reseed(seeds.next()));
+        }
+    }
+
+    /// Sets members so that none starts afresh before the merge has its alarm.
+    fn aim(&mut self) {
+        for (member, weight) in self.members.iter_mut().zip(&self.weights) {
+            member.set_arl(self.arl / weight);
+        }
     }
 
     /// Takes the e-values of all members anew.
@@ -186,6 +238,21 @@ impl EvidenceMerge {
         &self.weights
     }
 
+    /// Says what each member said on the last value that it was given.
+    pub fn said(&self) -> impl ExactSizeIterator<Item = Signal> + '_ {
+        self.said.iter().copied()
+    }
+
+    /// Returns each member's part in the average at present: its weight times its e-value.
+    pub fn parts(&self) -> &[f64] {
+        &self.parts
+    }
+
+    /// Returns the place of the member that had the largest part in the last drift; nothing before the first.
+    pub fn strongest(&self) -> Option<usize> {
+        self.strongest.map(|member| member as usize)
+    }
+
     fn fingerprint(&self) -> u64 {
         let start = Fingerprint::new().u64(self.params.fingerprint());
         self.weights.iter().fold(start, |hash, &weight| hash.f64(weight)).finish()
@@ -200,22 +267,17 @@ fn evidence(member: &AnyDetector) -> f64 {
 impl Detector for EvidenceMerge {
     fn update(&mut self, value: f64) -> Signal {
         let Some(value) = self.tally.admit(value) else {
-            return Signal::quiet(self.statistic, self.params.arl);
+            return Signal::quiet(self.statistic, self.arl);
         };
-        let mut loudest: Option<(f64, Signal)> = None;
-        for member in 0..self.members.len() {
-            let signal = self.give(member, value).filter(Signal::drift_detected);
-            let part = self.parts.get(member).copied().unwrap_or_default();
-            if let Some(signal) = signal.filter(|_| loudest.is_none_or(|(most, _)| part > most)) {
-                loudest = Some((part, signal));
-            }
-        }
-        self.judge(loudest.map(|(_, signal)| signal))
+        (0..self.members.len()).for_each(|member| self.give(member, value));
+        self.judge()
     }
 
     fn reset(&mut self) {
         self.members.iter_mut().for_each(AnyDetector::reset);
         self.tally = Tally::default();
+        (self.seeds, self.strongest) = (None, None);
+        self.said.fill(Signal::default());
         self.gather();
     }
 
@@ -231,6 +293,40 @@ impl Detector for EvidenceMerge {
         self.tally.ignored
     }
 
+    fn arl(&self) -> Option<f64> {
+        Some(self.arl)
+    }
+
+    fn set_arl(&mut self, arl: f64) -> bool {
+        self.arl = state::run_length(arl, ARL_LEAST, ARL_MOST).unwrap_or(self.arl);
+        self.aim();
+        true
+    }
+
+    fn reaches(&self, arl: f64) -> bool {
+        state::run_length(arl, ARL_LEAST, ARL_MOST).is_some_and(|arl| self.statistic >= arl)
+    }
+
+    /// A part of it stays where a member cannot tell its evidence from the level.
+    fn forget_evidence(&mut self) -> bool {
+        let mut all = true;
+        for member in &mut self.members {
+            all &= member.forget_evidence();
+        }
+        self.gather();
+        all
+    }
+
+    fn reseed(&mut self, seed: u64) {
+        self.seeds = Some(SplitMix64::new(seed));
+        self.sow();
+    }
+
+    fn leaning(&self) -> (Direction, u64) {
+        let member = self.leader().and_then(|member| self.members.get(member));
+        member.map_or((Direction::Unknown, 0), Detector::leaning)
+    }
+
     fn log_evidence(&self) -> Option<f64> {
         (self.statistic > 0.0).then(|| crate::math::ln(self.statistic))
     }
@@ -238,17 +334,33 @@ impl Detector for EvidenceMerge {
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.fingerprint());
         self.tally.write(out);
+        put_f64(out, self.arl);
+        out.push(u8::from(self.seeds.is_some()));
+        put_u64(out, self.seeds.map_or(0, SplitMix64::state));
+        out.push(self.strongest.map_or(u8::MAX, |member| member as u8));
+        self.said.iter().for_each(|signal| write_signal(signal, out));
         write_members(&self.members, out);
     }
 
     fn read_state(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
         state::check(bytes, "evidence-merge", VERSION, self.fingerprint())?;
         let tally = Tally::read(bytes)?;
-        let members = read_members(&self.members, bytes)?;
-        let mut next = Self { members, weights: self.weights.clone(), parts: self.parts.clone(), ..*self };
-        next.tally = tally;
+        let mut next = Self { tally, ..self.clone() };
+        next.arl = state::read_run_length(bytes, ARL_LEAST, ARL_MOST)?;
+        let seeds = state::flag(bytes, "seeds")?;
+        next.seeds = Some(SplitMix64::new(bytes.u64()?)).filter(|_| seeds);
+        next.strongest = match bytes.u8()? {
+            u8::MAX => None,
+            member => {
+                ensure(usize::from(member) < next.members.len(), "strongest")?;
+                Some(u32::from(member))
+            }
+        };
+        for signal in &mut next.said {
+            *signal = read_signal(bytes)?;
+        }
+        next.members = read_members(&self.members, bytes)?;
         next.gather();
-        ensure(next.statistic.is_finite() && next.statistic < self.params.arl, "statistic")?;
         *self = next;
         Ok(())
     }

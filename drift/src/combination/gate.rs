@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::codec::{DecodeError, Reader, put_u64};
 use crate::parameters::{parameters, words};
 use crate::state::{self, COUNT_LIMIT, ensure};
-use crate::{AnyDetector, Detector, Level, ParamError, Signal};
+use crate::{AnyDetector, Detector, Direction, Level, ParamError, Signal};
 
 const VERSION: u8 = 1;
 
@@ -90,10 +90,12 @@ impl GateParams {
 /// assert_eq!((first_warning, drifts), (Some(1026), vec![1043]));
 /// # Ok::<(), visu_tility_drift::ParamError>(())
 /// ```
+///
+/// The detector is any one ([`Gate::new`]) or of one type ([`Gate::over`]), which can then be asked through the gate.
 #[derive(Clone, Debug)]
-pub struct Gate {
+pub struct Gate<D = AnyDetector> {
     params: GateParams,
-    detector: AnyDetector,
+    detector: D,
     armed: bool,
     /// Values left of the cool-down.
     left: u64,
@@ -107,8 +109,19 @@ impl Gate {
     ///
     /// Fails when a parameter is out of the range that its field names.
     pub fn new(params: GateParams, detector: impl Into<AnyDetector>) -> Result<Self, ParamError> {
+        Self::over(params, detector.into())
+    }
+}
+
+impl<D: Detector> Gate<D> {
+    /// Puts a policy on a detector of one type.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a parameter is out of the range that its field names.
+    pub fn over(params: GateParams, detector: D) -> Result<Self, ParamError> {
         params.validate()?;
-        Ok(Self { params, detector: detector.into(), armed: true, left: 0, held: 0 })
+        Ok(Self { params, detector, armed: true, left: 0, held: 0 })
     }
 
     /// Returns the parameters.
@@ -117,7 +130,7 @@ impl Gate {
     }
 
     /// Returns the detector.
-    pub const fn detector(&self) -> &AnyDetector {
+    pub const fn detector(&self) -> &D {
         &self.detector
     }
 
@@ -132,7 +145,7 @@ impl Gate {
     }
 }
 
-impl Detector for Gate {
+impl<D: Detector> Detector for Gate<D> {
     fn update(&mut self, value: f64) -> Signal {
         let mut signal = self.detector.update(value);
         if !value.is_finite() {
@@ -215,6 +228,10 @@ impl Detector for Gate {
         self.detector.log_evidence()
     }
 
+    fn leaning(&self) -> (Direction, u64) {
+        self.detector.leaning()
+    }
+
     fn write_state(&self, out: &mut Vec<u8>) {
         state::open(out, VERSION, self.params.fingerprint());
         out.push(u8::from(self.armed));
@@ -235,8 +252,8 @@ impl Detector for Gate {
     }
 }
 
-impl From<Gate> for AnyDetector {
-    fn from(gate: Gate) -> Self {
+impl<D: Detector + Clone + Send + Sync + 'static> From<Gate<D>> for AnyDetector {
+    fn from(gate: Gate<D>) -> Self {
         Self::Custom(Box::new(gate))
     }
 }

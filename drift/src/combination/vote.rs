@@ -3,15 +3,16 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::codec::{DecodeError, Reader, put_f64, put_u32, put_u64};
+use crate::codec::{DecodeError, Reader, put_f64, put_u64};
+use crate::combination::member::{
+    MOST, read_direction, read_members, read_signal, write_members, write_signal,
+};
 use crate::parameters::parameters;
 use crate::splitmix::SplitMix64;
 use crate::state::{self, Fingerprint, Tally, ensure};
 use crate::{AnyDetector, Detector, Direction, Level, ParamError, Signal};
 
-const VERSION: u8 = 1;
-/// Most members.
-const MOST: usize = 64;
+const VERSION: u8 = 2;
 
 parameters! {
     /// Parameters of [`Vote`].
@@ -38,13 +39,17 @@ impl VoteParams {
     }
 }
 
-/// The last alarm of a member that still counts.
+/// The last alarm of a member, which counts for a while.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ballot {
     /// Values for which it still counts; 0 for none.
     left: u64,
     direction: Direction,
     since: u64,
+    /// What the member said last.
+    last: Signal,
+    /// Its alarm was one of those that made the last drift.
+    decided: bool,
 }
 
 /// Declares a change when `need` of its members have alarmed within `horizon` values.
@@ -66,9 +71,19 @@ struct Ballot {
 ///
 /// # False alarms
 ///
-/// Each alarm of the vote is one of a member's alarms, and each counts at most once: the vote has at
-/// most the rate of all members together, divided by `need`. How much less depends on how alike the
-/// members are, which no theorem tells: measure it ([`crate::calibration::measure_arl`]).
+/// Each alarm of the vote takes `need` alarms, each of another member, and an alarm counts for one drift at most.
+/// So among any number of values there are at most `1 / need` as many drifts as alarms of all members together,
+/// whatever the dependence between them. `u` members without an `arl` can be `u` of the `need`, no more; the
+/// other `need - u` alarms are of those that have one. With `A_i` theirs the vote has an average run length of
+/// at least
+///
+/// `(need - u) / sum_i 1 / A_i`
+///
+/// in the long run ([`crate::Budget`] has the step from run lengths to rates), which is [`Vote::arl`];
+/// [`Vote::set_arl`] gives each of the `b` that have one `A b / (need - u)`. With `need <= u` there is no bound.
+/// This is for members that start afresh after an alarm of their own, not for `rearm = false`. How much longer
+/// the vote's run length is depends on how alike the members are, which no theorem tells: measure it
+/// ([`crate::calibration::measure_arl`]).
 ///
 /// # Examples
 ///
@@ -126,6 +141,27 @@ impl Vote {
         &self.members
     }
 
+    /// Says what each member said on the last finite value.
+    pub fn said(&self) -> impl ExactSizeIterator<Item = Signal> + '_ {
+        self.ballots.iter().map(|ballot| ballot.last)
+    }
+
+    /// Says of each member whether an alarm of it counts at present.
+    pub fn voting(&self) -> impl ExactSizeIterator<Item = bool> + '_ {
+        self.ballots.iter().map(|ballot| ballot.left > 0)
+    }
+
+    /// Says of each member whether its alarm was one of those that made the last drift; of none before the first.
+    pub fn decided(&self) -> impl ExactSizeIterator<Item = bool> + '_ {
+        self.ballots.iter().map(|ballot| ballot.decided)
+    }
+
+    /// Returns the members that have an `arl`, and how many alarms of theirs each drift takes at least.
+    fn bound(&self) -> (usize, usize) {
+        let bounded = self.members.iter().filter(|member| member.arl().is_some()).count();
+        (bounded, usize::from(self.params.need).saturating_sub(self.members.len() - bounded))
+    }
+
     /// Counts the votes, and says which way they point.
     fn count_votes(&self) -> (u32, Direction) {
         let cast = self.ballots.iter().filter(|ballot| ballot.left > 0);
@@ -146,10 +182,6 @@ impl Vote {
         if self.params.agree { (up.max(down) + unknown, direction) } else { (up + down + unknown, direction) }
     }
 
-    fn forget_votes(&mut self) {
-        self.ballots.fill(Ballot::default());
-    }
-
     fn fingerprint(&self) -> u64 {
         Fingerprint::new().u64(self.params.fingerprint()).u64(self.members.len() as u64).finish()
     }
@@ -164,12 +196,13 @@ impl Detector for Vote {
         let mut warned = false;
         for (member, ballot) in self.members.iter_mut().zip(&mut self.ballots) {
             let signal = member.update(value);
+            ballot.last = signal;
             ballot.left = ballot.left.saturating_sub(1);
             ballot.since = ballot.since.saturating_add(u64::from(ballot.since > 0));
             match signal.level {
                 Level::Drift => {
-                    let left = self.params.horizon;
-                    *ballot = Ballot { left, direction: signal.direction, since: signal.since };
+                    ballot.left = self.params.horizon;
+                    (ballot.direction, ballot.since) = (signal.direction, signal.since);
                 }
                 Level::Warning => warned = true,
                 Level::Normal => {}
@@ -186,7 +219,9 @@ impl Detector for Vote {
                 ballot.left > 0 && !(self.params.agree && apart)
             };
             let since = self.ballots.iter().filter(counted).map(|ballot| ballot.since).max().unwrap_or(0);
-            self.forget_votes();
+            for ballot in &mut self.ballots {
+                *ballot = Ballot { decided: counted(&&*ballot), last: ballot.last, ..Ballot::default() };
+            }
             self.statistic = 0.0;
             return Signal { level: Level::Drift, direction, statistic, threshold, since };
         }
@@ -197,7 +232,7 @@ impl Detector for Vote {
 
     fn reset(&mut self) {
         self.members.iter_mut().for_each(AnyDetector::reset);
-        self.forget_votes();
+        self.ballots.fill(Ballot::default());
         self.tally = Tally::default();
         self.statistic = 0.0;
     }
@@ -214,6 +249,38 @@ impl Detector for Vote {
         self.tally.ignored
     }
 
+    fn arl(&self) -> Option<f64> {
+        let (_, least) = self.bound();
+        let rate: f64 = self.members.iter().filter_map(Detector::arl).map(|arl| 1.0 / arl).sum();
+        (least > 0).then(|| least as f64 / rate)
+    }
+
+    fn set_arl(&mut self, arl: f64) -> bool {
+        let (bounded, least) = self.bound();
+        if least == 0 {
+            return false;
+        }
+        let own = arl * bounded as f64 / least as f64;
+        self.members.iter_mut().for_each(|member| _ = member.set_arl(own));
+        true
+    }
+
+    /// Whether a member would vote at once.
+    fn reaches(&self, arl: f64) -> bool {
+        let (bounded, least) = self.bound();
+        let own = arl * bounded as f64 / least as f64;
+        least > 0 && self.members.iter().any(|member| member.reaches(own))
+    }
+
+    /// Votes that are cast stay: members gave their alarms at longer run lengths.
+    fn forget_evidence(&mut self) -> bool {
+        let mut all = true;
+        for member in self.members.iter_mut().filter(|member| member.arl().is_some()) {
+            all &= member.forget_evidence();
+        }
+        all
+    }
+
     fn reseed(&mut self, seed: u64) {
         let mut seeds = SplitMix64::new(seed);
         self.members.iter_mut().for_each(|member| member.reseed(seeds.next()));
@@ -227,6 +294,8 @@ impl Detector for Vote {
             put_u64(out, ballot.left);
             out.push(ballot.direction as u8);
             put_u64(out, ballot.since);
+            out.push(u8::from(ballot.decided));
+            write_signal(&ballot.last, out);
         }
         write_members(&self.members, out);
     }
@@ -240,45 +309,15 @@ impl Detector for Vote {
         for ballot in &mut ballots {
             ballot.left = bytes.u64()?;
             ensure(ballot.left <= self.params.horizon, "left")?;
-            ballot.direction = match bytes.u8()? {
-                0 => Direction::Unknown,
-                1 => Direction::Up,
-                2 => Direction::Down,
-                _ => return Err(DecodeError::Range { field: "direction" }),
-            };
+            ballot.direction = read_direction(bytes)?;
             ballot.since = bytes.u64()?;
+            ballot.decided = state::flag(bytes, "decided")?;
+            ballot.last = read_signal(bytes)?;
         }
         self.members = read_members(&self.members, bytes)?;
         (self.tally, self.statistic, self.ballots) = (tally, statistic, ballots);
         Ok(())
     }
-}
-
-/// Writes the state of each member behind its length.
-pub(super) fn write_members(members: &[AnyDetector], out: &mut Vec<u8>) {
-    for member in members {
-        let at = out.len();
-        put_u32(out, 0);
-        member.write_state(out);
-        let length = (out.len() - at - size_of::<u32>()) as u32;
-        if let Some(slot) = out.get_mut(at..at + size_of::<u32>()) {
-            slot.copy_from_slice(&length.to_le_bytes());
-        }
-    }
-}
-
-/// Reads what [`write_members`] wrote for members built alike.
-pub(super) fn read_members(
-    members: &[AnyDetector],
-    bytes: &mut Reader<'_>,
-) -> Result<Vec<AnyDetector>, DecodeError> {
-    let mut next = members.to_vec();
-    for member in &mut next {
-        let mut own = Reader::new(bytes.bytes()?);
-        member.read_state(&mut own)?;
-        own.finish()?;
-    }
-    Ok(next)
 }
 
 impl From<Vote> for AnyDetector {

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, put_f64};
-use crate::{AnyDetector, Detector, ParamError, Preparation, PreparationParams, Signal};
+use crate::{AnyDetector, Detector, Direction, ParamError, Preparation, PreparationParams, Signal};
 
 const VERSION: u8 = 1;
 
@@ -124,6 +124,10 @@ impl Detector for Prepared {
 
     fn log_evidence(&self) -> Option<f64> {
         self.detector.log_evidence()
+    }
+
+    fn leaning(&self) -> (Direction, u64) {
+        self.detector.leaning()
     }
 
     fn write_state(&self, out: &mut Vec<u8>) {

@@ -31,8 +31,10 @@ fn members() -> Vec<AnyDetector> {
 fn combined() -> Vec<AnyDetector> {
     let vote = |need, agree| Vote::new(VoteParams { need, horizon: 40, agree }, members()).unwrap();
     let merge = |arl| {
-        let members = vec![bets(0.1, false).into(), bets(0.3, true).into()];
-        EvidenceMerge::new(EvidenceMergeParams { arl }, members, &[1.0, 3.0]).unwrap()
+        let scores = ConformalSrParams { cuts: 10, ..ConformalSrParams::default() };
+        let scores = ConformalSr::new(scores).unwrap().into();
+        let members = vec![bets(0.1, false).into(), bets(0.3, true).into(), scores];
+        EvidenceMerge::new(EvidenceMergeParams { arl }, members, &[1.0, 3.0, 2.0]).unwrap()
     };
     let gate = |rearm, detector: AnyDetector| {
         let params = GateParams { rearm, warn_share: 0.5, cool_down: 30, ..GateParams::default() };
@@ -247,6 +249,167 @@ fn bets_with(m_pre: f64, arl: f64) -> MixtureESr {
     let bets = visu_tility_drift::Mixture::new(MixtureParams { arl: 1e4, ..params }).unwrap();
     let bets = visu_tility_drift::Mixture::with_components(params, bets.lambdas(), bets.weights()).unwrap();
     MixtureESr::with_mixture(std::sync::Arc::new(bets))
+}
+
+#[test]
+fn members_of_a_merge_do_not_start_afresh_before_it_has_its_alarm() {
+    let (params, stream) = (EvidenceMergeParams { arl: 500.0 }, || (0..300).map(|i| f64::from(i % 3 == 0)));
+    let first = |rearm| {
+        let members = vec![bets(0.1, rearm).into(), bets(0.5, rearm).into()];
+        let mut merge = EvidenceMerge::new(params, members, &[1.0, 1.0]).unwrap();
+        stream().map(|x| merge.update(x)).position(|signal| signal.drift_detected())
+    };
+    // At 200, their own `arl`, they would begin again and never reach 1,000 between them.
+    assert!(first(true).is_some() && first(true) == first(false), "{:?} {:?}", first(true), first(false));
+}
+
+#[test]
+fn a_merge_tells_the_direction_and_the_member_that_it_owes_its_alarm_to() {
+    let down = MixtureParams { mode: Mode::Down, m_pre: 0.9, delta_upper: 0.8, ..MixtureParams::default() };
+    let up = MixtureParams { m_pre: 0.92, delta_upper: 0.07, ..MixtureParams::default() };
+    let scores = ConformalSr::new(ConformalSrParams::default()).unwrap().into();
+    let members = vec![MixtureESr::new(up).unwrap().into(), scores, MixtureESr::new(down).unwrap().into()];
+    let mut merge = EvidenceMerge::new(EvidenceMergeParams::default(), members, &[1.0; 3]).unwrap();
+    let right = |i: u64| f64::from(i * 7 % 10 >= if i < 1_000 { 1 } else { 4 });
+    assert_eq!(merge.strongest(), None);
+    let found = (0..2_000).map(|i| (i, merge.update(right(i)))).find(|(_, signal)| signal.drift_detected());
+    let (at, signal) = found.unwrap();
+    assert!((1_010..1_100).contains(&at), "{at}");
+    assert_eq!((signal.direction, merge.strongest()), (Direction::Down, Some(2)));
+    assert!((at + 1 - signal.since).abs_diff(1_000) < 10, "{} of {at}", signal.since);
+}
+
+#[test]
+fn a_merge_of_a_known_and_an_unknown_level_keeps_its_run_length() {
+    let arl = 300.0;
+    let scores = ConformalSr::new(ConformalSrParams { cuts: 20, ..ConformalSrParams::default() }).unwrap();
+    let members = vec![bets(0.1, false).into(), scores.into()];
+    let merge = EvidenceMerge::new(EvidenceMergeParams { arl }, members, &[1.0, 1.0]).unwrap();
+    let trial = Trial { runs: 200, cap: 100_000, seed: 3 };
+    let measured = measure_arl(&merge, &Source::Bernoulli { p: 0.1 }, trial).unwrap();
+    let (mean, error) = (measured.mean().unwrap(), measured.standard_error().unwrap());
+    assert!(mean + 2.0 * error >= arl, "{mean} {error}");
+}
+
+#[test]
+fn a_merge_follows_a_run_length_and_keeps_it_over_a_restart() {
+    let members = || vec![bets(0.1, true).into(), bets(0.3, true).into()];
+    let fresh = || EvidenceMerge::new(EvidenceMergeParams::default(), members(), &[1.0, 3.0]).unwrap();
+    let mut merge = fresh();
+    (0..50).for_each(|_| _ = merge.update(1.0).drift_detected());
+    merge.update(0.0);
+    assert!(merge.set_arl(50.0) && merge.set_arl(f64::NAN), "no number changes nothing");
+    assert_eq!(
+        merge.members().iter().map(|member| member.arl().unwrap()).collect::<Vec<_>>(),
+        [200.0, 50.0 / 0.75]
+    );
+    // Its evidence may be above the new threshold: that is no damage.
+    let mut copy = fresh();
+    let mut bytes = Vec::new();
+    merge.write_state(&mut bytes);
+    assert_eq!(copy.read_state(&mut Reader::new(&bytes)), Ok(()));
+    assert_eq!((copy.arl(), copy.update(1.0)), (Some(50.0), merge.update(1.0)));
+}
+
+#[test]
+fn a_vote_has_the_run_length_that_its_members_leave_it() {
+    let scores =
+        |arl| AnyDetector::from(ConformalSr::new(ConformalSrParams { arl, ..Default::default() }).unwrap());
+    let of = |need, members: Vec<AnyDetector>| {
+        Vote::new(VoteParams { need, ..VoteParams::default() }, members).unwrap()
+    };
+    // Two alarms of three members each time: 1 / (3/1000 / 2).
+    let close = |vote: &Vote, arl: f64| (vote.arl().unwrap() - arl).abs() < 1e-9 * arl;
+    assert!(close(&of(2, (0..3).map(|_| scores(1_000.0)).collect()), 2_000.0 / 3.0));
+    assert!(close(&of(1, vec![scores(1_000.0), scores(3_000.0)]), 750.0));
+    // One member without a bound may be one of the two votes, so one is of the other two...
+    assert!(close(&of(2, vec![scores(1_000.0), page(3.0), scores(1_000.0)]), 500.0));
+    // ...and nothing is known when it may be all of them.
+    let mut unbound = of(1, vec![scores(1_000.0), page(3.0)]);
+    assert!(unbound.arl().is_none() && !unbound.set_arl(500.0));
+    assert_eq!(unbound.members()[0].arl(), Some(1_000.0), "a refusal changes nothing");
+    for (need, members) in
+        [(2, vec![scores(9.0), scores(9.0), scores(9.0)]), (2, vec![scores(9.0), page(3.0), scores(9.0)])]
+    {
+        let mut vote = of(need, members);
+        assert!(vote.set_arl(600.0) && close(&vote, 600.0), "{:?}", vote.arl());
+    }
+}
+
+#[test]
+fn a_vote_of_independent_members_alarms_no_more_often_than_its_bound() {
+    let members = || {
+        (1..=3).map(|seed| {
+            ConformalSr::new(ConformalSrParams { seed, cuts: 20, arl: 60.0, ..Default::default() })
+                .unwrap()
+                .into()
+        })
+    };
+    let params = VoteParams { need: 2, horizon: 200, agree: false };
+    let mut vote = Vote::new(params, members().collect()).unwrap();
+    let mut alone: Vec<AnyDetector> = members().collect();
+    let (mut votes, mut alarms) = (0, 0);
+    for x in (Source::Bernoulli { p: 0.3 }).stream(5).unwrap().take(60_000) {
+        alarms += alone
+            .iter_mut()
+            .filter_map(|member| Some(member.update(x)).filter(Signal::drift_detected))
+            .count();
+        votes += usize::from(vote.update(x).drift_detected());
+    }
+    assert!(votes > 100, "{votes}");
+    assert!(votes <= alarms / 2, "pathwise: {votes} of {alarms}");
+    assert!(60_000.0 / votes as f64 >= vote.arl().unwrap(), "{votes}");
+}
+
+#[test]
+fn a_vote_that_is_set_to_a_run_length_keeps_it_beside_a_member_without_one() {
+    let scores = |seed| {
+        let params = ConformalSrParams { seed, cuts: 20, ..ConformalSrParams::default() };
+        AnyDetector::from(ConformalSr::new(params).unwrap())
+    };
+    // Page-Hinkley at this threshold alarms all the time: half of every vote is its own.
+    let members = vec![scores(1), page(0.5), scores(2)];
+    let params = VoteParams { need: 2, horizon: 500, agree: false };
+    let mut vote = Vote::new(params, members).unwrap();
+    assert!(vote.set_arl(300.0));
+    let values = 100_000;
+    let stream = (Source::Bernoulli { p: 0.3 }).stream(9).unwrap().take(values);
+    let drifts = stream.filter(|&x| vote.update(x).drift_detected()).count();
+    assert!(drifts > 50, "{drifts}");
+    assert!(values as f64 / drifts as f64 >= 300.0, "{drifts}");
+}
+
+#[test]
+fn a_vote_says_who_voted() {
+    let params = VoteParams { need: 2, horizon: 100, agree: true };
+    let one = |threshold, mode| -> AnyDetector {
+        PageHinkley::new(PageHinkleyParams { threshold, mode, ..PageHinkleyParams::default() })
+            .unwrap()
+            .into()
+    };
+    let mut vote =
+        Vote::new(params, vec![one(3.0, Mode::Up), one(1e9, Mode::Up), one(5.0, Mode::Up)]).unwrap();
+    let mut pending = Vec::new();
+    let drift = (0..400).find(|&i| {
+        let drift = vote.update(f64::from(u8::from(i >= 100))).drift_detected();
+        pending.extend((vote.voting().any(|voting| voting)).then(|| vote.voting().collect::<Vec<_>>()));
+        drift
+    });
+    assert!(drift.is_some());
+    assert_eq!(pending[0], [true, false, false], "the quickest votes first");
+    assert_eq!(vote.decided().collect::<Vec<_>>(), [true, false, true]);
+    assert!(vote.voting().all(|voting| !voting), "votes are forgotten");
+    let levels: Vec<Level> = vote.said().map(|said| said.level).collect();
+    assert_eq!(levels, [Level::Normal, Level::Normal, Level::Drift]);
+}
+
+#[test]
+fn a_gate_over_one_type_can_be_asked_through() {
+    let vote = Vote::new(VoteParams::default(), members()).unwrap();
+    let mut gate = Gate::over(GateParams::default(), vote).unwrap();
+    gate.update(1.0);
+    assert_eq!(gate.detector().said().len(), 3);
+    assert_eq!(AnyDetector::from(gate).name(), "vote");
 }
 
 #[test]

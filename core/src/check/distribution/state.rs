@@ -8,7 +8,7 @@ use visu_tility_drift::{DistributionShiftParams, Histogram, HistogramDrift, Leve
 use super::{Settings, Source};
 use crate::alert::AlertCondition;
 use crate::check::Verdict;
-use crate::check::allowance::Allowance;
+use crate::check::budgeted::{Budgeted, FollowsBudget};
 use crate::check::change::{read_signal, write_signal};
 use crate::id::Version;
 use crate::time::Timestamp;
@@ -22,15 +22,13 @@ const VALUE_LIMIT: f64 = 1e100;
 #[derive(Clone, Debug)]
 pub(crate) struct DistributionState {
     settings: Arc<Settings>,
-    /// What the plan's budget leaves it.
-    allowance: Option<Allowance>,
     /// Numbers seen.
     taken: u64,
     /// Values that were due and not there.
     missing: u64,
     /// Windows compared.
     windows: u64,
-    phase: Phase,
+    phase: Budgeted<Phase>,
     /// Of the last whole window.
     last: Signal,
 }
@@ -55,6 +53,22 @@ impl Phase {
     const LEARNING: Self = Self::Edges(Vec::new());
 }
 
+/// Each window is judged by itself: there is no evidence that would count later.
+impl FollowsBudget for Phase {
+    fn run_length(&self) -> Option<f64> {
+        match self {
+            Self::Watching { windows, .. } => Some(windows.arl()),
+            _ => None,
+        }
+    }
+
+    fn set_run_length(&mut self, arl: f64) {
+        if let Self::Watching { windows, .. } = self {
+            windows.set_arl(arl);
+        }
+    }
+}
+
 impl DistributionState {
     pub(super) fn new(settings: Arc<Settings>, version: &Version) -> Self {
         let phase = match (&settings.source, &settings.prototype) {
@@ -64,11 +78,10 @@ impl DistributionState {
             (Source::Version(named), _) if named != version => Phase::Waiting,
             _ => Phase::LEARNING,
         };
-        let allowance = settings.budgeted.then(|| Allowance::new(1.0, 1));
+        let mut phase = Budgeted::new(phase, settings.budgeted);
+        phase.aim();
         let (taken, missing, windows, last) = (0, 0, 0, Signal::default());
-        let mut state = Self { settings, allowance, taken, missing, windows, phase, last };
-        state.aim();
-        state
+        Self { settings, taken, missing, windows, phase, last }
     }
 
     pub fn observe(&mut self, value: f64, at: Timestamp) -> Verdict {
@@ -77,12 +90,8 @@ impl DistributionState {
             return Verdict::level(self.condition());
         }
         self.taken += 1;
-        if let Some(allowance) = &mut self.allowance
-            && allowance.note(self.taken, at)
-        {
-            self.aim();
-        }
-        match &mut self.phase {
+        self.phase.note(self.taken, at);
+        match &mut self.phase.detector {
             Phase::Watching { windows, .. } => {
                 let signal = windows.update(value);
                 if windows.filled() == 0 {
@@ -115,7 +124,7 @@ impl DistributionState {
 
     fn learn(&mut self, value: f64) {
         let DistributionShiftParams { reference, bins, .. } = self.settings.params;
-        match &mut self.phase {
+        match &mut self.phase.detector {
             Phase::Edges(values) => {
                 values.push(value.clamp(-VALUE_LIMIT, VALUE_LIMIT));
                 if values.len() < reference.min(EDGES_FROM) as usize {
@@ -126,12 +135,12 @@ impl DistributionState {
                 for &value in values.iter() {
                     counts.insert(value);
                 }
-                self.phase = Phase::Counting(counts);
+                self.phase.detector = Phase::Counting(counts);
             }
             Phase::Counting(counts) => counts.insert(value),
             Phase::Waiting | Phase::Watching { .. } => return,
         }
-        if let Phase::Counting(counts) = &mut self.phase
+        if let Phase::Counting(counts) = &mut self.phase.detector
             && counts.total() >= reference.into()
         {
             let counts = counts.clone();
@@ -142,43 +151,29 @@ impl DistributionState {
     /// Begins to watch, or to learn again where the counts allow no law (they always do).
     fn watch(&mut self, reference: Histogram) {
         let DistributionShiftParams { distance, window, arl, .. } = self.settings.params;
-        self.phase = match HistogramDrift::new(&reference, distance, window, arl) {
+        self.phase.put(match HistogramDrift::new(&reference, distance, window, arl) {
             Ok(windows) => Phase::Watching { reference: Some(reference), windows },
             Err(_) => Phase::LEARNING,
-        };
-        self.aim();
-    }
-
-    /// Holds the windows to what the budget leaves.
-    fn aim(&mut self) {
-        if let (Some(allowance), Phase::Watching { windows, .. }) = (&self.allowance, &mut self.phase) {
-            windows.set_arl(allowance.arl());
-        }
+        });
     }
 
     /// Takes its share of the model's budget.
     pub fn share(&mut self, budget: f64, sharers: u32) {
-        if let Some(allowance) = &mut self.allowance
-            && allowance.share(budget, sharers)
-        {
-            self.aim();
-        }
+        self.phase.share(budget, sharers);
     }
 
     /// Measures the rate of values from the next one on.
     pub const fn measure_afresh(&mut self) {
-        if let Some(allowance) = &mut self.allowance {
-            allowance.measure_afresh();
-        }
+        self.phase.measure_afresh();
     }
 
     pub const fn is_budgeted(&self) -> bool {
-        self.allowance.is_some()
+        self.phase.is_budgeted()
     }
 
     /// The version whose reference it waits for, when it is time to ask.
     pub fn asks_for(&self) -> Option<&Version> {
-        match (&self.phase, &self.settings.source) {
+        match (&self.phase.detector, &self.settings.source) {
             (Phase::Waiting, Source::Version(version)) if self.taken.is_power_of_two() => Some(version),
             _ => None,
         }
@@ -186,7 +181,7 @@ impl DistributionState {
 
     /// Its own reference, for other versions.
     pub const fn lends(&self) -> Option<&Histogram> {
-        match &self.phase {
+        match &self.phase.detector {
             Phase::Watching { reference, .. } => reference.as_ref(),
             _ => None,
         }
@@ -194,7 +189,7 @@ impl DistributionState {
 
     /// Takes another version's reference.
     pub fn borrows(&mut self, reference: Histogram) {
-        if matches!(self.phase, Phase::Waiting) {
+        if matches!(self.phase.detector, Phase::Waiting) {
             self.watch(reference);
         }
     }
@@ -205,7 +200,7 @@ impl DistributionState {
 
     pub fn figures(&self, out: &mut Vec<(&'static str, f64)>) {
         out.push(("missing", self.missing as f64));
-        match &self.phase {
+        match &self.phase.detector {
             Phase::Waiting => out.push(("waiting", self.taken as f64)),
             Phase::Edges(values) => out.extend(self.learning(values.len() as u64)),
             Phase::Counting(counts) => out.extend(self.learning(counts.total())),
@@ -223,7 +218,7 @@ impl DistributionState {
                 ]);
             }
         }
-        out.extend(self.allowance.map(|allowance| ("values_per_day_max", allowance.rate_per_day())));
+        self.phase.figures(out);
     }
 
     /// How much of the reference is there, and how much is still to come.
@@ -237,15 +232,12 @@ impl DistributionState {
         put_u32(out, reference);
         put_u32(out, bins);
         put_str(out, self.source());
-        out.push(u8::from(self.allowance.is_some()));
-        if let Some(allowance) = &self.allowance {
-            allowance.write(out);
-        }
+        self.phase.write_allowance(out);
         for count in [self.taken, self.missing, self.windows] {
             put_u64(out, count);
         }
         write_signal(&self.last, out);
-        match &self.phase {
+        match &self.phase.detector {
             Phase::Waiting => out.push(0),
             Phase::Edges(values) => {
                 out.push(1);
@@ -283,12 +275,8 @@ impl DistributionState {
         if !same || bytes.str("source")? != self.source() {
             return Err(DecodeError::Parameters { what: "distribution" });
         }
-        let allowance = match (bytes.u8()?, &self.allowance) {
-            (1, Some(_)) => Some(Allowance::read(bytes)?),
-            (0, None) => None,
-            _ => return Err(DecodeError::Parameters { what: "budget" }),
-        };
-        let mut read = Self { allowance, ..self.clone() };
+        let mut read = self.clone();
+        read.phase.read_allowance(bytes)?;
         (read.taken, read.missing, read.windows) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
         if [read.taken, read.missing, read.windows].iter().any(|&count| count > 1 << 60) {
             return Err(DecodeError::Range { field: "taken" });
@@ -303,7 +291,7 @@ impl DistributionState {
         let wanted = self.settings.params.reference;
         let bad = |field| Err(DecodeError::Range { field });
         let own = !matches!(self.settings.source, Source::Given(_));
-        self.phase = match bytes.u8()? {
+        self.phase.detector = match bytes.u8()? {
             0 if matches!(self.settings.source, Source::Version(_)) => Phase::Waiting,
             1 if own => {
                 let count = bytes.u32()?;
@@ -328,11 +316,15 @@ impl DistributionState {
             }
             3 if own => {
                 self.watch(Histogram::read(bytes)?);
-                let Phase::Watching { windows, .. } = &mut self.phase else { return bad("reference") };
+                let Phase::Watching { windows, .. } = &mut self.phase.detector else {
+                    return bad("reference");
+                };
                 return windows.read_state(bytes);
             }
             4 if !own => {
-                let Phase::Watching { windows, .. } = &mut self.phase else { return bad("reference") };
+                let Phase::Watching { windows, .. } = &mut self.phase.detector else {
+                    return bad("reference");
+                };
                 return windows.read_state(bytes);
             }
             _ => return bad("phase"),

@@ -5,9 +5,9 @@ use visu_tility_drift::{
     PreparationParams, StandardizerParams,
 };
 
-use super::choice;
 use super::section::Settings;
 use super::value::quoted;
+use super::{choice, combination};
 use crate::check::{
     ChangeObserver, Check, DataQualityObserver, DistributionObserver, DriftDetector, EmbeddingObserver,
     LatencyObserver, PerformanceDegrader, StalenessObserver, usual_arl,
@@ -25,6 +25,7 @@ pub(super) fn build(type_name: &str, settings: &Settings, files: Files<'_>) -> R
         "drift-score" => drift_score(settings).map(Check::DriftScore),
         "performance" => performance(settings).map(Check::Performance),
         "change" => change(settings).map(Check::Change),
+        "combination" => combination::build(settings).map(Check::Combination),
         "distribution" => distribution(settings, files).map(Check::Distribution),
         "embedding" => embedding(settings).map(Check::Embedding),
         "latency" => latency(settings).map(Check::Latency),
@@ -71,7 +72,15 @@ fn change(settings: &Settings) -> Result<ChangeObserver, ObserverError> {
     if observer.has_run_length() && settings.parameter("arl").is_none() {
         observer = observer.budgeted()?;
     }
-    observer.prepared(PreparationParams {
+    if settings.flag("calendar") == Some(true) {
+        observer = observer.with_calendar()?;
+    }
+    observer.prepared(preparation(settings)?)
+}
+
+/// What is done to the values before they reach the detector.
+pub(super) fn preparation(settings: &Settings) -> Result<PreparationParams, ObserverError> {
+    Ok(PreparationParams {
         gap: stage("gap", settings)?,
         range: stage("range", settings)?,
         seasonal: stage("seasonal", settings)?,
@@ -125,7 +134,7 @@ fn standardize(settings: &Settings) -> Result<Option<StandardizerParams>, Observ
 }
 
 /// The detector with what is said of its parameters.
-fn detector(settings: &Settings) -> Result<AnyParams, ObserverError> {
+pub(super) fn detector(settings: &Settings) -> Result<AnyParams, ObserverError> {
     // Its name has been checked, or reported as missing.
     let name = settings.word("detector").unwrap_or("adwin");
     let Some(mut params) = AnyParams::by_name(name) else {
@@ -146,7 +155,7 @@ fn detector(settings: &Settings) -> Result<AnyParams, ObserverError> {
 }
 
 /// Parameters with what is said of them.
-fn said<P: Parameters>(settings: &Settings) -> Result<P, ObserverError> {
+pub(super) fn said<P: Parameters>(settings: &Settings) -> Result<P, ObserverError> {
     let mut params = P::default();
     for parameter in P::ALL {
         if let Some(setting) = settings.parameter(parameter.name) {

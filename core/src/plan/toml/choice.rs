@@ -27,6 +27,7 @@ pub(super) const TYPE: Choices<()> = &[
     ("drift-score", ()),
     ("performance", ()),
     ("change", ()),
+    ("combination", ()),
     ("distribution", ()),
     ("embedding", ()),
     ("latency", ()),

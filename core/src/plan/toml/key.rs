@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use visu_tility_drift::combination::GateParams;
 use visu_tility_drift::{
     self as drift, AnyParams, BatcherParams, CentroidShiftParams, DistributionShiftParams,
     ExceedanceBitsParams, GapParams, OnlineMmdParams, Parameters as _, RangeGuardParams, SeasonalParams,
@@ -9,7 +10,7 @@ use visu_tility_drift::{
 
 use super::choice;
 use super::value::Shape;
-use crate::check::EmbeddingMethod;
+use crate::check::{Combine, EmbeddingMethod};
 
 /// One key and what it holds.
 #[derive(Debug)]
@@ -106,6 +107,9 @@ pub(super) const RULE: &[Key] = &[
     key("priority", Shape::Whole),
 ];
 
+/// The keys of every member of a combination, beside the parameters of its detector.
+pub(super) const MEMBER: &[Key] = &[key("detector", Shape::Word(AnyParams::NAMES)), number("weight")];
+
 /// The keys of each type, and of each detector of `change`.
 pub(super) fn groups() -> &'static [Group] {
     static ALL: LazyLock<Vec<Group>> = LazyLock::new(|| {
@@ -124,13 +128,14 @@ fn stages() -> impl Iterator<Item = Group> {
         ("exceedance", ExceedanceBitsParams::ALL),
         ("batch", BatcherParams::ALL),
     ];
-    stages.into_iter().map(|(name, parameters)| {
+    stages.into_iter().flat_map(|(name, parameters)| {
         let own = parameters.iter().map(|known| {
             let name: &'static str = String::leak(format!("{name}_{}", known.name));
             key(name, shape(known.shape))
         });
         let keys: Vec<Key> = std::iter::once(key(name, Shape::Flag)).chain(own).collect();
-        Group { type_name: "change", detector: None, keys: Vec::leak(keys) }
+        let keys: &'static [Key] = Vec::leak(keys);
+        ["change", "combination"].map(|type_name| Group { type_name, detector: None, keys })
     })
 }
 
@@ -165,6 +170,26 @@ const TYPES: &[Group] = &[
         detector: None,
         keys: &[
             key("detector", Shape::Word(AnyParams::NAMES)),
+            key("calendar", Shape::Flag),
+            key("standardize", Shape::Standardize),
+            number("clip"),
+            key("alert_on", Shape::Choice(|| choice::words(choice::ALERT_ON))),
+        ],
+    },
+    Group {
+        type_name: "combination",
+        detector: None,
+        keys: &[
+            key("combine", Shape::Word(Combine::NAMES)),
+            key("members", Shape::Members),
+            count("need", u8::MAX as u64),
+            count("horizon", u64::MAX),
+            key("agree", Shape::Flag),
+            number("arl"),
+            number("warn_share"),
+            key("rearm", Shape::Choice(|| words_of::<GateParams>("rearm"))),
+            count("cool_down", u64::MAX),
+            number("fallen_share"),
             key("standardize", Shape::Standardize),
             number("clip"),
             key("alert_on", Shape::Choice(|| choice::words(choice::ALERT_ON))),
@@ -246,11 +271,13 @@ mod tests {
             ("The table [events]", EVENTS),
             ("The table [budget]", BUDGET),
             ("Every rule", RULE),
+            ("Members", MEMBER),
         ];
+        let preparation = |group: Group| ("Preparation".to_owned(), group.keys);
         let fixed = fixed.into_iter().map(|(heading, keys)| (heading.to_owned(), keys));
         let all = fixed
             .chain(TYPES.iter().map(|group| (group.label(), group.keys)))
-            .chain(stages().map(|group| ("Preparation".to_owned(), group.keys)));
+            .chain(stages().filter(|group| group.type_name == "change").map(preparation));
         let mut known: Vec<(String, String)> = all
             .flat_map(|(heading, keys)| keys.iter().map(move |key| (heading.clone(), key.name.to_owned())))
             .collect();
@@ -272,7 +299,7 @@ mod tests {
         let change = TYPES.iter().find(|group| group.type_name == "change").unwrap();
         for group in groups().iter().filter(|group| group.detector.is_some()) {
             for key in group.keys {
-                let taken = RULE.iter().chain(change.keys).any(|other| other.name == key.name);
+                let taken = RULE.iter().chain(change.keys).chain(MEMBER).any(|other| other.name == key.name);
                 assert!(!taken, "{} of {}", key.name, group.label());
             }
         }

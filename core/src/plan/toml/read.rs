@@ -9,11 +9,11 @@ use visu_tility_drift::AnyParams;
 
 use super::super::{EventPolicy, FalseAlarmBudget, Glob, MonitorPlan, Rule, Scope};
 use super::check::{self, Files};
-use super::choice;
 use super::key::{self, Group, Key};
 use super::problem::{PlanError, Problems};
 use super::section::{Section, Settings, may_match};
 use super::value::{one_of, quoted, shorten, shown};
+use super::{choice, combination};
 use crate::alert::Persistence;
 use crate::check::{Check, StalenessObserver};
 
@@ -186,7 +186,7 @@ fn rule(section: &Section<'_>, files: Files<'_>, problems: &mut Problems) -> Opt
     let detector = word("detector", AnyParams::NAMES.to_vec());
     let groups = key::groups().iter().filter(|group| group.is_of(type_name, detector));
     let keys: Vec<&Key> = key::RULE.iter().chain(groups.flat_map(|group| group.keys)).collect();
-    let mut settings = section.settings(problems, &keys, |name| foreign(name, type_name, detector));
+    let mut settings = section.settings(problems, &keys, |name| foreign(name, type_name, detector, false));
 
     section.require(problems, &settings, "name", "every rule has one");
     section.require(
@@ -201,6 +201,9 @@ fn rule(section: &Section<'_>, files: Files<'_>, problems: &mut Problems) -> Opt
     if type_name == Some("change") {
         let must = format!("must be {}", one_of(AnyParams::NAMES));
         section.require(problems, &settings, "detector", &must);
+    }
+    if type_name == Some("combination") {
+        settings.set_members(combination::members(section, problems, &settings));
     }
     if type_name == Some("staleness") {
         for name in ["versions", "kinds"] {
@@ -274,9 +277,20 @@ fn with_common(rule: Rule, settings: &Settings) -> Rule {
 }
 
 /// What is said of a key that rules of another type or detector have.
-fn foreign(name: &str, type_name: Option<&str>, detector: Option<&str>) -> Option<String> {
-    let owners: Vec<&Group> =
-        key::groups().iter().filter(|group| group.keys.iter().any(|key| key.name == name)).collect();
+pub(super) fn foreign(
+    name: &str,
+    type_name: Option<&str>,
+    detector: Option<&str>,
+    member: bool,
+) -> Option<String> {
+    let all = key::groups().iter().filter(|group| group.keys.iter().any(|key| key.name == name));
+    // Within a member, what other detectors have is nearer than what rules have.
+    let near = |group: &&Group| group.detector.is_some();
+    let owners: Vec<&Group> = if all.clone().any(|group| member && near(&group)) {
+        all.filter(near).collect()
+    } else {
+        all.collect()
+    };
     let labels: Vec<String> = owners.iter().map(|group| group.label()).collect();
     let (last, rest) = labels.split_last()?;
     let owners = match rest {

@@ -8,6 +8,7 @@ use ::toml::de::{DeTable, DeValue};
 
 use super::super::Glob;
 use super::choice::{self, Choices};
+use super::combination::Member;
 use super::key::Key;
 use super::problem::Problems;
 use super::value::{Setting, Shape, plain, quoted, shown};
@@ -238,6 +239,7 @@ fn kind_hint(pattern: &str) -> String {
 pub(super) struct Settings {
     values: BTreeMap<&'static str, Setting>,
     globs: BTreeMap<&'static str, Vec<Glob>>,
+    members: Vec<Member>,
     /// Keys that are there, but of the wrong type or out of range.
     bad: Vec<&'static str>,
     /// Keys that unknown ones were probably meant to be.
@@ -245,6 +247,16 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// Keeps the members of a combination.
+    pub fn set_members(&mut self, members: Vec<Member>) {
+        self.members = members;
+    }
+
+    /// The members of a combination.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
     /// Is true when the key is there and was refused: what depends on it is not checked.
     pub fn is_bad(&self, name: &str) -> bool {
         self.bad.contains(&name)

@@ -37,6 +37,8 @@ pub(super) enum Shape {
     Table,
     /// A list of tables.
     Tables,
+    /// A list of tables that stand in one key; how many there are.
+    Members,
 }
 
 /// A value that was read.
@@ -78,6 +80,12 @@ impl Shape {
             Self::Tables if !value.is_array() => {
                 return Err("must be a list of tables: write [[rule]]".to_owned());
             }
+            Self::Members => match value.as_array() {
+                Some(list) if list.iter().all(|item| item.as_ref().is_table()) => {
+                    Ok(Setting::Count(list.len() as u64))
+                }
+                _ => Err("must be a list of tables: write [{ detector = \"adwin\" }, ...]".to_owned()),
+            },
             Self::Globs | Self::Table | Self::Tables => return Ok(None),
         }
         .map(Some)

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use visu_tility_drift::{Parameters, Setting};
+use visu_tility_drift::combination::Rearm;
+use visu_tility_drift::{Parameters, PreparationParams, Setting};
 
 use super::super::{Glob, MonitorPlan, Rule};
 use super::choice::{self, word};
 use super::value::write_span;
 use crate::check::{
-    ChangeObserver, Check, DataQualityObserver, DistributionObserver, DriftDetector, EmbeddingMethod,
-    EmbeddingObserver, LatencyObserver, PerformanceDegrader,
+    ChangeObserver, Check, CombinationObserver, Combine, DataQualityObserver, DistributionObserver,
+    DriftDetector, EmbeddingMethod, EmbeddingObserver, LatencyObserver, PerformanceDegrader,
 };
 
 /// Writes a plan.
@@ -90,6 +91,7 @@ impl Writer {
             Check::DriftScore(check) => self.drift_score(check),
             Check::Performance(check) => self.performance(check),
             Check::Change(check) => self.change(check),
+            Check::Combination(check) => self.combination(check),
             Check::Distribution(check) => self.distribution(check),
             Check::Embedding(check) => self.embedding(check),
             Check::Latency(check) => self.latency(check),
@@ -131,7 +133,50 @@ impl Writer {
             }
             self.parameter(parameter.name, check.detector().get(parameter.name));
         }
-        let prepare = check.preparation();
+        if check.has_calendar() {
+            self.line("calendar", "true");
+        }
+        self.preparation(check.preparation());
+        self.text("alert_on", word(choice::ALERT_ON, &check.alerts_on()));
+    }
+
+    fn combination(&mut self, check: &CombinationObserver) {
+        self.text("combine", check.combine().name());
+        let merge = matches!(check.combine(), Combine::EvidenceMerge(_));
+        match check.combine() {
+            Combine::Vote(params) => self.parameters(params, &[]),
+            Combine::EvidenceMerge(params) if !check.is_budgeted() => self.parameters(params, &[]),
+            Combine::EvidenceMerge(_) | Combine::Gate => {}
+        }
+        let gate = check.gate_params();
+        let unsaid: &[&str] = match gate.rearm {
+            Rearm::AtOnce => &["cool_down", "fallen_share"],
+            Rearm::CoolDown => &["fallen_share"],
+            Rearm::Fallen => &["cool_down"],
+        };
+        self.parameters(gate, unsaid);
+        self.text.push_str("members = [\n");
+        for (params, weight) in check.members() {
+            let mut member = Self::default();
+            member.text("detector", params.name());
+            let unsaid = check.is_budgeted() || merge;
+            for parameter in params.parameters().iter().filter(|known| !(unsaid && known.name == "arl")) {
+                member.parameter(parameter.name, params.get(parameter.name));
+            }
+            if merge {
+                member.number("weight", *weight);
+            }
+            let table: Vec<&str> = member.text.lines().collect();
+            for part in ["    { ", &table.join(", "), " },\n"] {
+                self.text.push_str(part);
+            }
+        }
+        self.text.push_str("]\n");
+        self.preparation(check.preparation());
+        self.text("alert_on", word(choice::ALERT_ON, &check.alerts_on()));
+    }
+
+    fn preparation(&mut self, prepare: &PreparationParams) {
         self.stage("gap", prepare.gap.as_ref());
         self.stage("range", prepare.range.as_ref());
         self.stage("seasonal", prepare.seasonal.as_ref());
@@ -144,7 +189,6 @@ impl Writer {
             }
             None => self.line("standardize", "false"),
         }
-        self.text("alert_on", word(choice::ALERT_ON, &check.alerts_on()));
     }
 
     fn parameter(&mut self, key: &str, setting: Option<Setting<'_>>) {

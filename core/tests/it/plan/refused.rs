@@ -18,6 +18,16 @@ pub(super) fn rule_refused(of: &str, keys: &str, lines: &[&str]) {
 }
 
 #[test]
+fn only_novelty_takes_a_calendar() {
+    let said =
+        "line 5: rule \"r\": `calendar` is true, which is for `detector` \"novelty\" only, not for \"adwin\"";
+    rule_refused("change", "detector = \"adwin\"\ncalendar = true", &[said]);
+    let text = "[[rule]]\nname = \"r\"\ntype = \"change\"\ndetector = \"novelty\"\ncalendar = true\n";
+    let plan = MonitorPlan::from_toml(text).unwrap();
+    assert!(matches!(&plan.rules()[0].check, Check::Change(change) if change.has_calendar()));
+}
+
+#[test]
 fn all_problems_are_listed_by_line() {
     let text = "[event]\n[[rule]]\nname = \"accuracy-floor\"\ntype = \"performance\"\nmin_acuracy = 0.85\n\
                 [[rule]]\nname = \"b\"\ntype = \"latency\"\nslo_ms = 0\nshare_min = 2\n[[rule]]\n";
@@ -30,7 +40,7 @@ fn all_problems_are_listed_by_line() {
             "line 10: rule \"b\": `share_min` is 2, must be above 0 and below 1",
             "line 11: rule[2]: `name` is missing, every rule has one",
             "line 11: rule[2]: `type` is missing, must be \"drift-score\", \"performance\", \"change\", \
-             \"distribution\", \"embedding\", \"latency\", \"data-quality\" or \"staleness\"",
+             \"combination\", \"distribution\", \"embedding\", \"latency\", \"data-quality\" or \"staleness\"",
         ],
     );
     let error: PlanError = MonitorPlan::from_toml(text).unwrap_err();
@@ -180,7 +190,7 @@ fn types_and_detectors_are_checked() {
         "[[rule]]\nname = \"r\"\ntype = \"latnecy\"\nwindow = \"a\"\n",
         &[
             "line 3: rule \"r\": `type` is \"latnecy\", must be \"drift-score\", \"performance\", \"change\", \
-             \"distribution\", \"embedding\", \"latency\", \"data-quality\" or \"staleness\", did you mean \"latency\"?",
+             \"combination\", \"distribution\", \"embedding\", \"latency\", \"data-quality\" or \"staleness\", did you mean \"latency\"?",
             "line 4: rule \"r\": `window` is \"a\", must be a whole number",
         ],
     );

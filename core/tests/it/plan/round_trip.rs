@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use visu_tility_core::{
-    AlertOn, ChangeObserver, Check, DataQualityObserver, DistributionObserver, DriftDetector,
-    EmbeddingMethod, EmbeddingObserver, EventOrder, EventPolicy, Glob, LatencyObserver, MonitorPlan,
-    PerformanceDegrader, Persistence, Reaction, Rule, Scope, Severity, StalenessObserver, Version,
+    AlertOn, ChangeObserver, Check, CombinationObserver, DataQualityObserver, DistributionObserver,
+    DriftDetector, EmbeddingMethod, EmbeddingObserver, EventOrder, EventPolicy, Glob, LatencyObserver,
+    MonitorPlan, PerformanceDegrader, Persistence, Reaction, Rule, Scope, Severity, StalenessObserver,
+    Version,
 };
+use visu_tility_drift::combination::{EvidenceMergeParams, GateParams, Rearm, VoteParams};
 use visu_tility_drift::distance::BinnedDistance;
 use visu_tility_drift::{
     AnyParams, CentroidMetric, CentroidShiftParams, DistributionShiftParams, MmdBound, OnlineMmdParams,
@@ -67,11 +69,49 @@ fn change() -> impl Strategy<Value = Check> {
         if any && let Ok(budgeted) = change.clone().budgeted() {
             change = budgeted;
         }
+        if any && let Ok(calendar) = change.clone().with_calendar() {
+            change = calendar;
+        }
         if let Some((learn, clip)) = scale {
             change = change.standardized(StandardizerParams { learn, clip }).unwrap();
         }
         Check::Change(change.alert_on(if any { AlertOn::Any } else { AlertOn::Bad }))
     })
+}
+
+/// Any way to combine what it can combine, gated or not, with a budget or not.
+fn combination() -> impl Strategy<Value = Check> {
+    let members = proptest::collection::vec((detector(), 1e-3..1e3_f64), 8);
+    let gate = (0..3_u8, 0.0..0.9_f64, 0..5_000_u64);
+    (members, 2..=8_usize, 1..=8_u8, 1..5_000_u64, gate, any::<bool>()).prop_map(
+        |(mut members, count, need, horizon, (rearm, share, cool_down), flag)| {
+            members.truncate(count);
+            let gate = match rearm {
+                0 => GateParams { warn_share: share, ..GateParams::default() },
+                1 => GateParams { rearm: Rearm::CoolDown, cool_down, ..GateParams::default() },
+                _ => GateParams { rearm: Rearm::Fallen, fallen_share: share + 0.1, ..GateParams::default() },
+            };
+            let vote = VoteParams { need: need.min(count as u8), horizon, agree: flag };
+            let merge = EvidenceMergeParams { arl: 100.0 + horizon as f64 };
+            let plain = members.iter().map(|(params, _)| *params);
+            let made = match need % 3 {
+                0 => CombinationObserver::vote(vote, plain),
+                1 => CombinationObserver::evidence_merge(merge, members.iter().copied()),
+                _ => CombinationObserver::gate(gate, members[0].0),
+            };
+            // Most members have no e-value, and some vote for ever.
+            let usual = ["e-sr", "conformal-sr"].map(|name| AnyParams::by_name(name).unwrap());
+            let mut made = made.unwrap_or_else(|_| {
+                let members = usual.into_iter().zip(members.iter().map(|(_, weight)| *weight));
+                CombinationObserver::evidence_merge(merge, members).unwrap()
+            });
+            made = made.clone().gated(gate).unwrap_or(made);
+            if flag && let Ok(budgeted) = made.clone().budgeted() {
+                made = budgeted;
+            }
+            Check::Combination(made.alert_on(if flag { AlertOn::Any } else { AlertOn::Bad }))
+        },
+    )
 }
 
 fn distribution() -> impl Strategy<Value = Check> {
@@ -151,6 +191,7 @@ fn check() -> impl Strategy<Value = Check> {
         1 => drift,
         1 => performance,
         3 => change(),
+        2 => combination(),
         2 => distribution(),
         2 => embedding(),
         1 => latency,

@@ -156,8 +156,8 @@ fn the_budget_moves_the_threshold_and_the_state_is_read_back_anywhere() {
             assert_eq!(whole.signal(), copy.signal());
         }
         assert!(whole.windows > 10);
-        if let (Some(allowance), Phase::Watching { windows, .. }) = (whole.allowance, &whole.phase) {
-            assert_eq!(windows.arl(), allowance.arl(), "the budget is kept to");
+        if let (Some(arl), Phase::Watching { windows, .. }) = (whole.phase.arl(), &whole.phase.detector) {
+            assert_eq!(windows.arl(), arl, "the budget is kept to");
         }
     }
 }
