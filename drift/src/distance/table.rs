@@ -16,7 +16,7 @@ use sums::{Row, rows};
 const BINS_DRAWN: usize = 16_384;
 const DRAWS_LEAST: usize = 512;
 /// ...and not more.
-const DRAWS_MOST: usize = 1_024;
+const DRAWS_MOST: usize = 768;
 /// The draws are the same each time.
 const SEED: u64 = 0x5eed_d157;
 /// Counts are left out that are rarer than this part of the level, against the likeliest.
@@ -36,7 +36,7 @@ const EXPONENT_MOST: f64 = 600.0;
 
 impl BinnedDistance {
     /// Returns what the distance of two histograms reaches with a probability of at most `level`, when both are of one
-    /// distribution, of which nothing is known: over all ways to deal what the bins count together to the two.
+    /// distribution, of which nothing is known.
     ///
     /// Use it in the far tail, at levels of 1e-3 and less, and where bins expect few values: there the fitted
     /// [`super::NullLaw`], which is faster, lets through up to 130 times the level. The threshold belongs to this pair:
@@ -46,9 +46,13 @@ impl BinnedDistance {
     ///
     /// Given the totals of the bins, the counts of `current` have the multivariate hypergeometric law, whatever the
     /// shares are. So this is the exact test of Fisher, Freeman and Halton with the distance as its statistic, and of
-    /// all tables of one distribution at most `level` are beyond their thresholds, however rare the bins.
+    /// all tables of one distribution at most `level` are beyond their thresholds, however rare the bins. Where the
+    /// reference's values gave the edges, its counts are not random and this is not so: there the law of the window is
+    /// Dirichlet-multinomial, with parameters between the reference's counts and one more (Wilks, Annals of Mathematical
+    /// Statistics 13, 1942; half of one is added here). What is beyond the first threshold is held against that law
+    /// too; the larger threshold is returned. (Two bins are held against the first only.)
     ///
-    /// The law is that of independent binomial counts given their sum. Each count's probability is multiplied by
+    /// Either law is that of independent binomial, or negative binomial, counts given their sum. Each count's probability is multiplied by
     /// `exp(s d)`, with `d` its bin's part of the distance and `s` such that Chernoff's bound on the tail reaches the
     /// level earliest; the sum over all tables of the right size is computed bin by bin. A distance beyond that bound,
     /// which is 5 to 20 % above the threshold, gets the bound. A nearer one gets the threshold, measured with 512 to
@@ -61,12 +65,16 @@ impl BinnedDistance {
     /// Measured at levels of 1e-4 and 1e-5, with PSI, KL, Hellinger and Jensen-Shannon: windows of 100 of 500 values in
     /// 30 bins of Zipf's shares (exponents 1, 1.5 and 2) 0.11 to 0.76 of the level, in 10 even bins 0.62 to 0.83;
     /// windows of 1,000 of 5,000 at 1e-4, 10 and 30 bins of Zipf's shares, 0.47 to 0.91. Chi-square, G, total variation
-    /// and L-infinity in 30 such bins at 1e-4: 0.65 to 0.78. All fixed bins are within the level, but for the draws.
-    /// Bins whose edges are quantiles of the reference itself are not quite: 0.4 to 1.7 of it with 500 values of which
-    /// 256 give the edges, and with 100 that all do up to 1.4 at 1e-4 and 6 (KL), 2.7 (PSI) at 1e-3.
+    /// and L-infinity in 30 such bins at 1e-4: 0.65 to 0.78. That is by the first law
+    /// alone; with both, bins between the quantiles of the first 256 of 500 values: 0.27 to 1.07 over all distances at
+    /// 1e-4 (L-infinity 1.07), of 100 values, all for the edges, 0.40 to 1.10 (30 events allowed). A change is found in
+    /// about as many windows as with the threshold of the reference's law alone; not with dozens of rare bins, where
+    /// that one let through up to 3 times the level: with 60 % of Zipf's shares (1.5) spread evenly over 30 bins, at
+    /// 1e-5 in 0.77 of the windows with Jensen-Shannon and 0.20 with PSI, before 0.82 and 0.34; with 80 % in all and
+    /// 0.85, before all and 0.92.
     ///
-    /// Cost, 10 bins: 0.3 to 0.8 ms (median by sizes; worst 0.95 ms), for a table far beyond 0.05 to 0.15 ms; 64 bins:
-    /// 0.6 to 2.7 ms (worst 3.9 ms), far beyond 0.1 to 0.8 ms. The largest windows are among these.
+    /// Cost, 10 bins: 0.3 to 0.5 ms (medians by sizes; worst 0.8 ms), for a table far beyond 0.1 to 0.2 ms; 64 bins: 0.7
+    /// to 2.7 ms (worst 4.5 ms), far beyond 0.3 to 1.6 ms. Windows of 100 to a million values are among these.
     ///
     /// # Examples
     ///
@@ -100,15 +108,18 @@ impl BinnedDistance {
         }
         DistanceError::check("level", level, level > 0.0 && level < 1.0, "in (0, 1)")?;
         let statistic = self.between(reference, current)?;
-        let totals = reference.iter().zip(current).map(|(&a, &b)| a as f64 + b as f64).collect();
-        let table = Table { distance: self, totals, n, m, level, least: (level * BEYOND).min(1e-9) };
         let parts = reference.iter().zip(current).map(|(&a, &b)| cell(self, a as f64, b as f64, n, m));
         let own = if self == Self::LInfinity { parts.fold(0.0, f64::max) } else { parts.sum() };
-        let threshold = match (reference, current) {
-            ([_, _], &[first, _]) => table.of_two(first as f64),
-            _ if self == Self::LInfinity => table.of_largest(),
-            _ => table.sampled(own),
+        let both = reference.iter().zip(current).map(|(&a, &b)| a as f64 + b as f64).collect();
+        let threshold = Table::new(self, both, (n, m), level, false).threshold(current, own);
+        // Not needed where the first will do, nor for two bins.
+        let alone = if reference.len() == 2 || own < threshold {
+            0.0
+        } else {
+            let alone = reference.iter().map(|&a| a as f64 + 0.5).collect();
+            Table::new(self, alone, (n, m), level, true).threshold(current, own)
         };
+        let threshold = threshold.max(alone);
         // The parts' sum is the distance of some; of the others, and but for rounding, it is so here.
         let scale = if own > 0.0 { statistic / self.of_parts(own) } else { 1.0 };
         Ok((self.of_parts(threshold) * scale).max(f64::MIN_POSITIVE))
@@ -151,7 +162,10 @@ fn quantile(draws: &[(f64, f64)], all: f64, errors: f64, level: f64) -> f64 {
 /// What is given: how much each bin counts in both, and the sizes.
 struct Table {
     distance: BinnedDistance,
+    /// Of the reference alone, with half a count more each, where that is what is given.
     totals: Vec<f64>,
+    all: f64,
+    alone: bool,
     n: f64,
     m: f64,
     level: f64,
@@ -172,15 +186,32 @@ struct Bin {
 }
 
 impl Table {
-    /// The share of the window.
+    fn new(distance: BinnedDistance, totals: Vec<f64>, (n, m): (f64, f64), level: f64, alone: bool) -> Self {
+        let all = totals.iter().sum();
+        Self { distance, totals, all, alone, n, m, level, least: (level * BEYOND).min(1e-9) }
+    }
+
+    fn threshold(&self, current: &[u64], own: f64) -> f64 {
+        match current {
+            &[first, _] => self.of_two(first as f64),
+            _ if self.distance == BinnedDistance::LInfinity => self.of_largest(),
+            _ => self.sampled(own),
+        }
+    }
+
+    /// The window, as a part of what is given.
     fn share(&self) -> f64 {
-        self.m / (self.n + self.m)
+        self.m / self.all
+    }
+
+    /// The variance of a count for each that is expected, without the sum that ties it to the others.
+    fn spread(&self) -> f64 {
+        if self.alone { 1.0 + self.share() } else { 1.0 - self.share() }
     }
 
     /// The deviation of a bin's count, given that all is dealt.
     fn deviation(&self, total: f64) -> f64 {
-        let others = (1.0 - total / (self.n + self.m)).max(0.0);
-        sqrt(total * self.share() * (1.0 - self.share()) * others)
+        sqrt(total * self.share() * self.spread() * (1.0 - total / self.all).max(0.0))
     }
 
     /// How many deviations lie within what is not left out.
@@ -202,7 +233,7 @@ impl Table {
     fn bin(&self, total: f64, stride: f64, odds: impl Fn(f64) -> f64) -> Bin {
         let mean = total * self.share();
         let base = if stride > 1.0 { mean } else { ((mean as u64) as f64).min(self.m) };
-        let most = total.min(self.m);
+        let most = if self.alone { self.m } else { total.min(self.m) };
         // Over a stride, those of its middle.
         let half = 0.5 * (stride - 1.0);
         let step = |k: f64| if stride > 1.0 { exp(stride * ln(odds(k + half))) } else { odds(k) };
@@ -227,20 +258,26 @@ impl Table {
         }
         let counts = (0..chances.len()).map(|at| base + stride * (low + at as i64) as f64);
         let parts = counts.map(|k| self.part(total, k)).collect();
-        // Without the sum that ties it to the others.
-        let deviation = sqrt(mean * (1.0 - self.share())) / stride;
+        let deviation = sqrt(mean * self.spread()) / stride;
         Bin { low, chances, parts, off: (mean - base) / stride, deviation }
     }
 
     fn part(&self, total: f64, count: f64) -> f64 {
-        cell(self.distance, total - count, count, self.n, self.m)
+        let before = if self.alone { total - 0.5 } else { total - count };
+        cell(self.distance, before, count, self.n, self.m)
     }
 
-    /// A bin's counts by its own law, the hypergeometric one: each with its part and how likely it is.
+    /// A bin's counts by its own law, the hypergeometric or the beta-binomial one: each with its part and how likely it is.
     fn points(&self, total: f64) -> impl Iterator<Item = (f64, f64, f64)> {
         let stride = self.stride_of(self.deviation(total));
-        let others = self.n + self.m - total;
-        let odds = |k: f64| (total - k) / (k + 1.0) * (self.m - k) / (others - self.m + k + 1.0).max(0.0);
+        let (m, others) = (self.m, self.all - total);
+        let odds = |k: f64| {
+            if self.alone {
+                (total + k) / (k + 1.0) * (m - k) / (others + m - k - 1.0).max(0.0)
+            } else {
+                (total - k) / (k + 1.0) * (m - k) / (others - m + k + 1.0).max(0.0)
+            }
+        };
         let bin = self.bin(total, stride, odds);
         let base = total * self.share() - bin.off * stride;
         let count = move |at: usize| base + stride * (bin.low + at as i64) as f64;
@@ -277,10 +314,10 @@ impl Table {
     /// The threshold by the tilted laws: Chernoff's where `own` is beyond it.
     fn sampled(&self, own: f64) -> f64 {
         let stride = self.stride();
-        let odds = self.share() / (1.0 - self.share());
+        let odds = self.share() / self.spread();
         let (mut tied, mut free) = (Vec::new(), Vec::new());
         for &total in &self.totals {
-            let own = |k: f64| (total - k) / (k + 1.0) * odds;
+            let own = |k: f64| (if self.alone { total + k } else { total - k }) / (k + 1.0) * odds;
             // A bin of few counts matters little to the sum where the others' are taken in strides.
             if stride > 1.0 && self.deviation(total) < SMOOTH * stride {
                 free.push(self.bin(total, self.stride_of(self.deviation(total)), own));

@@ -1,6 +1,8 @@
 //! The far tail: thresholds of windows against a reference, where a run length of 1e6 and more lies.
 
-use visu_tility_drift::distance::{BinnedDistance, DistanceError, NullLaw};
+use visu_tility_drift::distance::{
+    BinnedDistance, DistanceError, NullLaw, count_right_closed, quantile_edges,
+};
 use visu_tility_drift::simulate::Random;
 use visu_tility_drift::special::{chi2_quantile, ln_gamma};
 
@@ -153,6 +155,34 @@ fn of_dozens_of_rare_bins_the_false_alarms_are_within_the_level() {
     println!("{found:?} false alarms of {wanted} allowed, seed 5");
     assert!(found.iter().all(|&count| f64::from(count) <= wanted + 3.0 * wanted.sqrt()), "{found:?}");
     assert!(found.iter().all(|&count| f64::from(count) >= 0.1 * wanted), "{found:?}");
+}
+
+/// Bins between the quantiles of the reference itself: what both count together says too much there. By the law of
+/// tables alone 6 times the level with KL.
+#[test]
+fn of_bins_that_the_reference_gave_the_false_alarms_are_within_the_level() {
+    let (level, references, windows) = (2e-3, 20, 600);
+    let (mut random, mut found) = (Random::new(6), [0_u32; 2]);
+    for _ in 0..references {
+        let reference: Vec<f64> = (0..100).map(|_| random.unit()).collect();
+        let edges = quantile_edges(&reference, 10).unwrap();
+        let counts = count_right_closed(&reference, &edges);
+        for _ in 0..windows {
+            let window: Vec<f64> = (0..100).map(|_| random.unit()).collect();
+            let window = count_right_closed(&window, &edges);
+            // Far below any threshold here (28).
+            if BinnedDistance::G.between(&counts, &window).unwrap() < 14.0 {
+                continue;
+            }
+            for (&distance, found) in LOOSE[..2].iter().zip(&mut found) {
+                *found += u32::from(beyond(distance, &counts, &window, level));
+            }
+        }
+    }
+    let wanted = f64::from(references * windows) * level;
+    println!("{found:?} false alarms of {wanted} allowed, seed 6");
+    assert!(found.iter().all(|&count| f64::from(count) <= wanted + 3.0 * wanted.sqrt()), "{found:?}");
+    assert!(found.iter().all(|&count| f64::from(count) >= 0.2 * wanted), "{found:?}");
 }
 
 /// With large counts the statistic is chi-square whatever the shares, so the exact threshold is known; the counts are
