@@ -156,7 +156,6 @@ impl Windows {
         if self.statistic < threshold {
             return self.quiet();
         }
-        self.computed = None;
         let (statistic, since) = (core::mem::take(&mut self.statistic), self.window.into());
         Signal { level: Level::Drift, direction, statistic, threshold, since }
     }
@@ -262,7 +261,7 @@ impl HistogramDrift {
     }
 
     /// Returns the distance from which on the last window had drifted: the fitted one, or the exact one if it had
-    /// passed that. After a drift, the fitted one.
+    /// passed that.
     pub fn threshold(&self) -> f64 {
         self.windows.threshold()
     }
