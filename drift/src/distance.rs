@@ -37,9 +37,9 @@ mod mmd;
 pub mod nannyml;
 mod null_law;
 mod permutation;
-mod predictive;
 mod ranks;
 mod sample;
+mod table;
 mod transport;
 mod verdict;
 

@@ -68,16 +68,16 @@ impl DistributionShiftParams {
 /// `reference`, are counted. Where the least value is itself an edge, what lies below
 /// it gets a bin of its own. From then on each `window` values are held against a threshold of level `window / arl`,
 /// which knows both sizes, the reference's own noise, and the shares: a fitted one
-/// ([`crate::distance::NullLaw`]) and, when a window has passed it, that of the law itself
-/// ([`BinnedDistance::threshold_of_window`]). See [`crate::HistogramDrift`].
+/// ([`crate::distance::NullLaw`]) and, when a window has passed it, the exact one
+/// ([`BinnedDistance::threshold_of_table`]). See [`crate::HistogramDrift`].
 ///
 /// After a drift, the next values are the new reference. While a reference is learnt the signal has statistic 0 and
 /// threshold 1.
 ///
 /// # Cost
 ///
-/// A comparison with each edge a value. When the reference is complete its law is fitted, about 10 us a bin; the first
-/// window that passes the fitted threshold costs about 1 ms a bin, once for each reference. State at most 2.2 KiB while the edges are learnt, 0.8 KiB after.
+/// A comparison with each edge a value. When the reference is complete its law is fitted, about 10 us a bin; a
+/// window that passes the fitted threshold costs up to 1 ms more (10 bins; 32 bins 2 ms). State at most 2.2 KiB while the edges are learnt, 0.8 KiB after.
 ///
 /// # Examples
 ///

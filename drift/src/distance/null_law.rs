@@ -32,7 +32,7 @@ const MAX_SIZE: f64 = 1e12;
 /// crate's test `null_law` repeats a part): 0.039 to 0.059 at level 0.05, 0.004 to 0.018 at level 0.01, the upper
 /// end for PSI and KL with bins that are hit less than once in a hundred values. Far tails are extrapolated by the
 /// same law, and there it is wrong: at level 1e-5, of 500 and 100 values in 10 even bins, 27 times the level for PSI and
-/// KL, 12 times for Hellinger, 1.6 times for Jensen-Shannon; [`BinnedDistance::threshold_of_window`] is for that.
+/// KL, 12 times for Hellinger, 1.6 times for Jensen-Shannon; [`BinnedDistance::threshold_of_table`] is for that.
 ///
 /// # Cost
 ///
