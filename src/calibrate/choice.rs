@@ -2,7 +2,10 @@
 
 use visu_tility_core::{ChangeObserver, Check, MetricKind, MonitorPlan, Rule, ValueRange, Version};
 use visu_tility_drift::calibration::{Proposal, Reason, Seasonality, Wish, propose, seasonality};
-use visu_tility_drift::{Direction, Input, Mode, ParamError, PreparationParams, SeasonalParams, Setting};
+use visu_tility_drift::{
+    AnyParams, ConformalSrParams, Direction, Input, Mode, ParamError, PreparationParams, SeasonalParams,
+    Setting,
+};
 
 use super::Calibrate;
 use super::history::Sample;
@@ -109,26 +112,26 @@ impl Choice {
         (self.autocorrelation_time, self.batch_length) = (time, batch);
         let guaranteed = proposal.reason != Reason::NoGuarantee && proposal.params.get("arl").is_some();
         let batches = if batch > 1 { values.len() as u64 / batch } else { u64::MAX };
-        // A default detector that learns the level itself and keeps to the budget on values of any law.
-        let any_law = is_budgeted(&default) && !is_for_normal_values(&default);
-        let learns = any_law && input != Input::Bits;
+        // One that learns the level itself and keeps to the budget on values of any law.
+        let any_law = of_any_law(&default);
+        let learns = any_law.is_some() && input != Input::Bits;
         if batches < if learns { BATCHES_FEW } else { BATCHES_MIN } {
             let least = count(if learns { BATCHES_FEW } else { BATCHES_MIN });
             let few = format!("{least} batches of {}", count(batch));
             return Ok(Err(format!("neighbouring values are alike, and there are fewer than {few}")));
         }
-        // Where the level is not bounded, the default plan's detector is preferred if its run length holds
-        // for values of any law. Means of bits are no bits.
+        // Where the level is not bounded, a detector whose run length holds for values of any law is preferred.
+        // Means of bits are no bits.
         let bounded = proposal.reason == Reason::BoundedLevel && batches >= BATCHES_MIN;
         let other = !bounded && (input != Input::Bits || batch == 1);
-        Ok(if any_law && (!guaranteed || other) {
-            behind_stages(&default, &proposal)
-                .ok_or_else(|| "its run length holds for values like these".to_owned())
-        } else if guaranteed {
-            let why = why(&proposal, sample, &wish);
-            Ok((proposal, why))
-        } else {
-            Err("no detector with a bound on false alarms takes such values".to_owned())
+        Ok(match any_law {
+            Some(any_law) if !guaranteed || other => behind_stages(any_law, &proposal)
+                .ok_or_else(|| "its run length holds for values like these".to_owned()),
+            _ if guaranteed => {
+                let why = why(&proposal, sample, &wish);
+                Ok((proposal, why))
+            }
+            _ => Err("no detector with a bound on false alarms takes such values".to_owned()),
         })
     }
 
@@ -194,33 +197,57 @@ pub(crate) fn default_rule(kind: &MetricKind) -> Option<Rule> {
     plan.rules().iter().find(change).cloned()
 }
 
-/// The default plan's detector behind the season and the batches of a proposal, where there are any, and why.
-fn behind_stages(rule: &Rule, proposal: &Proposal) -> Option<(Proposal, String)> {
+/// A detector whose run length holds for values of any law.
+#[derive(Clone, Copy)]
+enum AnyLaw {
+    /// The default plan's.
+    Default(AnyParams),
+    /// In its place, as the default plan's sees only values that move by several times their spread.
+    Instead(AnyParams),
+}
+
+/// The detector that suits values of any law in the place of this rule, if the rule's own has a run length for such.
+fn of_any_law(rule: &Rule) -> Option<AnyLaw> {
     let Check::Change(change) = &rule.check else { return None };
+    match change.detector() {
+        _ if !change.is_budgeted() => None,
+        // The bound of this one rests on values that are about normal.
+        own if own.get("law") == Some(Setting::Word("normal")) => None,
+        AnyParams::MedianShift(_) => Some(AnyLaw::Instead(ConformalSrParams::default().into())),
+        own => Some(AnyLaw::Default(*own)),
+    }
+}
+
+/// A detector behind the season and the batches of a proposal, where there are any, and why; nothing where that is the
+/// default plan's rule as it is.
+fn behind_stages(detector: AnyLaw, proposal: &Proposal) -> Option<(Proposal, String)> {
     let PreparationParams { seasonal, batch, .. } = proposal.preparation;
     let stages = match (seasonal, batch) {
-        (None, None) => return None,
-        (None, Some(_)) => "on means: neighbouring values are alike",
-        (Some(_), None) => "on what is left of the values without their season",
-        (Some(_), Some(_)) => "on means of what is left of the values without their season",
+        (None, None) => "",
+        (None, Some(_)) => ", on means: neighbouring values are alike",
+        (Some(_), None) => ", on what is left of the values without their season",
+        (Some(_), Some(_)) => ", on means of what is left of the values without their season",
+    };
+    let (params, what) = match detector {
+        AnyLaw::Default(_) if stages.is_empty() => return None,
+        AnyLaw::Default(params) => (params, "the default plan's detector"),
+        AnyLaw::Instead(params) => (
+            params,
+            "its run length holds for values of any law, and it sees less than the default plan's needs",
+        ),
     };
     let proposal = Proposal {
-        params: *change.detector(),
+        params,
         preparation: PreparationParams { seasonal, batch, ..PreparationParams::default() },
         baseline: None,
         reason: Reason::UnknownLevel,
         ..*proposal
     };
-    Some((proposal, format!("the default plan's detector, {stages}")))
+    Some((proposal, format!("{what}{stages}")))
 }
 
 fn is_budgeted(rule: &Rule) -> bool {
     matches!(&rule.check, Check::Change(change) if change.is_budgeted())
-}
-
-/// Whether the bound of the rule's detector rests on values that are about normal.
-fn is_for_normal_values(rule: &Rule) -> bool {
-    matches!(&rule.check, Check::Change(change) if change.detector().get("law") == Some(Setting::Word("normal")))
 }
 
 fn unwatched(kind: &MetricKind) -> String {

@@ -118,6 +118,31 @@ fn delays_and_run_lengths_are_those_of_the_plan() {
     assert!(later > values, "fewer false alarms cost delay: {later} against {values}");
 }
 
+/// The story: latencies of a cache, 1 ms or 10, got the default plan's median shift, which needs a move by several
+/// times their spread and was promised to see nothing.
+#[test]
+fn latencies_with_two_levels_get_a_detector_that_sees_their_mean_move() {
+    let folder = Folder::new("calibrate_cache");
+    let mut text = String::new();
+    for at in 0..6_000_u64 {
+        let value = if chance(at, 10) < if at < 5_000 { 5 } else { 3 } { 1 } else { 10 };
+        let ts = 1_738_540_800_000 + at * 60_000;
+        let _ = writeln!(text, r#"{{"model_id":"shop","ts":{ts},"kind":"LatencyMs","value":{value}}}"#);
+    }
+    let events = folder.write("events.ndjson", text);
+    // Minute 5,000.
+    let report = calibrate(&events, &["--format", "json", "--good-until", "2025-02-06T11:20:00Z"]).json();
+    let latency = kind(&report, "shop", "LatencyMs");
+    assert_eq!(latency["detector"], "conformal-sr");
+    assert!(latency["delays"].as_array().unwrap().iter().all(|delay| delay["missed"] == 0), "{latency}");
+    let alarms = report["replay"]["alarms"].as_array().unwrap();
+    let found = |alarm: &Value| alarm["model_index"].as_u64().unwrap() >= 5_000;
+    assert!(
+        alarms.iter().any(found) && alarms.iter().filter(|alarm| !found(alarm)).count() <= 1,
+        "{alarms:?}"
+    );
+}
+
 #[test]
 fn models_with_other_levels_have_rules_of_their_own() {
     let folder = Folder::new("calibrate_models");
