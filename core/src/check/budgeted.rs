@@ -1,9 +1,11 @@
 //! A detector whose run length between false alarms may follow the plan's budget.
 
 use visu_tility_drift::codec::{DecodeError, Reader};
-use visu_tility_drift::{AnyDetector, Detector};
+use visu_tility_drift::{AnyDetector, AnyParams, Detector, Setting};
 
 use super::allowance::Allowance;
+use super::distribution::usual_arl;
+use crate::error::ObserverError;
 use crate::time::Timestamp;
 
 /// What can be held to a run length.
@@ -42,6 +44,18 @@ impl FollowsBudget for AnyDetector {
     fn forget_evidence(&mut self) -> bool {
         Detector::forget_evidence(self)
     }
+}
+
+/// Gives a detector the run length that stands where something else sets it, and fits its windows; answers whether it has
+/// one.
+pub(crate) fn set_usual_arl(params: &mut AnyParams) -> Result<bool, ObserverError> {
+    let usual = match params {
+        AnyParams::DistributionShift(shift) => Some(Setting::Number(usual_arl(shift.window))),
+        _ => AnyParams::by_name(params.name()).and_then(|usual| usual.get("arl")),
+    };
+    let Some(usual) = usual else { return Ok(false) };
+    params.set("arl", usual).map_err(|error| ObserverError::Config(error.to_string()))?;
+    Ok(true)
 }
 
 /// A detector with its allowance: the detector is told whenever its run length changes.

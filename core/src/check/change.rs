@@ -10,8 +10,7 @@ use visu_tility_drift::{
     StandardizerParams,
 };
 
-use super::budgeted::{Budgeted, FollowsBudget};
-use super::distribution::usual_arl;
+use super::budgeted::{Budgeted, FollowsBudget, set_usual_arl};
 use super::standalone::Standalone;
 use super::{Check, Verdict};
 use crate::action::ObserverAction;
@@ -167,19 +166,13 @@ impl ChangeObserver {
     ///
     /// Fails with [`ObserverError::Config`] when the detector has no `arl`, or a threshold that was given.
     pub fn budgeted(mut self) -> Result<Self, ObserverError> {
-        let usual = AnyParams::by_name(self.params.name()).and_then(|params| params.get("arl"));
-        let Some(usual) = usual else {
+        // What the budget will set need not be told apart.
+        if !set_usual_arl(&mut self.params)? {
             return Err(ObserverError::Config(format!(
                 "`detector` is \"{}\", which has no `arl` that a budget could set",
                 self.params.name()
             )));
-        };
-        // What the budget will set need not be told apart; it must fit the windows.
-        let usual = match &self.params {
-            AnyParams::DistributionShift(params) => Setting::Number(usual_arl(params.window)),
-            _ => usual,
-        };
-        self.params.set("arl", usual).map_err(|error| ObserverError::Config(error.to_string()))?;
+        }
         let mut prototype = self.params.build()?;
         if !prototype.set_arl(Budgeted::<AnyDetector>::start_arl()) {
             return Err(ObserverError::Config(

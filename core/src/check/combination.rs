@@ -12,7 +12,7 @@ use visu_tility_drift::{
 };
 
 use super::Check;
-use super::budgeted::Budgeted;
+use super::budgeted::{Budgeted, set_usual_arl};
 use super::change::{AlertOn, ChangeState, seed_of};
 use super::standalone::Standalone;
 use crate::action::ObserverAction;
@@ -207,7 +207,7 @@ impl CombinationObserver {
                 ParamError::check("weight", *weight, ok, "above 0 and finite")
                     .map_err(|error| named(error.to_string()))?;
                 // What is set from outside need not be told apart.
-                usual_arl(member)?;
+                set_usual_arl(member)?;
             }
         }
         if combine == Combine::Gate && gate.rearm == Rearm::AtOnce && gate.warn_share == 0.0 {
@@ -284,7 +284,7 @@ impl CombinationObserver {
             params.arl = EvidenceMergeParams::default().arl;
         }
         for (member, _) in &mut self.members {
-            usual_arl(member)?;
+            set_usual_arl(member)?;
         }
         self.prototype = Arc::new(build(&self.combine, &self.members, self.gate)?);
         self.budgeted = true;
@@ -347,6 +347,13 @@ impl CombinationObserver {
         self.budgeted
     }
 
+    /// The run length that its members can show when `arl` is asked for.
+    pub(crate) fn most_of(&self, arl: f64) -> Option<f64> {
+        let mut combined = (*self.prototype).clone();
+        combined.set_arl(arl);
+        combined.arl()
+    }
+
     /// What is done to the values before they reach the members.
     pub const fn preparation(&self) -> &PreparationParams {
         &self.prepare
@@ -397,15 +404,6 @@ pub(crate) fn refusal(combine: &str, member: &AnyParams) -> Option<(&'static str
         return Some(("rearm", text.to_owned()));
     }
     None
-}
-
-/// Gives a detector the run length that stands where something else sets it.
-fn usual_arl(member: &mut AnyParams) -> Result<(), ObserverError> {
-    let usual = AnyParams::by_name(member.name()).and_then(|params| params.get("arl"));
-    match usual {
-        Some(usual) => member.set("arl", usual).map_err(|error| ObserverError::Config(error.to_string())),
-        None => Ok(()),
-    }
 }
 
 /// Builds the detector. The members have been checked.

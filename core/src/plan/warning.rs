@@ -84,15 +84,22 @@ pub(super) fn unbound(rule: &Rule) -> Option<String> {
 
 /// Names a rule whose detector cannot show a run length of `arl`, which the budget may ask for.
 pub(super) fn short(rule: &Rule, arl: f64) -> Option<String> {
-    let Check::Change(change) = &rule.check else { return None };
-    let mut detector = change.is_budgeted().then(|| change.detector().build().ok())??;
-    detector.set_arl(arl);
-    let most = detector.arl().filter(|most| *most < 0.999 * arl)?;
+    let (whose, most) = match &rule.check {
+        Check::Change(change) if change.is_budgeted() => {
+            let mut detector = change.detector().build().ok()?;
+            detector.set_arl(arl);
+            (format!("{:?}", detector.name()), detector.arl()?)
+        }
+        Check::Combination(all) if all.is_budgeted() => ("a member".to_owned(), all.most_of(arl)?),
+        _ => return None,
+    };
+    if most >= 0.999 * arl {
+        return None;
+    }
     Some(format!(
-        "rule {:?}: the windows of {:?} can show run lengths up to {most:.0}, and the budget asks for {arl:.0} at one \
+        "rule {:?}: the windows of {whose} can show run lengths up to {most:.0}, and the budget asks for {arl:.0} at one \
          value a second: beyond, its false alarms are not within the budget",
-        rule.name,
-        detector.name()
+        rule.name
     ))
 }
 

@@ -385,6 +385,14 @@ fn windows_too_short_for_the_budget_are_a_warning() {
     {
         assert_eq!(said(keys), [""; 0], "{keys}");
     }
+    let gate = "[[rule]]\nname = \"w\"\ntype = \"combination\"\ncombine = \"gate\"\nrearm = \"cool-down\"\ncool_down = 9\n\
+                members = [{ detector = \"median-shift\", reference = 4 }]\n";
+    let warnings = MonitorPlan::from_toml(gate).unwrap().warnings();
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(
+        warning.starts_with("rule \"w\": the windows of a member can show run lengths up to 315962,"),
+        "{warning}"
+    );
     let off = "arl = 0\n[budget]\nfalse_alarms_per_30_days = 2\n";
     assert_eq!(said(off), ["rule \"w\": `arl` is 0, so its false alarms are not within the budget"]);
 }

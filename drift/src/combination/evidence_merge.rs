@@ -307,13 +307,14 @@ impl Detector for EvidenceMerge {
         state::run_length(arl, ARL_LEAST, ARL_MOST).is_some_and(|arl| self.statistic >= arl)
     }
 
-    /// A part of it stays where a member cannot tell its evidence from the level.
+    /// All of it or nothing: nothing where a member cannot tell its evidence from the level.
     fn forget_evidence(&mut self) -> bool {
-        let mut all = true;
-        for member in &mut self.members {
-            all &= member.forget_evidence();
+        let mut members = self.members.clone();
+        let all = members.iter_mut().all(Detector::forget_evidence);
+        if all {
+            self.members = members;
+            self.gather();
         }
-        self.gather();
         all
     }
 

@@ -272,11 +272,13 @@ impl Detector for Vote {
         least > 0 && self.members.iter().any(|member| member.reaches(own))
     }
 
-    /// Votes that are cast stay: members gave their alarms at longer run lengths.
+    /// That of all members or of none: of none where one cannot tell its evidence from the level. Votes that are cast
+    /// stay: members gave their alarms at longer run lengths.
     fn forget_evidence(&mut self) -> bool {
-        let mut all = true;
-        for member in self.members.iter_mut().filter(|member| member.arl().is_some()) {
-            all &= member.forget_evidence();
+        let mut members = self.members.clone();
+        let all = members.iter_mut().filter(|member| member.arl().is_some()).all(Detector::forget_evidence);
+        if all {
+            self.members = members;
         }
         all
     }

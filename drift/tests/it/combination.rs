@@ -10,8 +10,8 @@ use visu_tility_drift::combination::{
 use visu_tility_drift::simulate::Source;
 use visu_tility_drift::{
     Adwin, AdwinParams, AnyDetector, AnyParams, BatcherParams, ConformalSr, ConformalSrParams, Detector,
-    Direction, Level, MixtureESr, MixtureParams, Mode, PageHinkley, PageHinkleyParams, PreparationParams,
-    Prepared, Signal,
+    Direction, Focus, FocusParams, Level, MixtureESr, MixtureParams, Mode, PageHinkley, PageHinkleyParams,
+    PreparationParams, Prepared, Signal,
 };
 
 fn bets(m_pre: f64, rearm: bool) -> MixtureESr {
@@ -377,6 +377,27 @@ fn a_vote_that_is_set_to_a_run_length_keeps_it_beside_a_member_without_one() {
     let drifts = stream.filter(|&x| vote.update(x).drift_detected()).count();
     assert!(drifts > 50, "{drifts}");
     assert!(values as f64 / drifts as f64 >= 300.0, "{drifts}");
+}
+
+/// The story: a fleet's budget was loosened while a vote of e-sr and focus was held back. e-sr forgot its evidence, focus
+/// could not, and so at each value again: a change that was under way was not found.
+#[test]
+fn evidence_is_forgotten_by_all_members_or_by_none() {
+    let focus = AnyDetector::from(Focus::new(FocusParams::default()).unwrap());
+    let merge = |members: Vec<AnyDetector>| {
+        EvidenceMerge::new(EvidenceMergeParams::default(), members, &[1.0, 1.0]).unwrap()
+    };
+    let vote = |members: Vec<AnyDetector>| Vote::new(VoteParams::default(), members).unwrap();
+    let mut cases: Vec<(AnyDetector, bool)> = vec![
+        (vote(vec![bets(0.1, true).into(), focus]).into(), false),
+        (vote(vec![bets(0.1, true).into(), bets(0.2, true).into()]).into(), true),
+        (merge(vec![bets(0.1, true).into(), bets(0.2, true).into()]).into(), true),
+    ];
+    for (detector, forgets) in &mut cases {
+        (0..60_u32).for_each(|i| _ = detector.update(f64::from(i % 7 == 0)));
+        let before = state(detector);
+        assert_eq!((detector.forget_evidence(), state(detector) != before), (*forgets, *forgets));
+    }
 }
 
 #[test]

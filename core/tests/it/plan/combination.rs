@@ -17,6 +17,18 @@ fn check(keys: &str) -> Check {
 }
 
 #[test]
+fn windows_of_a_member_may_be_longer_than_half_of_the_usual_run_length() {
+    let member = "{ detector = \"distribution\", window = 10000 }";
+    for keys in [
+        format!("combine = \"vote\"\nmembers = [{member}, {{ detector = \"focus\" }}]"),
+        format!("combine = \"gate\"\nrearm = \"cool-down\"\ncool_down = 9\nmembers = [{member}]"),
+    ] {
+        let Check::Combination(rule) = check(&keys) else { panic!("a combination") };
+        assert!(rule.is_budgeted(), "{keys}");
+    }
+}
+
+#[test]
 fn a_vote_is_as_in_code() {
     let mut page = by_name("page-hinkley");
     page.set("threshold", Setting::Number(20.0)).unwrap();
