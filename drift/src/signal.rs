@@ -1,5 +1,9 @@
 //! What a detector says after each value.
 
+use alloc::vec::Vec;
+
+use crate::codec::{DecodeError, Reader, put_f64, put_u64};
+
 /// How sure a detector is that its stream has changed.
 ///
 /// Levels are ordered: `Normal < Warning < Drift`.
@@ -50,6 +54,20 @@ impl Direction {
             Self::Down => "down",
         }
     }
+
+    /// Reads a direction's byte, which is the direction as `u8`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is none, or it is no direction's.
+    pub fn read(bytes: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match bytes.u8()? {
+            0 => Ok(Self::Unknown),
+            1 => Ok(Self::Up),
+            2 => Ok(Self::Down),
+            _ => Err(DecodeError::Range { field: "direction" }),
+        }
+    }
 }
 
 /// What a detector says about the stream after one value.
@@ -86,5 +104,30 @@ impl Signal {
     /// Is true when the statistic is in the warning zone (and not yet a drift).
     pub const fn warning_detected(&self) -> bool {
         matches!(self.level, Level::Warning)
+    }
+
+    /// Appends the signal, in 26 bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend([self.level as u8, self.direction as u8]);
+        put_f64(out, self.statistic);
+        put_f64(out, self.threshold);
+        put_u64(out, self.since);
+    }
+
+    /// Reads what [`Signal::write`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// Fails when bytes are missing, or a field is out of its range.
+    pub fn read(bytes: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let level = match bytes.u8()? {
+            0 => Level::Normal,
+            1 => Level::Warning,
+            2 => Level::Drift,
+            _ => return Err(DecodeError::Range { field: "level" }),
+        };
+        let direction = Direction::read(bytes)?;
+        let (statistic, threshold) = (bytes.finite("statistic")?, bytes.finite("threshold")?);
+        Ok(Self { level, direction, statistic, threshold, since: bytes.u64()? })
     }
 }

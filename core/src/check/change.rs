@@ -4,7 +4,7 @@ mod calendar;
 
 use std::sync::Arc;
 
-use visu_tility_drift::codec::{DecodeError, Reader, put_f64, put_u64};
+use visu_tility_drift::codec::{DecodeError, Reader};
 use visu_tility_drift::{
     AnyDetector, AnyParams, Detector, Direction, Level, Preparation, PreparationParams, Setting, Signal,
     StandardizerParams,
@@ -389,8 +389,8 @@ impl<D: TakesTime + FollowsBudget> ChangeState<D> {
             preparation.write_state(out);
         }
         self.detector.write_allowance(out);
-        out.push(direction_code(self.out));
-        write_signal(&self.last, out);
+        out.push(self.out as u8);
+        self.last.write(out);
         self.detector.detector.write_state(out);
     }
 
@@ -401,8 +401,8 @@ impl<D: TakesTime + FollowsBudget> ChangeState<D> {
             _ => return Err(DecodeError::Parameters { what: "preparation" }),
         }
         self.detector.read_allowance(bytes)?;
-        self.out = direction(bytes.u8()?)?;
-        self.last = read_signal(bytes)?;
+        self.out = Direction::read(bytes)?;
+        self.last = Signal::read(bytes)?;
         self.detector.detector.read_state(bytes)
     }
 }
@@ -427,51 +427,6 @@ fn preparation_figures(preparation: &Preparation, out: &mut Vec<(&'static str, f
     out.extend(status.autocorrelation_time.map(|time| ("autocorrelation_time", time)));
     out.extend(status.seasonal_cells.map(|cells| ("season_hours_learnt", f64::from(cells))));
     out.extend(status.exceedance_limit.map(|limit| ("exceedance_limit", limit)));
-}
-
-/// One byte for a direction.
-const fn direction_code(direction: Direction) -> u8 {
-    match direction {
-        Direction::Unknown => 0,
-        Direction::Up => 1,
-        Direction::Down => 2,
-    }
-}
-
-/// The direction of a byte.
-const fn direction(code: u8) -> Result<Direction, DecodeError> {
-    match code {
-        0 => Ok(Direction::Unknown),
-        1 => Ok(Direction::Up),
-        2 => Ok(Direction::Down),
-        _ => Err(DecodeError::Range { field: "direction" }),
-    }
-}
-
-/// Appends a signal.
-pub(super) fn write_signal(signal: &Signal, out: &mut Vec<u8>) {
-    out.push(signal.level as u8);
-    out.push(direction_code(signal.direction));
-    put_f64(out, signal.statistic);
-    put_f64(out, signal.threshold);
-    put_u64(out, signal.since);
-}
-
-/// Reads a signal.
-pub(super) fn read_signal(bytes: &mut Reader<'_>) -> Result<Signal, DecodeError> {
-    let level = match bytes.u8()? {
-        0 => Level::Normal,
-        1 => Level::Warning,
-        2 => Level::Drift,
-        _ => return Err(DecodeError::Range { field: "level" }),
-    };
-    Ok(Signal {
-        level,
-        direction: direction(bytes.u8()?)?,
-        statistic: bytes.finite("statistic")?,
-        threshold: bytes.finite("threshold")?,
-        since: bytes.u64()?,
-    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use visu_tility_drift::{
 };
 
 use super::budgeted::{Budgeted, FollowsBudget};
-use super::change::{read_signal, write_signal};
 use super::distribution::usual_arl;
 use super::standalone::Standalone;
 use super::{Check, Verdict};
@@ -394,7 +393,7 @@ impl EmbeddingState {
     pub fn write(&self, out: &mut Vec<u8>) {
         self.detector.write_allowance(out);
         put_u64(out, self.missing);
-        write_signal(&self.last, out);
+        self.last.write(out);
         put_u32(out, self.detector.detector.as_ref().map_or(0, VectorDetector::dimension));
         if let Some(detector) = &self.detector.detector {
             detector.write(out);
@@ -408,7 +407,7 @@ impl EmbeddingState {
         if missing > 1 << 60 {
             return Err(DecodeError::Range { field: "missing" });
         }
-        let last = read_signal(bytes)?;
+        let last = Signal::read(bytes)?;
         budgeted.detector = match bytes.u32()? {
             0 => None,
             dimension => {

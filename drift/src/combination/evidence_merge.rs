@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, put_f64, put_u64};
-use crate::combination::member::{MOST, read_members, read_signal, write_members, write_signal};
+use crate::combination::member::{MOST, read_members, write_members};
 use crate::math::exp;
 use crate::parameters::parameters;
 use crate::splitmix::SplitMix64;
@@ -339,7 +339,7 @@ impl Detector for EvidenceMerge {
         out.push(u8::from(self.seeds.is_some()));
         put_u64(out, self.seeds.map_or(0, SplitMix64::state));
         out.push(self.strongest.map_or(u8::MAX, |member| member as u8));
-        self.said.iter().for_each(|signal| write_signal(signal, out));
+        self.said.iter().for_each(|signal| signal.write(out));
         write_members(&self.members, out);
     }
 
@@ -358,7 +358,7 @@ impl Detector for EvidenceMerge {
             }
         };
         for signal in &mut next.said {
-            *signal = read_signal(bytes)?;
+            *signal = Signal::read(bytes)?;
         }
         next.members = read_members(&self.members, bytes)?;
         next.gather();

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::codec::{DecodeError, Reader, put_f64, put_u32, put_u64};
-use crate::{AnyDetector, Detector, Direction, Level, Signal};
+use crate::codec::{DecodeError, Reader, put_u32};
+use crate::{AnyDetector, Detector};
 
 /// Most members.
 pub(super) const MOST: usize = 64;
@@ -33,35 +33,4 @@ pub(super) fn read_members(
         own.finish()?;
     }
     Ok(next)
-}
-
-/// Writes what a member said last.
-pub(super) fn write_signal(signal: &Signal, out: &mut Vec<u8>) {
-    out.extend([signal.level as u8, signal.direction as u8]);
-    put_f64(out, signal.statistic);
-    put_f64(out, signal.threshold);
-    put_u64(out, signal.since);
-}
-
-/// Reads what [`write_signal`] wrote.
-pub(super) fn read_signal(bytes: &mut Reader<'_>) -> Result<Signal, DecodeError> {
-    let level = match bytes.u8()? {
-        0 => Level::Normal,
-        1 => Level::Warning,
-        2 => Level::Drift,
-        _ => return Err(DecodeError::Range { field: "level" }),
-    };
-    let direction = read_direction(bytes)?;
-    let (statistic, threshold) = (bytes.finite("statistic")?, bytes.finite("threshold")?);
-    Ok(Signal { level, direction, statistic, threshold, since: bytes.u64()? })
-}
-
-/// Reads a direction's byte.
-pub(super) fn read_direction(bytes: &mut Reader<'_>) -> Result<Direction, DecodeError> {
-    match bytes.u8()? {
-        0 => Ok(Direction::Unknown),
-        1 => Ok(Direction::Up),
-        2 => Ok(Direction::Down),
-        _ => Err(DecodeError::Range { field: "direction" }),
-    }
 }

@@ -4,9 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, put_f64, put_u64};
-use crate::combination::member::{
-    MOST, read_direction, read_members, read_signal, write_members, write_signal,
-};
+use crate::combination::member::{MOST, read_members, write_members};
 use crate::parameters::parameters;
 use crate::splitmix::SplitMix64;
 use crate::state::{self, Fingerprint, Tally, ensure};
@@ -297,7 +295,7 @@ impl Detector for Vote {
             out.push(ballot.direction as u8);
             put_u64(out, ballot.since);
             out.push(u8::from(ballot.decided));
-            write_signal(&ballot.last, out);
+            ballot.last.write(out);
         }
         write_members(&self.members, out);
     }
@@ -311,10 +309,10 @@ impl Detector for Vote {
         for ballot in &mut ballots {
             ballot.left = bytes.u64()?;
             ensure(ballot.left <= self.params.horizon, "left")?;
-            ballot.direction = read_direction(bytes)?;
+            ballot.direction = Direction::read(bytes)?;
             ballot.since = bytes.u64()?;
             ballot.decided = state::flag(bytes, "decided")?;
-            ballot.last = read_signal(bytes)?;
+            ballot.last = Signal::read(bytes)?;
         }
         self.members = read_members(&self.members, bytes)?;
         (self.tally, self.statistic, self.ballots) = (tally, statistic, ballots);

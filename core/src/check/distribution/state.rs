@@ -9,7 +9,6 @@ use super::{Settings, Source};
 use crate::alert::AlertCondition;
 use crate::check::Verdict;
 use crate::check::budgeted::{Budgeted, FollowsBudget};
-use crate::check::change::{read_signal, write_signal};
 use crate::id::Version;
 use crate::time::Timestamp;
 
@@ -236,7 +235,7 @@ impl DistributionState {
         for count in [self.taken, self.missing, self.windows] {
             put_u64(out, count);
         }
-        write_signal(&self.last, out);
+        self.last.write(out);
         match &self.phase.detector {
             Phase::Waiting => out.push(0),
             Phase::Edges(values) => {
@@ -281,7 +280,7 @@ impl DistributionState {
         if [read.taken, read.missing, read.windows].iter().any(|&count| count > 1 << 60) {
             return Err(DecodeError::Range { field: "taken" });
         }
-        read.last = read_signal(bytes)?;
+        read.last = Signal::read(bytes)?;
         read.read_phase(bytes)?;
         *self = read;
         Ok(())
