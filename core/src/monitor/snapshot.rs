@@ -20,7 +20,7 @@ use super::own::{OwnLife, OwnObserver};
 use super::series::{Series, SeriesKey, Share};
 
 /// The form that is written.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 
 /// A snapshot could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

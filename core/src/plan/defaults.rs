@@ -26,7 +26,7 @@ impl Default for MonitorPlan {
     /// | `latency` | `LatencyMs` | quantiles, for who asks |
     /// | `latency-shift` | `LatencyMs`, `Throughput` | six of the last 8 against the median of 60 before, within the budget |
     /// | `data-quality` | `Feature:*`, `Custom:*` | more than 5 % missing |
-    /// | `staleness` | any | silent for 20 usual gaps, at least 10 minutes |
+    /// | `staleness` | any | silent for twice the longest usual gap, at least 10 minutes |
     ///
     /// All changes are looked for within the budget: the detectors at work share one false alarm per 30 days. None
     /// has a setting that was chosen by looking at a stream but for the median shift: its windows, share and threshold

@@ -26,11 +26,11 @@ fn phases(records: &[ActionRecord]) -> Vec<AlertPhase> {
 #[test]
 fn a_limit_that_becomes_shorter_moves_the_deadline() {
     let mut monitor = monitor(MonitorPlan::default());
-    for minute in 0..=30 {
+    for minute in 0..=24 * 60 {
         monitor.observe(&event(&MetricKind::Throughput, "1", minute * 60, 5.0), 0);
     }
-    // A gap of a minute, twenty times.
-    let due = second(30 * 60).plus(Duration::from_mins(20));
+    // After a day without pauses it is ten minutes and no longer a day and a half.
+    let due = second(24 * 3_600).plus(Duration::from_secs(601));
     assert!(monitor.next_deadline().is_some_and(|deadline| deadline <= due));
     let mut out = Vec::new();
     monitor.tick(due, &mut out);
@@ -228,6 +228,6 @@ fn staleness_looks_at_times_and_not_at_counts() {
     let mut monitor = monitor(plan);
     monitor.observe(&event(&MetricKind::Accuracy, "1", 0, 0.9), 0);
     let mut out = Vec::new();
-    monitor.tick(second(60), &mut out);
+    monitor.tick(second(61), &mut out);
     assert_eq!(phases(&out), [AlertPhase::Firing]);
 }
