@@ -63,6 +63,8 @@ pub(crate) struct Dock {
     events_done: AtomicU64,
     /// Of those dealt with, the ones that came when the shard was over.
     events_over: AtomicU64,
+    /// Of those dealt with, the ones that were not shown to their model because it was paused.
+    events_unseen: AtomicU64,
     /// Of those dealt with, the ones that still wait for their model's restart.
     pub(crate) held: AtomicUsize,
     pub(crate) refused_full: AtomicU64,
@@ -80,6 +82,7 @@ impl Dock {
             events_taken: AtomicU64::new(0),
             events_done: AtomicU64::new(0),
             events_over: AtomicU64::new(0),
+            events_unseen: AtomicU64::new(0),
             held: AtomicUsize::new(0),
             refused_full: AtomicU64::new(0),
             pulse: Arc::default(),
@@ -141,14 +144,23 @@ impl Dock {
         self.events_over.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Events that were acknowledged, and how many of them no model has seen. These are counted as they come
+    /// Takes note that an event came while its model was paused.
+    pub(crate) fn came_while_paused(&self) {
+        self.events_unseen.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Events that were acknowledged, split: handled, unseen by a paused model, cut. They are counted as they come
     /// and go: what was in a mailbox that is gone was never done, though its credits came home.
-    pub(crate) fn taken_and_cut(&self) -> (u64, u64) {
+    pub(crate) fn fates(&self) -> (u64, u64, u64) {
         let done = self.events_done.load(Ordering::Acquire);
         let over = self.events_over.load(Ordering::Acquire);
         let held = self.held.load(Ordering::Acquire) as u64;
         let taken = self.events_taken.load(Ordering::Acquire);
-        (taken, taken.saturating_sub(done) + over + held)
+        let cut = taken.saturating_sub(done) + over + held;
+        let left = taken.saturating_sub(cut);
+        // Those of a batch that is not at its end are among the cut.
+        let unseen = self.events_unseen.load(Ordering::Acquire).min(left);
+        (left - unseen, unseen, cut)
     }
 
     /// Batches that are queued.

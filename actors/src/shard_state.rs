@@ -283,6 +283,7 @@ impl Shard {
             ModelPhase::Waiting => self.hold(&cell, routed, offset),
             ModelPhase::Paused => {
                 cell.in_trouble(|trouble| trouble.unseen += 1);
+                self.dock.came_while_paused();
                 self.board.vectors.take(routed.value);
                 Err(IngestError::Paused)
             }

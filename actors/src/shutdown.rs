@@ -84,8 +84,9 @@ fn count(house: &House, snapshots: SnapshotRound) -> DrainReport {
     let SnapshotRound { kept: snapshots, failed: snapshots_failed, unkept } = snapshots;
     let mut report = DrainReport { snapshots, snapshots_failed, unkept, ..DrainReport::default() };
     for dock in &house.board.docks {
-        let (taken, cut) = dock.taken_and_cut();
-        report.events_handled += taken.saturating_sub(cut);
+        let (handled, unseen, cut) = dock.fates();
+        report.events_handled += handled;
+        report.events_unseen += unseen;
         report.events_cut += cut;
     }
     report.alerts_cut = house.outlet.alerts.waiting();

@@ -113,12 +113,14 @@ pub struct FleetStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[must_use]
 pub struct DrainReport {
-    /// Whether all was done before the deadline: every event that was taken is handled, every alert delivered
-    /// or failed, every actor stopped. Never true of events or alerts that are lost, however they were.
+    /// Whether all was done before the deadline: every event that was taken is handled or was left out because
+    /// its model was paused, every alert delivered or failed, every actor stopped. Never true of events or alerts that are lost, however they were.
     pub complete: bool,
     /// Events that were taken, ever, and handled: shown to their model's observers, or a dead letter for a
-    /// reason of their own. With `events_cut` these are all that were taken.
+    /// reason of their own. With `events_unseen` and `events_cut` these are all that were taken.
     pub events_handled: u64,
+    /// Events that were taken while their model was paused, which its observers were therefore not shown.
+    pub events_unseen: u64,
     /// Events that were taken and that no model saw: queued, in the batch that was being handled or waiting for
     /// their model's restart when the deadline came, or lost with an arbiter that somebody stopped.
     pub events_cut: u64,

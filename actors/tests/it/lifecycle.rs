@@ -63,6 +63,26 @@ fn pause_counts_resume_shows_reset_forgets_retire_removes() {
 }
 
 #[test]
+fn what_a_paused_model_was_not_shown_is_not_called_handled() {
+    world(|| async {
+        let handle = monitoring().start().unwrap();
+        for model in ["m", "n"] {
+            handle.publish(accuracy(model, 0.9, 0)).await.unwrap();
+        }
+        handle.flush().await.unwrap();
+        handle.pause("m").await.unwrap();
+        let batch: Vec<_> = (1..5).flat_map(|s| [accuracy("m", 0.9, s), accuracy("n", 0.9, s)]).collect();
+        let _ = handle.publish_batch(batch).await;
+        let addr = handle.model_addr("m").await.unwrap();
+        assert_eq!(addr.send(accuracy("m", 0.9, 5)).await.unwrap(), Err(IngestError::Paused));
+        let report = handle.shutdown(Duration::from_secs(5)).await;
+        // Two before the pause, eight behind it in one batch, one sent alone.
+        assert_eq!((report.events_handled, report.events_unseen, report.events_cut), (6, 5, 0));
+        assert!(report.complete);
+    });
+}
+
+#[test]
 fn the_models_own_address_does_the_same() {
     world(|| async {
         let handle = monitoring().start().unwrap();
