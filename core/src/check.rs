@@ -21,7 +21,7 @@ mod staleness;
 mod standalone;
 
 use visu_tility_drift::codec::{DecodeError, Reader};
-use visu_tility_drift::{Histogram, Signal};
+use visu_tility_drift::{Direction, Histogram, Signal};
 
 use crate::alert::AlertCondition;
 use crate::error::ObserverError;
@@ -132,6 +132,16 @@ impl Check {
             Self::Embedding(_) => matches!(kind, MetricKind::Embedding(_)),
             Self::Change(_) | Self::Combination(_) => self.takes(kind),
             Self::DataQuality(_) | Self::Staleness(_) => true,
+        }
+    }
+
+    /// The direction in which a value makes it fire, where it is the same for every kind; [`Direction::Unknown`] for
+    /// checks that look either way, or where it is bad for the kind.
+    pub(crate) const fn fires_towards(&self) -> Direction {
+        match self {
+            Self::Performance(_) => Direction::Down,
+            Self::DriftScore(_) | Self::Latency(_) => Direction::Up,
+            _ => Direction::Unknown,
         }
     }
 

@@ -51,7 +51,7 @@ impl ExceedanceParams {
     /// Names the first field that is out of range.
     pub fn validate(&self) -> Result<(), ParamError> {
         let Self { learn, quantile, uncertainty, limit, share, .. } = *self;
-        ParamError::check("mode", 2.0, self.mode != Mode::Both, "`up` or `down`")?;
+        ParamError::check("mode", 2.0, self.mode != Mode::Both, "\"up\" or \"down\"")?;
         ParamError::check("learn", f64::from(learn), learn <= 1_000_000, "at most 1000000")?;
         ParamError::check("quantile", quantile, quantile > 0.0 && quantile < 1.0, "in (0, 1)")?;
         let kept = self.kept();
@@ -63,7 +63,13 @@ impl ExceedanceParams {
         ParamError::check("limit", limit, limit.abs() <= VALUE_LIMIT, "finite")?;
         ParamError::check("share", share, (1e-9..=1.0 - 1e-9).contains(&share), "in (0, 1)")?;
         ParamError::check("arl", self.arl, (ARL_LEAST..=ARL_MOST).contains(&self.arl), "in [2, 1e15]")?;
-        self.mixture().validate()
+        // The level and the band of the bets are none of this detector's parameters.
+        let allowed =
+            "small enough that it and the share of bad values that is still good are together below 1";
+        self.mixture().validate().map_err(|error| match error.param {
+            "delta_upper" if self.delta_upper >= self.delta_lower => ParamError { allowed, ..error },
+            _ => error,
+        })
     }
 
     /// Counts the extreme values of which the least extreme is the limit.

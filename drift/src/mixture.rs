@@ -134,7 +134,7 @@ impl MixtureParams {
             "max_components",
             f64::from(max_components),
             ok,
-            "in 2..=255, with `both` at most 149",
+            "in 2..=255, with mode \"both\" at most 149",
         )
     }
 

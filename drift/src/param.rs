@@ -35,6 +35,11 @@ impl ParamError {
 
 impl fmt::Display for ParamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What would have more digits than anybody reads has an exponent.
+        let long = self.value.is_finite() && (self.value != 0.0 && !(1e-9..1e16).contains(&self.value.abs()));
+        if long {
+            return write!(f, "`{}` is {:e}, must be {}", self.param, self.value, self.allowed);
+        }
         write!(f, "`{}` is {}, must be {}", self.param, self.value, self.allowed)
     }
 }

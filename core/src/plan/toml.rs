@@ -19,7 +19,7 @@ mod section;
 mod value;
 mod write;
 
-use super::warning::{blind, heavy, short, unbound};
+use super::warning::{blind, heavy, opposed, short, unbound};
 use super::{MonitorPlan, Reaction};
 
 pub use problem::{PlanError, PlanProblem};
@@ -108,7 +108,7 @@ impl MonitorPlan {
     /// somebody set the budget of false alarms, rules whose detectors keep to none; rules whose windows are too short
     /// for the run length that the budget asks for at one value a second; and rules one of whose detectors is blind to
     /// what is bad of a kind that they are for, or takes values to be normal that seldom are. A rule that names no kinds
-    /// is for all.
+    /// is for all. And floors and limits on kinds that are bad on the other side, or that have another range.
     pub fn warnings(&self) -> Vec<String> {
         let unmet = self.rules.iter().filter(|rule| {
             matches!(rule.response, Reaction::Retrain | Reaction::AlertAndRetrain)
@@ -130,6 +130,7 @@ impl MonitorPlan {
         let short = self.rules.iter().filter_map(|rule| short(rule, most));
         let blind = self.rules.iter().flat_map(blind);
         let heavy = self.rules.iter().flat_map(heavy);
-        unmet.chain(unbound).chain(short).chain(blind).chain(heavy).collect()
+        let opposed = self.rules.iter().filter_map(opposed);
+        unmet.chain(unbound).chain(short).chain(blind).chain(heavy).chain(opposed).collect()
     }
 }

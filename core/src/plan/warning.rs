@@ -142,6 +142,30 @@ fn blind_member(rule: &Rule, member: &Member<'_>) -> Option<String> {
     })
 }
 
+/// Names a rule with a floor or a limit for kinds that are bad on its other side, or whose values are in another range.
+pub(super) fn opposed(rule: &Rule) -> Option<String> {
+    let fires = rule.check.fires_towards();
+    if fires == Direction::Unknown {
+        return None;
+    }
+    let (name, own) = (&rule.name, rule.check.type_name());
+    plain_kinds(rule).find_map(|kind| {
+        let bad = kind.bad_direction();
+        if bad != fires {
+            let (fires, bad) = (fires.as_str(), bad.as_str());
+            return Some(format!(
+                "rule {name:?}: type {own:?} fires when values go {fires}, and {kind} is bad when it goes {bad}"
+            ));
+        }
+        // The floor itself is from 0 to 1.
+        let other = matches!(rule.check, Check::Performance(_)) && kind.range() != ValueRange::Unit;
+        let allowed = kind.range().allowed();
+        other.then(|| {
+            format!("rule {name:?}: `min_accuracy` is for values from 0 to 1, and {kind} is {allowed}")
+        })
+    })
+}
+
 /// Names a rule one of whose detectors takes values to be normal, for kinds that seldom are: a single value far out in a
 /// heavy tail is then evidence beyond every threshold, and scaling does not make the tail lighter.
 pub(super) fn heavy(rule: &Rule) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Plans as TOML: what is read, the examples and the docs.
 
 mod combination;
+mod named_key;
 mod refused;
 mod refused_comparison;
 mod round_trip;
@@ -395,6 +396,39 @@ fn windows_too_short_for_the_budget_are_a_warning() {
     );
     let off = "arl = 0\n[budget]\nfalse_alarms_per_30_days = 2\n";
     assert_eq!(said(off), ["rule \"w\": `arl` is 0, so its false alarms are not within the budget"]);
+}
+
+#[test]
+fn a_floor_or_a_limit_for_kinds_that_are_bad_on_its_other_side_is_a_warning() {
+    let warnings = |keys: &str| {
+        let text = format!("[[rule]]\nname = \"r\"\n{keys}\n");
+        MonitorPlan::from_toml(&text).unwrap().warnings()
+    };
+    let floor =
+        |kinds: &str| warnings(&format!("type = \"performance\"\nmin_accuracy = 0.8\nkinds = {kinds}"));
+    assert_eq!(
+        floor("\"*\""),
+        ["rule \"r\": type \"performance\" fires when values go down, and LatencyMs is bad when it goes up"]
+    );
+    assert_eq!(
+        floor("\"Throughput\""),
+        [
+            "rule \"r\": `min_accuracy` is for values from 0 to 1, and Throughput is a finite number, 0 or more"
+        ]
+    );
+    for fine in ["\"Accuracy\"", "[\"Correct\", \"F1\", \"Confidence\"]", "\"Custom:auc\"", "\"Feature:*\""] {
+        assert_eq!(floor(fine), [""; 0], "{fine}");
+    }
+    assert_eq!(
+        warnings("type = \"drift-score\"\nkinds = [\"ErrorRate\", \"*\"]"),
+        ["rule \"r\": type \"drift-score\" fires when values go up, and Accuracy is bad when it goes down"]
+    );
+    assert_eq!(warnings("type = \"latency\""), [""; 0]);
+    // What is built in code is not refused, but warned of.
+    let check = Check::Performance(PerformanceDegrader::new(0.8).unwrap());
+    let mut rule = Rule::new("r", check).unwrap();
+    rule.scope.kinds = vec![Glob::new("LatencyMs")];
+    assert_eq!(MonitorPlan::empty().with_rule(rule).unwrap().warnings().len(), 1);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The settings of a rule, made into its check by the constructors, which know the ranges.
 
 use visu_tility_drift::{
-    AnyParams, CentroidShiftParams, DistributionShiftParams, OnlineMmdParams, ParamError, Parameters,
-    PreparationParams, StandardizerParams,
+    AnyParams, CentroidShiftParams, DistributionShiftParams, OnlineMmdParams, Parameters, PreparationParams,
+    StandardizerParams,
 };
 
 use super::section::Settings;
@@ -100,13 +100,16 @@ fn stage<P: Parameters>(name: &str, settings: &Settings) -> Result<Option<P>, Ob
         if !on && !settings.is_bad(name) {
             return Err(ObserverError::Config(format!("`{key}` says nothing without `{name} = true`")));
         }
-        params.set(parameter.name, setting).map_err(|error| ObserverError::Config(error.to_string()))?;
+        params.set(parameter.name, setting).map_err(|error| renamed::<P>(name, &error))?;
     }
-    // The parameter's own name is not the plan's.
-    let renamed =
-        |error: ParamError| ObserverError::Config(error.to_string().replacen('`', &format!("`{name}_"), 1));
-    params.check().map_err(renamed)?;
+    params.check().map_err(|error| renamed::<P>(name, &error))?;
     Ok(on.then_some(params))
+}
+
+/// What is wrong with a stage, by the plan's keys: the parameters' own names are not those.
+fn renamed<P: Parameters>(stage: &str, error: &impl ToString) -> ObserverError {
+    let key = |text: String, name: &str| text.replace(&format!("`{name}`"), &format!("`{stage}_{name}`"));
+    ObserverError::Config(P::ALL.iter().fold(error.to_string(), |text, known| key(text, known.name)))
 }
 
 /// The last stage, which has keys of its own.

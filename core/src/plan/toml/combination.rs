@@ -10,7 +10,7 @@ use super::key::{self, Key};
 use super::problem::Problems;
 use super::read::foreign;
 use super::section::{Section, Settings};
-use super::value::one_of;
+use super::value::{one_of, shown};
 use crate::check::{CombinationObserver, Combine, refusal};
 use crate::error::ObserverError;
 
@@ -40,13 +40,23 @@ pub(super) fn members(section: &Section<'_>, problems: &mut Problems, rule: &Set
     section.require(problems, rule, "members", &must);
     let list = section.entry("members").and_then(|(_, value)| value.as_ref().as_array());
     let list = list.map_or(&[][..], |list| list);
-    let tables = list.iter().enumerate().filter_map(|(place, value)| {
-        let table = value.as_ref().as_table()?;
+    let members = list.iter().enumerate().map(|(place, value)| {
+        let at = value.span().start;
         let path = format!("{}.members[{place}]", section.path);
         let label = format!("{}: member {}", section.label, place + 1);
-        Some(Section { table, at: value.span().start, path, label })
+        let Some(table) = value.as_ref().as_table() else {
+            let is = shown(value.as_ref());
+            problems.add(
+                at,
+                path,
+                format!("{label} is {is}, must be a table such as {{ detector = \"adwin\" }}"),
+            );
+            return Member::stand_in();
+        };
+        let table = Section { table, at, path, label };
+        member(&table, problems, rule).unwrap_or_else(Member::stand_in)
     });
-    tables.map(|table| member(&table, problems, rule).unwrap_or_else(Member::stand_in)).collect()
+    members.collect()
 }
 
 /// Reads one member; `None` when it has a problem.

@@ -11,7 +11,7 @@ use super::super::{EventPolicy, FalseAlarmBudget, Glob, MonitorPlan, Rule, Scope
 use super::check::{self, Files};
 use super::key::{self, Group, Key};
 use super::problem::{PlanError, Problems};
-use super::section::{Section, Settings, may_match};
+use super::section::{Section, Settings, may_match, opposite};
 use super::value::{one_of, quoted, shorten, shown};
 use super::{choice, combination};
 use crate::alert::Persistence;
@@ -243,6 +243,18 @@ fn check_scope(section: &Section<'_>, settings: &Settings, check: &Check, proble
             _ => continue,
         };
         section.problem(problems, "kinds", &format!("`kinds` has {}, {why}", quoted(pattern)));
+    }
+    let fires = check.fires_towards();
+    for kinds in settings.globs("kinds") {
+        let Some(kind) = opposite(kinds.as_str(), fires) else { continue };
+        let bad = kind.bad_direction().as_str();
+        let type_name = check.type_name();
+        let text = format!(
+            "`kinds` has {}, and {kind} is bad when it goes {bad}: type \"{type_name}\" fires when it goes {}",
+            quoted(kinds.as_str()),
+            fires.as_str()
+        );
+        section.problem(problems, "kinds", &text);
     }
     if let Check::Distribution(check) = check
         && let Some(version) = check.reference_version()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ::toml::Spanned;
 use ::toml::de::{DeTable, DeValue};
+use visu_tility_drift::Direction;
 
 use super::super::Glob;
 use super::choice::{self, Choices};
@@ -113,7 +114,7 @@ impl<'a> Section<'a> {
                 self.problem_at(problems, self.at, "", &text);
                 return None;
             };
-            self.problem(problems, key, &text);
+            self.problem(problems, key, &worded(&text, key, settings));
             settings.refuse(key);
         }
     }
@@ -140,6 +141,18 @@ impl<'a> Section<'a> {
             }
         }
         globs
+    }
+}
+
+/// Gives a word that was refused as the plan has it: a detector knows it by a number.
+fn worded(text: &str, key: &str, settings: &Settings) -> String {
+    let head = format!("`{key}` is ");
+    let rest = text.strip_prefix(&head).and_then(|rest| rest.split_once(", "));
+    match (settings.word(key), rest) {
+        (Some(word), Some((number, must))) if number.parse::<f64>().is_ok() => {
+            format!("{head}\"{word}\", {must}")
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -196,6 +209,21 @@ pub(super) fn may_match(pattern: &str, vectors: bool) -> bool {
     let is_wild = head.len() < pattern.len();
     let named = MetricKind::NAMED.into_iter().filter(of).map(|family| format!("{family}:"));
     named.into_iter().any(|family| head.starts_with(&family) || (is_wild && family.starts_with(head)))
+}
+
+/// The kind that a pattern is of when all that it may match are bad only in the direction opposite to `fires`.
+pub(super) fn opposite(pattern: &str, fires: Direction) -> Option<MetricKind> {
+    let glob = Glob::new(pattern);
+    let head = pattern.split(['*', '?']).next().unwrap_or(pattern);
+    let is_wild = head.len() < pattern.len();
+    // Of what has a name of its own the bad direction is not known.
+    let named = MetricKind::NAMED
+        .iter()
+        .any(|family| head.starts_with(&format!("{family}:")) || (is_wild && family.starts_with(head)));
+    let mut matched = MetricKind::PLAIN.into_iter().filter(|kind| glob.matches(kind.family()));
+    let first = matched.next()?;
+    let away = |kind: &MetricKind| fires != Direction::Unknown && kind.bad_direction() != fires;
+    (!named && away(&first) && matched.all(|kind| away(&kind))).then_some(first)
 }
 
 /// Refuses a pattern of kinds that no kind is of.

@@ -84,7 +84,9 @@ impl Shape {
                 Some(list) if list.iter().all(|item| item.as_ref().is_table()) => {
                     Ok(Setting::Count(list.len() as u64))
                 }
-                _ => Err("must be a list of tables: write [{ detector = \"adwin\" }, ...]".to_owned()),
+                // Each of them is told by itself.
+                Some(_) => return Ok(None),
+                None => Err("must be a list of tables: write [{ detector = \"adwin\" }, ...]".to_owned()),
             },
             Self::Globs | Self::Table | Self::Tables => return Ok(None),
         }

@@ -228,6 +228,10 @@ fn rule() -> impl Strategy<Value = Rule> {
             if matches!(check, Check::Embedding(_)) {
                 scope.kinds = vec![Glob::new("Embedding:t*")];
             }
+            // A floor or a limit is not for kinds that are bad on its other side.
+            if matches!(check, Check::Performance(_) | Check::DriftScore(_) | Check::Latency(_)) {
+                scope.kinds.retain(|kinds| ["*", "Cust*"].contains(&kinds.as_str()));
+            }
             if matches!(&check, Check::Distribution(check) if check.reference_version().is_some()) {
                 scope.versions = vec![Glob::new("v?")];
             }
