@@ -1,6 +1,5 @@
 //! Where a report or a plan goes: the standard output, or a file that is there whole or not at all.
 
-use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +18,8 @@ pub(super) const STANDARD: &str = "-";
 /// | a plain file in a folder that takes no new ones | at the end, in the place of what it held |
 /// | a pipe, a terminal, a device | as it stands |
 ///
-/// A link is followed: what it names is written. A run that ends early leaves everything as it was.
+/// A link is followed: what it names is written. A run that ends early leaves everything as it was. A file is on the
+/// disk before it takes the name; one beside that a crash left behind (`.visu-tility-….part`) is in nobody's way.
 #[derive(Debug)]
 pub(crate) struct Output {
     option: &'static str,
@@ -109,9 +109,8 @@ fn place(option: &str, path: &Path) -> std::io::Result<Place> {
     let target = target(path)?;
     // A file that must not be written is not replaced either.
     let open = known.map(|_| OpenOptions::new().write(true).open(&target)).transpose()?;
-    let beside = beside(option, &target);
-    match (OpenOptions::new().write(true).create_new(true).open(&beside), open) {
-        (Ok(_), _) => std::fs::remove_file(&beside).map(|()| Place::Beside(target)),
+    match (beside(option, &target), open) {
+        (Ok((_, beside)), _) => std::fs::remove_file(&beside).map(|()| Place::Beside(target)),
         (Err(_), Some(open)) => Ok(Place::Open(open)),
         (Err(error), None) => Err(error),
     }
@@ -131,10 +130,20 @@ fn target(path: &Path) -> std::io::Result<PathBuf> {
     Ok(folder.canonicalize()?.join(name))
 }
 
-/// The file beside, for what is not yet whole.
-fn beside(option: &str, target: &Path) -> PathBuf {
-    let name = format!(".visu-tility-{}{option}.part", std::process::id());
-    target.with_file_name(OsStr::new(&name))
+/// Makes a new file beside, for what is not yet whole.
+///
+/// Its name is tried until it is nobody's: in a container the number of the process is always the same, and what lies
+/// there may be left behind as well as being written by another container just now.
+fn beside(option: &str, target: &Path) -> std::io::Result<(File, PathBuf)> {
+    let process = std::process::id();
+    let mut attempt = 0_u64;
+    loop {
+        let path = target.with_file_name(format!(".visu-tility-{process}-{attempt}{option}.part"));
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => attempt += 1,
+            opened => return opened.map(|file| (file, path)),
+        }
+    }
 }
 
 /// Writes a file beside and gives it the name.
@@ -143,21 +152,26 @@ fn replace(
     target: &Path,
     write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
-    let beside = beside(option, target);
-    let file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
+    let (file, beside) = beside(option, target)?;
     if let Ok(before) = std::fs::metadata(target) {
         let _ = file.set_permissions(before.permissions());
     }
     let done = fill(file, write).and_then(|()| std::fs::rename(&beside, target));
     if done.is_err() {
         let _ = std::fs::remove_file(&beside);
+    } else if let Some(folder) = target.parent() {
+        // What the folder says is on the disk too, where a folder can be synced: the file is whole in any case.
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
     }
     done
 }
 
 fn fill(file: File, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> std::io::Result<()> {
     let mut out = BufWriter::new(file);
-    write(&mut out).and_then(|()| out.flush())
+    write(&mut out)?;
+    let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    // A pipe or a terminal has nothing to sync.
+    if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) }
 }
 
 fn same_path(out: &Path, input: &Path) -> bool {
@@ -181,4 +195,29 @@ fn same_file(out: &Path, input: &Path) -> bool {
 #[cfg(not(unix))]
 fn same_file(_: &Path, _: &Path) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The story: in a container the process is always number 1, so that one killed run made all later ones fail.
+    #[test]
+    fn what_a_killed_run_of_the_same_number_left_is_in_nobodys_way() {
+        let folder = std::env::temp_dir().join(format!("visu-tility-output-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let target = folder.canonicalize().unwrap().join("out");
+        let left: Vec<PathBuf> = (0..3).map(|_| beside("--out", &target).unwrap().1).collect();
+        for (round, text) in ["one", "two"].into_iter().enumerate() {
+            let output = Output::new("--out", Some(&target), &[]).unwrap();
+            output.write(|out| out.write_all(text.as_bytes())).unwrap();
+            assert_eq!(std::fs::read_to_string(&target).unwrap(), text);
+            assert_eq!(std::fs::read_dir(&folder).unwrap().count(), left.len() + 1, "round {round}");
+        }
+        let output = Output::new("--out", Some(&target), &[]).unwrap();
+        assert!(output.write(|_| Err(ErrorKind::StorageFull.into())).is_err());
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "two", "as it was");
+        assert!(left.iter().all(|path| path.is_file()), "another's files are left alone");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }
