@@ -2,7 +2,7 @@
 //!
 //! Three tables: average run lengths without a change (`run_length`), delays at one measured run length (`delay`),
 //! and predicted against measured delays (`prediction`). `contender` says what each detector is told of each `law`,
-//! `threads` spreads the rows, `report` prints. Everything is seeded; the number of threads changes nothing.
+//! `threads` spreads the rows, `report` prints a `table`. Everything is seeded; the number of threads changes nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a measurement may stop
 
 mod contender;
@@ -11,6 +11,8 @@ mod law;
 mod prediction;
 mod report;
 mod run_length;
+#[path = "../measure/table.rs"]
+mod table;
 mod threads;
 
 use std::process::ExitCode;

@@ -1,8 +1,9 @@
 //! A table with what must show, as Markdown for people and as JSON for programs.
 
-use std::fmt::Write as _;
+use serde_json::{Value, json};
 
-use serde_json::{Map, Value, json};
+pub(crate) use crate::table::Bar;
+use crate::table::{objects, write};
 
 pub(crate) struct Report {
     pub(crate) name: &'static str,
@@ -14,12 +15,6 @@ pub(crate) struct Report {
     pub(crate) bars: Vec<Bar>,
 }
 
-/// Something that must show, and whether it does.
-pub(crate) struct Bar {
-    pub(crate) what: String,
-    pub(crate) met: bool,
-}
-
 impl Report {
     pub(crate) fn met(&self) -> bool {
         self.bars.iter().all(|bar| bar.met)
@@ -27,26 +22,15 @@ impl Report {
 
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!("## {}\n\n{}\n\n", self.title, self.protocol);
-        for Bar { what, met } in &self.bars {
-            let _ = writeln!(text, "- {}: {what}", if *met { "met" } else { "MISSED" });
-        }
-        let _ = writeln!(text, "\n| {} |", self.columns.join(" | "));
-        let _ = writeln!(text, "|{}", "---|".repeat(self.columns.len()));
-        for row in &self.rows {
-            let cells: Vec<String> = row.iter().map(cell).collect();
-            let _ = writeln!(text, "| {} |", cells.join(" | "));
-        }
+        self.bars.iter().for_each(|bar| bar.write(&mut text));
+        text.push('\n');
+        write(&mut text, &self.columns, &self.rows);
         text
     }
 
     pub(crate) fn json(&self) -> Value {
-        let row = |cells: &Vec<Value>| -> Value {
-            let named = self.columns.iter().map(|column| (*column).to_owned()).zip(cells.iter().cloned());
-            Value::Object(named.collect::<Map<_, _>>())
-        };
-        let bars: Vec<Value> =
-            self.bars.iter().map(|bar| json!({"what": bar.what, "met": bar.met})).collect();
-        json!({"table": self.name, "rows": self.rows.iter().map(row).collect::<Vec<_>>(), "bars": bars})
+        let bars: Vec<Value> = self.bars.iter().map(Bar::json).collect();
+        json!({"table": self.name, "rows": objects(&self.columns, &self.rows), "bars": bars})
     }
 }
 
@@ -66,14 +50,5 @@ pub(crate) fn significant(value: f64) -> Value {
         json!((rounded * unit).round() as i64)
     } else {
         json!(rounded / 10_f64.powi(digits - size))
-    }
-}
-
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(all) => all.iter().map(cell).collect::<Vec<_>>().join(" / "),
-        other => other.to_string(),
     }
 }

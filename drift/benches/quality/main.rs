@@ -2,7 +2,7 @@
 //!
 //! One module per data set answers with a [`Report`]: a table, and bars that are met or missed. What is scored
 //! is fixed in the code; nothing is tuned here. `data` finds and reads the files, `contender` names the detectors
-//! by their plan's names, `matching` pairs alarms with changes, `pcg` draws numpy's permutations, `report` prints.
+//! by their plan's names, `matching` pairs alarms with changes, `pcg` draws numpy's permutations, `report` prints a `table`.
 //!
 //! To add a data set: a module with `pub(crate) fn run(data: &Data) -> Outcome` and a line in [`SETS`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a measurement may stop
@@ -17,6 +17,8 @@ mod pcg;
 mod report;
 mod rtt;
 mod streams;
+#[path = "../measure/table.rs"]
+mod table;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+pub(crate) use crate::table::Bar;
+use crate::table::{objects, write};
 
 /// A table with what is to be said of it.
 pub(crate) struct Report {
@@ -18,26 +21,13 @@ pub(crate) struct Report {
     pub(crate) detail: Value,
 }
 
-/// Something that must show, and whether it does.
-pub(crate) struct Bar {
-    pub(crate) what: String,
-    pub(crate) met: bool,
-}
-
 impl Report {
     /// Writes it for people.
     pub(crate) fn markdown(&self, name: &str) -> String {
         let mut text = format!("### {}\n\n{}\n\n", self.title, self.protocol);
-        let _ = writeln!(text, "| {} |", self.columns.join(" | "));
-        let _ = writeln!(text, "|{}", "---|".repeat(self.columns.len()));
-        for row in &self.rows {
-            let cells: Vec<String> = row.iter().map(cell).collect();
-            let _ = writeln!(text, "| {} |", cells.join(" | "));
-        }
+        write(&mut text, &self.columns, &self.rows);
         text.push('\n');
-        for Bar { what, met } in &self.bars {
-            let _ = writeln!(text, "- {}: {what}", if *met { "met" } else { "MISSED" });
-        }
+        self.bars.iter().for_each(|bar| bar.write(&mut text));
         for note in &self.notes {
             let _ = writeln!(text, "- {note}");
         }
@@ -47,16 +37,10 @@ impl Report {
 
     /// Writes it for programs: each row is an object by column.
     pub(crate) fn json(&self, name: &str) -> Value {
-        let row = |cells: &Vec<Value>| -> Value {
-            let named = self.columns.iter().map(|column| (*column).to_owned()).zip(cells.iter().cloned());
-            Value::Object(named.collect::<Map<_, _>>())
-        };
-        let bars: Vec<Value> =
-            self.bars.iter().map(|bar| json!({"what": bar.what, "met": bar.met})).collect();
         json!({
             "set": name,
-            "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
-            "bars": bars,
+            "rows": objects(&self.columns, &self.rows),
+            "bars": self.bars.iter().map(Bar::json).collect::<Vec<_>>(),
             "notes": self.notes,
             "detail": self.detail,
         })
@@ -67,13 +51,4 @@ impl Report {
 pub(crate) fn rounded(value: f64, decimals: i32) -> Value {
     let unit = 10_f64.powi(decimals);
     json!((value * unit).round() / unit)
-}
-
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(all) => all.iter().map(cell).collect::<Vec<_>>().join(" / "),
-        other => other.to_string(),
-    }
 }
