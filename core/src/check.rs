@@ -17,6 +17,7 @@ mod drift_score;
 mod embedding;
 mod latency;
 mod performance;
+mod share;
 mod staleness;
 mod standalone;
 

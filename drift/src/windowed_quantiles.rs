@@ -44,6 +44,13 @@ pub struct WindowedQuantiles {
     previous: QuantileSketch,
 }
 
+impl Default for WindowedQuantiles {
+    /// Two sketches of the default parameters, that change places by [`WindowedQuantiles::rotate`] only.
+    fn default() -> Self {
+        Self { window: u64::MAX, current: QuantileSketch::default(), previous: QuantileSketch::default() }
+    }
+}
+
 impl WindowedQuantiles {
     /// Builds two empty sketches that change places every `window` values, at least 1; `u64::MAX` to do it
     /// by [`WindowedQuantiles::rotate`] only.
@@ -55,6 +62,11 @@ impl WindowedQuantiles {
         ParamError::check("window", window as f64, window >= 1, "at least 1")?;
         let current = QuantileSketch::new(params)?;
         Ok(Self { window, previous: current.clone(), current })
+    }
+
+    /// Returns the parameters of both sketches.
+    pub const fn params(&self) -> &QuantileSketchParams {
+        self.current.params()
     }
 
     /// Counts `value`; one that is not finite is left out.

@@ -1,8 +1,9 @@
 //! The share of values that are missing or out of the range that the plan allows.
 
-use visu_tility_drift::codec::{DecodeError, Reader, put_u32};
+use visu_tility_drift::codec::{DecodeError, Reader};
 use visu_tility_drift::{Direction, Level, Signal};
 
+use super::share::Share;
 use super::standalone::Standalone;
 use super::{Check, Verdict, check_window};
 use crate::action::ObserverAction;
@@ -105,10 +106,7 @@ impl DataQualityObserver {
             min: self.min,
             max: self.max,
             share_max: self.share_max,
-            window: self.window,
-            count_min: self.count_min,
-            last: Tally::EMPTY,
-            now: Tally::EMPTY,
+            bad: Share::new(self.window, self.count_min),
         }
     }
 
@@ -132,27 +130,13 @@ impl MetricObserver for DataQualityObserver {
     }
 }
 
-/// Counts of one window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tally {
-    values: u32,
-    bad: u32,
-}
-
-impl Tally {
-    const EMPTY: Self = Self { values: 0, bad: 0 };
-}
-
-/// The two windows and what they are held against.
+/// The share of bad values and what it is held against.
 #[derive(Clone, Debug)]
 pub(crate) struct QualityState {
     min: f64,
     max: f64,
     share_max: f64,
-    window: u32,
-    count_min: u32,
-    last: Tally,
-    now: Tally,
+    bad: Share,
 }
 
 impl QualityState {
@@ -167,12 +151,8 @@ impl QualityState {
     }
 
     fn take(&mut self, good: bool) -> Verdict {
-        if self.now.values >= self.window {
-            self.last = std::mem::replace(&mut self.now, Tally::EMPTY);
-        }
-        self.now.values += 1;
-        self.now.bad += u32::from(!good);
-        if self.last.values + self.now.values < self.count_min {
+        self.bad.take(!good);
+        if !self.bad.is_told() {
             return Verdict::level(AlertCondition::Hold);
         }
         let share = self.share();
@@ -186,13 +166,12 @@ impl QualityState {
     }
 
     fn share(&self) -> f64 {
-        let values = self.last.values + self.now.values;
-        f64::from(self.last.bad + self.now.bad) / f64::from(values.max(1))
+        self.bad.of().unwrap_or(0.0)
     }
 
     pub fn signal(&self) -> Signal {
         let statistic = self.share();
-        let bad = statistic > self.share_max && self.last.values + self.now.values >= self.count_min;
+        let bad = statistic > self.share_max && self.bad.is_told();
         Signal {
             level: if bad { Level::Drift } else { Level::Normal },
             direction: if bad { Direction::Up } else { Direction::Unknown },
@@ -207,27 +186,11 @@ impl QualityState {
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
-        for tally in [self.last, self.now] {
-            put_u32(out, tally.values);
-            put_u32(out, tally.bad);
-        }
+        self.bad.write(out);
     }
 
     pub fn read(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
-        let window = self.window;
-        let mut tally = || {
-            let tally = Tally { values: bytes.u32()?, bad: bytes.u32()? };
-            if tally.bad > tally.values {
-                return Err(DecodeError::Range { field: "window" });
-            }
-            if tally.values > window {
-                return Err(DecodeError::Parameters { what: "data-quality" });
-            }
-            Ok(tally)
-        };
-        let (last, now) = (tally()?, tally()?);
-        (self.last, self.now) = (last, now);
-        Ok(())
+        self.bad.read(bytes, "data-quality")
     }
 }
 

@@ -1,8 +1,9 @@
 //! Latency quantiles, and the share of requests within an objective.
 
-use visu_tility_drift::codec::{DecodeError, Reader, put_u32};
-use visu_tility_drift::{Direction, Level, QuantileSketch, QuantileSketchParams, Signal};
+use visu_tility_drift::codec::{DecodeError, Reader};
+use visu_tility_drift::{Direction, Level, QuantileSketchParams, Signal, WindowedQuantiles};
 
+use super::share::Share;
 use super::standalone::Standalone;
 use super::{Check, Verdict, check_window};
 use crate::action::ObserverAction;
@@ -22,7 +23,7 @@ use crate::observer::MetricObserver;
 /// the missed share is at most half of what is allowed. In the signal, `statistic` is the share within.
 ///
 /// Quantiles are within 2 % of the true ones while the largest latency is at most 2,000 times the
-/// smallest, beyond that the low ones come out too high ([`QuantileSketch`]).
+/// smallest, beyond that the low ones come out too high ([`visu_tility_drift::QuantileSketch`]).
 ///
 /// Cost: one logarithm per value. State: at most 1.8 KiB.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,11 +95,15 @@ impl LatencyObserver {
         LatencyState {
             slo_ms: self.slo_ms,
             share_min: self.share_min,
-            window: self.window,
-            count_min: self.count_min,
-            last: Window::new(),
-            now: Window::new(),
+            within: Share::new(self.window, self.count_min),
+            quantiles: Self::quantiles(),
         }
+    }
+
+    /// Empty sketches, which turn when the windows of the share do.
+    fn quantiles() -> WindowedQuantiles {
+        // The parameters are a constant that a test builds.
+        WindowedQuantiles::new(Self::SKETCH, u64::MAX).unwrap_or_default()
     }
 
     fn settings(&self) -> Check {
@@ -121,36 +126,13 @@ impl MetricObserver for LatencyObserver {
     }
 }
 
-/// One window.
-#[derive(Clone, Debug)]
-struct Window {
-    values: u32,
-    within: u32,
-    sketch: QuantileSketch,
-}
-
-impl Window {
-    fn new() -> Self {
-        // The parameters are a constant that a test builds.
-        let sketch = QuantileSketch::new(LatencyObserver::SKETCH).unwrap_or_default();
-        Self { values: 0, within: 0, sketch }
-    }
-
-    fn clear(&mut self) {
-        (self.values, self.within) = (0, 0);
-        self.sketch.clear();
-    }
-}
-
-/// The two windows and what they are held against.
+/// The share within the objective and what it is held against, and the quantiles.
 #[derive(Clone, Debug)]
 pub(crate) struct LatencyState {
     slo_ms: f64,
     share_min: f64,
-    window: u32,
-    count_min: u32,
-    last: Window,
-    now: Window,
+    within: Share,
+    quantiles: WindowedQuantiles,
 }
 
 impl LatencyState {
@@ -158,14 +140,11 @@ impl LatencyState {
         if value.is_nan() {
             return Verdict::level(AlertCondition::Hold);
         }
-        if self.now.values >= self.window {
-            std::mem::swap(&mut self.last, &mut self.now);
-            self.now.clear();
+        if self.within.take(value <= self.slo_ms) {
+            self.quantiles.rotate();
         }
-        self.now.values += 1;
-        self.now.within += u32::from(value <= self.slo_ms);
-        self.now.sketch.insert(value);
-        if self.last.values + self.now.values < self.count_min {
+        self.quantiles.insert(value);
+        if !self.within.is_told() {
             return Verdict::level(AlertCondition::Hold);
         }
         let share = self.share_within();
@@ -179,13 +158,12 @@ impl LatencyState {
     }
 
     fn share_within(&self) -> f64 {
-        let values = self.last.values + self.now.values;
-        if values == 0 { 1.0 } else { f64::from(self.last.within + self.now.within) / f64::from(values) }
+        self.within.of().unwrap_or(1.0)
     }
 
     pub fn signal(&self) -> Signal {
         let statistic = self.share_within();
-        let slow = statistic < self.share_min && self.last.values + self.now.values >= self.count_min;
+        let slow = statistic < self.share_min && self.within.is_told();
         Signal {
             level: if slow { Level::Drift } else { Level::Normal },
             direction: if slow { Direction::Up } else { Direction::Unknown },
@@ -196,11 +174,8 @@ impl LatencyState {
     }
 
     pub fn figures(&self, out: &mut Vec<(&'static str, f64)>) {
-        let mut both = self.last.sketch.clone();
-        if both.merge(&self.now.sketch).is_ok() {
-            for (name, q) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
-                out.extend(both.quantile(q).map(|value| (name, value)));
-            }
+        for (name, q) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+            out.extend(self.quantiles.quantile(q).map(|value| (name, value)));
         }
         if self.slo_ms.is_finite() {
             out.extend([("slo_ms", self.slo_ms), ("share_within", self.share_within())]);
@@ -208,26 +183,15 @@ impl LatencyState {
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
-        for window in [&self.last, &self.now] {
-            put_u32(out, window.values);
-            put_u32(out, window.within);
-            window.sketch.write_state(out);
-        }
+        self.within.write(out);
+        self.quantiles.write_state(out);
     }
 
     pub fn read(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
-        let (mut last, mut now) = (Window::new(), Window::new());
-        for window in [&mut last, &mut now] {
-            (window.values, window.within) = (bytes.u32()?, bytes.u32()?);
-            if window.within > window.values {
-                return Err(DecodeError::Range { field: "window" });
-            }
-            if window.values > self.window {
-                return Err(DecodeError::Parameters { what: "latency" });
-            }
-            window.sketch.read_state(bytes)?;
-        }
-        (self.last, self.now) = (last, now);
+        let mut within = self.within.clone();
+        within.read(bytes, "latency")?;
+        self.quantiles.read_state(bytes)?;
+        self.within = within;
         Ok(())
     }
 }
@@ -238,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_sketch_has_the_stated_parameters() {
-        assert_eq!(*Window::new().sketch.params(), LatencyObserver::SKETCH);
+        assert_eq!(*LatencyObserver::quantiles().params(), LatencyObserver::SKETCH);
     }
 
     #[test]
