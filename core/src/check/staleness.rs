@@ -79,6 +79,26 @@ impl StalenessObserver {
     pub const fn limit(&self) -> Option<Duration> {
         self.after
     }
+
+    /// The limit that stands after events at these times: the fixed one, or what a model with this history has taught.
+    ///
+    /// Use it to tell what silence would be, or to write it into a plan. Times that do not rise are left out, as those
+    /// of late events are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use visu_tility_core::{StalenessObserver, Timestamp};
+    ///
+    /// let nightly = (0..30).map(|night| Timestamp::from_millis(night * 86_400_000));
+    /// assert_eq!(StalenessObserver::learnt().limit_after(nightly), Duration::from_hours(48));
+    /// ```
+    pub fn limit_after(&self, times: impl IntoIterator<Item = Timestamp>) -> Duration {
+        let mut silence = Silence::new(self);
+        times.into_iter().for_each(|at| silence.observe(at));
+        silence.limit()
+    }
 }
 
 impl MetricObserver for StalenessObserver {
