@@ -1,3 +1,5 @@
+//! Streams of sixty days with pauses of all sorts: how often they page, and how soon when they end.
+
 use super::*;
 
 const SECOND: u64 = 1_000_000;

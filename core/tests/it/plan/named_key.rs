@@ -9,6 +9,8 @@ use visu_tility_drift::{
     OnlineMmdParams, Parameter, Parameters, RangeGuardParams, SeasonalParams, Shape,
 };
 
+use super::refused::rule_refused;
+
 /// Values at and behind the ends of what a parameter may be.
 fn odd(shape: Shape) -> Vec<String> {
     let numbers =
@@ -79,4 +81,46 @@ fn problems_name_the_keys_that_are_to_be_written() {
         let head = format!("type = \"combination\"\ncombine = \"{combine}\"\n{members}\n");
         names_keys(&head, "", parameters);
     }
+}
+
+#[test]
+fn each_member_that_is_no_table_is_told() {
+    rule_refused(
+        "combination",
+        "combine = \"vote\"\nmembers = [\n  { detector = \"adwin\" },\n  \"adwin\",\n  { detector = \"focus\" },\n  3]",
+        &[
+            "line 7: rule \"r\": member 2 is \"adwin\", must be a table such as { detector = \"adwin\" }",
+            "line 9: rule \"r\": member 4 is 3, must be a table such as { detector = \"adwin\" }",
+        ],
+    );
+    let text = "[[rule]]\nname = \"r\"\ntype = \"combination\"\ncombine = \"vote\"\nmembers = [1]";
+    let error = MonitorPlan::from_toml(text).unwrap_err();
+    assert_eq!(error.problems()[0].path, "rule[0].members[0]");
+}
+
+#[test]
+fn keys_whose_words_are_in_another_order_are_known() {
+    rule_refused(
+        "performance",
+        "min_accuracy = 0.8\nmin_count = 3",
+        &["line 5: rule \"r\": unknown key `min_count`, did you mean `count_min`?"],
+    );
+    rule_refused(
+        "latency",
+        "min_share = 0.9",
+        &["line 4: rule \"r\": unknown key `min_share`, did you mean `share_min`?"],
+    );
+}
+
+#[test]
+fn words_and_keys_of_stages_are_told_as_the_plan_has_them() {
+    rule_refused(
+        "change",
+        "detector = \"rddm\"\ncompat = \"river\"\nrange = true\nrange_low = 5\nrange_high = 1e300\ngap = true\n\
+         gap_longest_seconds = 1",
+        &[
+            "line 5: rule \"r\": `compat` is \"river\", must be \"paper\" or \"moa\": river has no RDDM",
+            "line 8: rule \"r\": `range_high` is 1e300, must be above `range_low`, at most 1e100",
+        ],
+    );
 }
