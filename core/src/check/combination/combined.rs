@@ -179,6 +179,10 @@ impl Detector for Combined {
         self.inner().reaches(arl)
     }
 
+    fn can_forget(&self) -> bool {
+        self.inner().can_forget()
+    }
+
     fn forget_evidence(&mut self) -> bool {
         self.inner_mut().forget_evidence()
     }
