@@ -10,7 +10,8 @@ use visu_tility_drift::{
     StandardizerParams,
 };
 
-use super::budgeted::{Budgeted, FollowsBudget, set_usual_arl};
+use super::allowance::Shared;
+use super::budgeted::{Budgeted, set_usual_arl};
 use super::standalone::Standalone;
 use super::{Check, Verdict};
 use crate::action::ObserverAction;
@@ -286,7 +287,7 @@ pub(crate) struct ChangeState<D = AnyDetector> {
     seed: u64,
 }
 
-impl<D: TakesTime + FollowsBudget> ChangeState<D> {
+impl<D: TakesTime> ChangeState<D> {
     /// Starts with a fresh detector; a `bad` direction of unknown is either.
     pub fn new(detector: Budgeted<D>, prepare: &PreparationParams, bad: Direction, seed: u64) -> Self {
         // In no memory when there are no stages.
@@ -348,12 +349,12 @@ impl<D: TakesTime + FollowsBudget> ChangeState<D> {
     }
 
     /// Takes its share of the model's budget.
-    pub fn share(&mut self, budget: f64, sharers: u32) {
-        self.detector.share(budget, sharers);
+    pub fn share(&mut self, share: Shared) {
+        self.detector.share(share);
     }
 
     /// Measures the rate of values from the next one on.
-    pub const fn measure_afresh(&mut self) {
+    pub fn measure_afresh(&mut self) {
         self.detector.measure_afresh();
     }
 

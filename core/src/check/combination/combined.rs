@@ -4,7 +4,6 @@ use visu_tility_drift::codec::{DecodeError, Reader};
 use visu_tility_drift::combination::{EvidenceMerge, Gate, Rearm, Vote};
 use visu_tility_drift::{AnyDetector, Detector, Direction, Signal};
 
-use crate::check::budgeted::FollowsBudget;
 use crate::check::change::TakesTime;
 use crate::check::figure;
 
@@ -115,24 +114,6 @@ impl Combined {
         let name = members.get(place).map_or("", Detector::name);
         let alike = members.iter().filter(|member| member.name() == name).count();
         if alike > 1 { format!("{name} {}", place + 1) } else { name.to_owned() }
-    }
-}
-
-impl FollowsBudget for Combined {
-    fn run_length(&self) -> Option<f64> {
-        self.arl()
-    }
-
-    fn set_run_length(&mut self, arl: f64) {
-        self.set_arl(arl);
-    }
-
-    fn reaches(&self, arl: f64) -> bool {
-        self.inner().reaches(arl)
-    }
-
-    fn forget_evidence(&mut self) -> bool {
-        self.inner_mut().forget_evidence()
     }
 }
 
