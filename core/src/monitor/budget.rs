@@ -106,15 +106,17 @@ pub(super) struct Division {
 impl Division {
     const NEW: Self = Self { parts: Parts::NONE, pace: Pace::new(), taken: 0, newest: BEFORE, next_look: 0 };
 
-    /// Takes note of a reading.
+    /// Takes note of a reading; answers whether the rate is another one.
     #[inline]
-    fn note(&mut self, at: Timestamp, budget: FalseAlarmBudget) {
+    fn note(&mut self, at: Timestamp, budget: FalseAlarmBudget) -> bool {
         self.taken = self.taken.saturating_add(1);
         self.newest = self.newest.max(at);
-        if self.taken <= 1 || self.taken >= self.next_look {
-            self.pace.look(self.taken, self.newest, budget.values_to_look(self.pace.per_day()));
-            self.plan_look(budget);
+        if self.taken > 1 && self.taken < self.next_look {
+            return false;
         }
+        let changed = self.pace.look(self.taken, self.newest, budget.values_to_look(self.pace.per_day()));
+        self.plan_look(budget);
+        changed
     }
 
     fn plan_look(&mut self, budget: FalseAlarmBudget) {
@@ -189,8 +191,9 @@ impl Body {
             self.share_at(index, at, before);
         }
         let budget = self.plan.budget;
-        if let Some(division) = &mut self.division {
-            division.note(at, budget);
+        if self.division.as_mut().is_some_and(|division| division.note(at, budget)) {
+            // At once, not with the next division: that may be a restart.
+            self.hand_out();
         }
     }
 

@@ -3,6 +3,7 @@
 mod budget;
 mod combination;
 mod comparison;
+mod cuts;
 mod ids;
 mod month;
 mod time;
