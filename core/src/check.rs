@@ -8,6 +8,7 @@
 //! own; a monitor runs their states inline.
 
 mod allowance;
+mod before;
 mod budgeted;
 mod change;
 mod combination;

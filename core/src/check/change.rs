@@ -11,6 +11,7 @@ use visu_tility_drift::{
 };
 
 use super::allowance::Shared;
+use super::before::settings_around;
 use super::budgeted::{Budgeted, set_usual_arl};
 use super::standalone::Standalone;
 use super::{Check, Verdict};
@@ -136,28 +137,6 @@ impl ChangeObserver {
         })
     }
 
-    /// Scales the values before they reach the detector.
-    ///
-    /// # Errors
-    ///
-    /// Fails with [`ObserverError::Config`] when a parameter is out of its range.
-    pub fn standardized(self, params: StandardizerParams) -> Result<Self, ObserverError> {
-        let prepare = PreparationParams { standardize: Some(params), ..*self.prepare };
-        self.prepared(prepare)
-    }
-
-    /// Prepares the values before they reach the detector: gaps, range, season, exceedance, batches, scale, in
-    /// this order, as far as each is switched on.
-    ///
-    /// # Errors
-    ///
-    /// Fails with [`ObserverError::Config`] when a parameter is out of its range.
-    pub fn prepared(mut self, params: PreparationParams) -> Result<Self, ObserverError> {
-        params.validate()?;
-        *self.prepare = params;
-        Ok(self)
-    }
-
     /// Takes the run length between false alarms from the plan's budget instead of the detector's `arl`.
     ///
     /// The model's budget is divided over all its detectors that are budgeted, and becomes a run length by
@@ -213,31 +192,9 @@ impl ChangeObserver {
         self.prototype.arl().is_some()
     }
 
-    /// Says which changes raise an alert.
-    #[must_use]
-    pub const fn alert_on(mut self, alert_on: AlertOn) -> Self {
-        self.alert_on = alert_on;
-        self
-    }
-
     /// The detector's parameters.
     pub const fn detector(&self) -> &AnyParams {
         &self.params
-    }
-
-    /// Whether the plan's budget sets the detector's `arl`.
-    pub const fn is_budgeted(&self) -> bool {
-        self.budgeted
-    }
-
-    /// What is done to the values before they reach the detector.
-    pub const fn preparation(&self) -> &PreparationParams {
-        &self.prepare
-    }
-
-    /// Which changes raise an alert.
-    pub(crate) const fn alerts_on(&self) -> AlertOn {
-        self.alert_on
     }
 
     pub(super) fn start(&self, kind: &MetricKind) -> ChangeState {
@@ -258,6 +215,8 @@ impl ChangeObserver {
         Check::Change(Self { prototype, prepare, seen: Standalone::default(), ..*self })
     }
 }
+
+settings_around!(ChangeObserver);
 
 impl MetricObserver for ChangeObserver {
     fn name(&self) -> &'static str {
