@@ -10,7 +10,8 @@ use crate::time::Timestamp;
 /// The days that a budget is for.
 const DAYS: f64 = 30.0;
 /// The rate is looked at before all sharers together spend so great a part of a false alarm at rates that are no longer
-/// true.
+/// true, or before that much of a day's values have come, whichever is later: a rate that followed the hours of the day
+/// would have the evidence of the day forgotten in the evening.
 const SPENT_MOST: f64 = 1.0 / 16.0;
 /// What every detector with a bound on false alarms takes.
 const ARL_RANGE: (f64, f64) = (100.0, 1e15);
@@ -72,7 +73,7 @@ impl Allowance {
 
     /// Takes note of who shares; answers whether the detector is to be aimed anew.
     ///
-    /// Until its own rate has been seen it takes that of all the model's values, if that is more than one a second: else
+    /// Until its own rate has been seen it takes that of its kind over all versions, if that is more than one a second: else
     /// many short-lived versions would each spend at one a second what comes faster.
     pub fn share(&mut self, share: Shared) -> bool {
         let before = self.arl();
@@ -139,7 +140,7 @@ impl Allowance {
 
     /// After so many values at most the rate is looked at. The same for one sharer and for many: bursts often reach all.
     fn spent_most(&self) -> f64 {
-        run_length(self.budget, self.pace.per_day(), 1) * SPENT_MOST
+        FalseAlarmBudget { false_alarms_per_30_days: self.budget }.values_to_look(self.pace.per_day())
     }
 
     #[cold]
@@ -204,7 +205,7 @@ pub(crate) struct Shared {
     pub budget: f64,
     /// Over how many detectors it is divided.
     pub sharers: u32,
-    /// Values a day of all the model's budgeted series together.
+    /// Values a day of the model's values of the same kind, over all versions.
     pub per_day: f64,
 }
 
@@ -222,7 +223,7 @@ impl FalseAlarmBudget {
 impl FalseAlarmBudget {
     /// The number of values at this rate that may be judged before the rate is looked at again.
     pub(crate) fn values_to_look(self, rate: f64) -> f64 {
-        run_length(self.false_alarms_per_30_days, rate, 1) * SPENT_MOST
+        (run_length(self.false_alarms_per_30_days, rate, 1) * SPENT_MOST).max(rate)
     }
 }
 

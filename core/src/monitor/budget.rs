@@ -10,11 +10,12 @@
 
 use std::time::Duration;
 
-use visu_tility_drift::codec::{DecodeError, Reader, put_i64, put_u32, put_u64};
+use visu_tility_drift::codec::{DecodeError, Reader, put_i64, put_str, put_u32, put_u64};
 
 use super::body::{Body, NEVER};
 use super::series::{BEFORE, Series, SeriesIndex, Share};
 use crate::check::{Pace, Shared, rounded};
+use crate::kind::MetricKind;
 use crate::plan::FalseAlarmBudget;
 use crate::time::Timestamp;
 
@@ -91,11 +92,10 @@ impl Parts {
     }
 }
 
-/// What is kept of the budget of a model that has detectors which share it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Division {
-    parts: Parts,
-    /// The rate of all readings that are judged within the budget, by the newest of their times.
+/// The rate of one kind over all versions.
+#[derive(Clone, Debug)]
+struct KindPace {
+    kind: MetricKind,
     pace: Pace,
     taken: u64,
     newest: Timestamp,
@@ -103,8 +103,10 @@ pub(super) struct Division {
     next_look: u64,
 }
 
-impl Division {
-    const NEW: Self = Self { parts: Parts::NONE, pace: Pace::new(), taken: 0, newest: BEFORE, next_look: 0 };
+impl KindPace {
+    const fn new(kind: MetricKind) -> Self {
+        Self { kind, pace: Pace::new(), taken: 0, newest: BEFORE, next_look: 0 }
+    }
 
     /// Takes note of a reading; answers whether the rate is another one.
     #[inline]
@@ -124,20 +126,63 @@ impl Division {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        self.parts.write(out);
+        put_str(out, &self.kind.to_string());
         self.pace.write(out);
         put_u64(out, self.taken);
         put_i64(out, self.newest.micros());
     }
 
     fn read(bytes: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (parts, pace, taken) = (Parts::read(bytes)?, Pace::read(bytes)?, bytes.u64()?);
+        let kind = bytes.str("kind")?.parse().map_err(|_| DecodeError::Range { field: "kind" })?;
+        let (pace, taken) = (Pace::read(bytes)?, bytes.u64()?);
         if taken > 1 << 60 {
             return Err(DecodeError::Range { field: "taken" });
         }
         let newest = Timestamp::from_micros(bytes.i64()?);
         // A look that is not due changes nothing.
-        Ok(Self { parts, pace, taken, newest, next_look: 0 })
+        Ok(Self { kind, pace, taken, newest, next_look: 0 })
+    }
+}
+
+/// What is kept of the budget of a model that has detectors which share it.
+#[derive(Clone, Debug)]
+pub(super) struct Division {
+    parts: Parts,
+    /// Of each kind that is watched within the budget, in the order in which they were first seen.
+    paces: Vec<KindPace>,
+}
+
+impl Division {
+    const NEW: Self = Self { parts: Parts::NONE, paces: Vec::new() };
+
+    /// Keeps a rate for each kind that has a share, and tells the series where it is.
+    fn keep_paces(&mut self, series: &mut [Series], budget: FalseAlarmBudget) {
+        let shares = |series: &&mut Series| series.share != Share::None;
+        self.paces.retain(|pace| {
+            series.iter().any(|series| series.share != Share::None && series.info.kind == pace.kind)
+        });
+        for series in series.iter_mut().filter(shares) {
+            let found = self.paces.iter().position(|pace| pace.kind == series.info.kind);
+            series.pace = found.unwrap_or(self.paces.len()) as u16;
+            if found.is_none() {
+                self.paces.push(KindPace::new(series.info.kind.clone()));
+            }
+        }
+        self.paces.iter_mut().for_each(|pace| pace.plan_look(budget));
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.parts.write(out);
+        put_u32(out, self.paces.len() as u32);
+        self.paces.iter().for_each(|pace| pace.write(out));
+    }
+
+    fn read(bytes: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (parts, mut paces) = (Parts::read(bytes)?, Vec::new());
+        for _ in 0..bytes.u32()? {
+            paces.push(KindPace::read(bytes)?);
+        }
+        Ok(Self { parts, paces })
     }
 }
 
@@ -161,7 +206,7 @@ impl Body {
         }
         let division = self.division.get_or_insert_with(|| Box::new(Division::NEW));
         division.parts.take(sharers);
-        division.plan_look(self.plan.budget);
+        division.keep_paces(&mut self.series, self.plan.budget);
         self.silence_due = BEFORE;
         self.hand_out();
     }
@@ -169,12 +214,13 @@ impl Body {
     /// Tells the detectors of all series that take a share how large it is.
     fn hand_out(&mut self) {
         let Some(division) = &self.division else { return };
-        let share = Shared {
-            budget: self.plan.budget.false_alarms_per_30_days,
-            sharers: division.parts.count,
-            per_day: division.pace.per_day(),
-        };
         for series in self.series.iter_mut().filter(|series| series.share == Share::Taken) {
+            let pace = division.paces.get(usize::from(series.pace));
+            let share = Shared {
+                budget: self.plan.budget.false_alarms_per_30_days,
+                sharers: division.parts.count,
+                per_day: pace.map_or(0.0, |pace| pace.pace.per_day()),
+            };
             let mut slot = 0;
             while let Some(instance) = series.instance(slot) {
                 instance.state.share(share);
@@ -190,8 +236,9 @@ impl Body {
         if left || at >= self.silence_due {
             self.share_at(index, at, before);
         }
-        let budget = self.plan.budget;
-        if self.division.as_mut().is_some_and(|division| division.note(at, budget)) {
+        let (budget, pace) = (self.plan.budget, self.series.get(index).map_or(0, |series| series.pace));
+        let pace = self.division.as_mut().and_then(|division| division.paces.get_mut(usize::from(pace)));
+        if pace.is_some_and(|pace| pace.note(at, budget)) {
             // At once, not with the next division: that may be a restart.
             self.hand_out();
         }

@@ -95,7 +95,7 @@ fn versions_that_appear_all_the_time_spend_no_more_than_one() {
 /// The story: a pod's name was taken for the version. Each was judged as if one value a second came, of a hundred that
 /// did, and gone before its rate was looked at: 12 times the budget.
 #[test]
-fn versions_too_short_to_be_measured_spend_at_the_rate_of_the_model() {
+fn versions_too_short_to_be_measured_spend_at_the_rate_of_their_kind() {
     for values in [1, 20, 64, 1_000] {
         let mut model = Spender::new();
         for i in 0..50_000 {
@@ -178,13 +178,19 @@ fn a_burst_on_all_kinds_spends_no_more_than_one_on_one_kind() {
 #[test]
 fn rates_that_change_a_thousandfold_are_followed() {
     for (slow, span) in [(600, 1), (600, 24), (600, 100), (3_600, 1), (3_600, 100)] {
-        let (mut model, mut micros) = (Spender::new(), 0);
-        while micros < MONTH * 1_000_000 && model.taken < 100_000 {
-            let quick = micros / 3_600_000_000 / span % 20 == 7;
-            model.give(&MetricKind::Correct, "1", micros);
-            micros += slow * if quick { 1_000 } else { 1_000_000 };
+        for per_30_days in [1.0, 10.0, 100.0] {
+            let (mut model, mut micros) = (Spender::of(plan_of(&check(), per_30_days)), 0);
+            while micros < MONTH * 1_000_000 && model.taken < 100_000 {
+                let quick = micros / 3_600_000_000 / span % 20 == 7;
+                model.give(&MetricKind::Correct, "1", micros);
+                micros += slow * if quick { 1_000 } else { 1_000_000 };
+            }
+            within(
+                model.spent / per_30_days,
+                micros as f64 / 1e6 / DAY as f64,
+                format!("{slow} s, {span} h"),
+            );
         }
-        within(model.spent, micros as f64 / 1e6 / DAY as f64, format!("{slow} s, {span} h"));
     }
 }
 
