@@ -8,6 +8,7 @@
 //! own; a monitor runs their states inline.
 
 mod allowance;
+mod before;
 mod budgeted;
 mod change;
 mod combination;
@@ -16,6 +17,7 @@ mod distribution;
 mod drift_score;
 mod embedding;
 mod latency;
+mod pace;
 mod performance;
 mod share;
 mod staleness;
@@ -30,6 +32,7 @@ use crate::id::Version;
 use crate::kind::{MetricKind, ValueRange};
 use crate::time::Timestamp;
 
+pub(crate) use allowance::{Shared, rounded};
 pub use change::{AlertOn, ChangeObserver};
 pub(crate) use combination::refusal;
 pub use combination::{CombinationObserver, Combine};
@@ -39,6 +42,7 @@ pub(crate) use distribution::usual_arl;
 pub use drift_score::DriftDetector;
 pub use embedding::{EmbeddingMethod, EmbeddingObserver};
 pub use latency::LatencyObserver;
+pub(crate) use pace::Pace;
 pub use performance::PerformanceDegrader;
 pub(crate) use staleness::Silence;
 pub use staleness::StalenessObserver;
@@ -314,18 +318,18 @@ impl CheckState {
     }
 
     /// Takes its share of the model's budget.
-    pub fn share(&mut self, budget: f64, sharers: u32) {
+    pub fn share(&mut self, share: Shared) {
         match self {
-            Self::Change(state) => state.share(budget, sharers),
-            Self::Combination(state) => state.share(budget, sharers),
-            Self::Distribution(state) => state.share(budget, sharers),
-            Self::Embedding(state) => state.share(budget, sharers),
+            Self::Change(state) => state.share(share),
+            Self::Combination(state) => state.share(share),
+            Self::Distribution(state) => state.share(share),
+            Self::Embedding(state) => state.share(share),
             _ => {}
         }
     }
 
     /// Measures the rate of values, which its share of the budget is for, from the next one on.
-    pub const fn measure_afresh(&mut self) {
+    pub fn measure_afresh(&mut self) {
         match self {
             Self::Change(state) => state.measure_afresh(),
             Self::Combination(state) => state.measure_afresh(),

@@ -163,6 +163,13 @@ macro_rules! detectors {
                 }
             }
 
+            fn can_forget(&self) -> bool {
+                match self {
+                    $(Self::$variant(inner) => inner.can_forget(),)*
+                    Self::Custom(inner) => inner.can_forget(),
+                }
+            }
+
             fn forget_evidence(&mut self) -> bool {
                 match self {
                     $(Self::$variant(inner) => inner.forget_evidence(),)*

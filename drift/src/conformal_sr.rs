@@ -301,6 +301,10 @@ impl Detector for ConformalSr {
         state::run_length(arl, ARL_LEAST, ARL_MOST).is_some_and(|arl| self.statistic >= arl)
     }
 
+    fn can_forget(&self) -> bool {
+        true
+    }
+
     fn forget_evidence(&mut self) -> bool {
         (self.up, self.down, self.statistic) = (Side::default(), Side::default(), 0.0);
         true

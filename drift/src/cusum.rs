@@ -375,6 +375,10 @@ impl Detector for Cusum {
         over(&self.up, up) || over(&self.down, down)
     }
 
+    fn can_forget(&self) -> bool {
+        true
+    }
+
     fn forget_evidence(&mut self) -> bool {
         self.up.rest();
         self.down.rest();

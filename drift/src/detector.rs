@@ -70,8 +70,14 @@ pub trait Detector {
         false
     }
 
+    /// Is true when the detector can tell the evidence for a change from what it has learnt of the level before it, so that
+    /// [`Detector::forget_evidence`] does something. Cost: next to nothing.
+    fn can_forget(&self) -> bool {
+        false
+    }
+
     /// Drops the evidence for a change gathered so far and keeps what was learnt of the level before it, and says whether
-    /// the detector can. Where both are one, nothing is done.
+    /// the detector can, which is [`Detector::can_forget`]. Where both are one, nothing is done.
     ///
     /// As if the values so far had said nothing: it can only make alarms rarer, and a change that is under way is found by
     /// what is still to come.

@@ -302,6 +302,10 @@ impl Detector for Exceedance {
         self.inner.reaches(arl / self.params.trust())
     }
 
+    fn can_forget(&self) -> bool {
+        self.inner.can_forget()
+    }
+
     fn forget_evidence(&mut self) -> bool {
         self.inner.forget_evidence()
     }

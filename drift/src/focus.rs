@@ -378,12 +378,16 @@ impl Detector for Focus {
         arl.is_some_and(|arl| self.statistic >= threshold(&FocusParams { arl, ..self.params }))
     }
 
+    fn can_forget(&self) -> bool {
+        // An unknown level is learnt from the values that the evidence is of.
+        self.params.known
+    }
+
     fn forget_evidence(&mut self) -> bool {
         if self.params.known {
             self.restart();
             self.statistic = 0.0;
         }
-        // An unknown level is learnt from the values that the evidence is of.
         self.params.known
     }
 

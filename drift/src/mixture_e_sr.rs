@@ -375,6 +375,10 @@ impl Detector for MixtureESr {
         state::run_length(arl, ARL_LEAST, ARL_MOST).is_some_and(|arl| self.value >= arl)
     }
 
+    fn can_forget(&self) -> bool {
+        true
+    }
+
     fn forget_evidence(&mut self) -> bool {
         self.start();
         true

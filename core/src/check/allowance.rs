@@ -1,44 +1,45 @@
 //! The part of a model's false-alarm budget that one detector may spend, and the run length that keeps it.
 
-use visu_tility_drift::codec::{DecodeError, Reader, put_f64, put_i64, put_u32, put_u64};
+use visu_tility_drift::codec::{DecodeError, Reader, put_f64, put_u32, put_u64};
 
 use super::budgeted::FollowsBudget;
+use super::pace::{Pace, RATE_ASSUMED, power_of_two_from};
 use crate::plan::FalseAlarmBudget;
 use crate::time::Timestamp;
 
 /// The days that a budget is for.
 const DAYS: f64 = 30.0;
-const MICROS_PER_DAY: f64 = 86_400e6;
-/// Values a day that are assumed until the rate has been seen: one a second.
-const RATE_ASSUMED: f64 = 86_400.0;
-/// The rate is first looked at after so many values, then whenever their number has doubled...
-const FIRST_LOOK: u64 = 64;
-/// ...and at least every so many...
-const LOOK_EVERY: u64 = 65_536;
-/// ...but before so great a part of a false alarm is spent at a rate that is no longer true...
+/// The rate is looked at before all sharers together spend so great a part of a false alarm at rates that are no longer
+/// true, or before that much of a day's values have come, whichever is later: a rate that followed the hours of the day
+/// would have the evidence of the day forgotten in the evening.
 const SPENT_MOST: f64 = 1.0 / 16.0;
-/// ...though never before so many.
-const LOOK_LEAST: u64 = 16;
 /// What every detector with a bound on false alarms takes.
 const ARL_RANGE: (f64, f64) = (100.0, 1e15);
 /// More than a model can have.
 const SHARERS_MAX: u32 = 1 << 20;
 
-/// While time stands still, what has come is taken to have come within an hour.
-const STANDSTILL_PER_DAY: f64 = 24.0;
 /// Evidence that reaches the threshold of so great a part of a shorter run length does not count towards it.
 const EVIDENCE_MOST: f64 = 1.0 / 8.0;
+/// How often it is asked after in one run length, at most every so many values.
+const HOLD_LOOKS: f64 = 64.0;
+const HOLD_LOOK_LEAST: u64 = 16;
+
+/// A shorter run length that waits for the detector's evidence to fall.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Hold {
+    /// The value at which the evidence is looked at next; 0 for the next one.
+    next: u64,
+    /// The value from which on it does not wait any longer; 0 before the first look.
+    until: u64,
+    /// That value has come. Only between a look and what follows it, so it is not written.
+    over: bool,
+}
 
 /// A share of a budget of false alarms, and the rate of values that it is spent at.
 ///
-/// With `B` false alarms per 30 days for the model, `k` detectors that share it and `r` values a day, each
-/// may give one false alarm in `30 r k / B` values. The rate is that since the first value or since the
-/// last look, whichever is larger, rounded up to a power of two so that the threshold seldom moves; `k` is
-/// rounded up likewise.
-///
-/// Until 64 values have come, one a second is assumed. While all values bear one time (a job that stamps a day's
-/// predictions at midnight), the rate is not known: then it is that of all of them within an hour, if that is more.
-/// However long it truly was, `n` values then spend at most the budget of `1 + log2(n / 3,600)` hours.
+/// With `B` false alarms per 30 days for the model, `k` detectors that share it and `r` values a day ([`Pace`]), each
+/// may give one false alarm in `30 r k / B` values; `k` is rounded up to a power of two so that the threshold seldom
+/// moves.
 ///
 /// A longer run length holds at once, a shorter one ([`Allowance::aim`]) where the detector's evidence allows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,51 +47,55 @@ pub(crate) struct Allowance {
     /// False alarms per 30 days of the model.
     budget: f64,
     sharers: u32,
-    first: Timestamp,
-    /// Values before the first that counts.
-    seen_at_first: u64,
-    last_look: Timestamp,
-    seen_at_look: u64,
-    /// Values a day.
-    rate: f64,
-    /// The rate is measured from the next value on.
-    afresh: bool,
+    pace: Pace,
     /// The detector still has a longer run length than its share allows, because of its evidence.
-    held: bool,
+    hold: Option<Hold>,
     /// The value at which it is looked at again; it follows from the rest.
     next_look: u64,
 }
 
 impl Allowance {
-    pub const fn new(budget: f64, sharers: u32) -> Self {
-        let (first, last_look) = (Timestamp::EPOCH, Timestamp::EPOCH);
-        let (seen_at_first, seen_at_look, rate) = (0, 0, RATE_ASSUMED);
-        let (afresh, held, next_look) = (false, false, FIRST_LOOK);
-        Self { budget, sharers, first, seen_at_first, last_look, seen_at_look, rate, afresh, held, next_look }
+    pub fn new(budget: f64, sharers: u32) -> Self {
+        let mut new = Self { budget, sharers, pace: Pace::new(), hold: None, next_look: 0 };
+        new.plan_look();
+        new
     }
 
     /// The average number of values between false alarms that keeps within the share.
     pub fn arl(&self) -> f64 {
-        run_length(self.budget, self.rate, self.sharers)
+        run_length(self.budget, self.pace.per_day(), self.sharers)
     }
 
     /// Values a day, as the run length takes them.
     pub const fn rate_per_day(&self) -> f64 {
-        self.rate
+        self.pace.per_day()
     }
 
     /// Takes note of who shares; answers whether the detector is to be aimed anew.
-    pub fn share(&mut self, budget: f64, sharers: u32) -> bool {
+    ///
+    /// Until its own rate has been seen it takes that of its kind over all versions, if that is more than one a second: else
+    /// many short-lived versions would each spend at one a second what comes faster.
+    pub fn share(&mut self, share: Shared) -> bool {
         let before = self.arl();
-        (self.budget, self.sharers) = (budget, sharers);
-        self.plan_look();
-        self.arl() != before
+        (self.budget, self.sharers) = (share.budget, share.sharers);
+        self.pace.assume(share.per_day);
+        self.changed(before)
     }
 
-    /// Measures the rate from the next value on: what went before, a long silence included, says nothing of it. The
-    /// rate seen before holds until then.
-    pub const fn measure_afresh(&mut self) {
-        (self.afresh, self.next_look) = (true, 0);
+    /// Answers whether the run length is another one than before; then it waits from now on, if it must.
+    fn changed(&mut self, before: f64) -> bool {
+        let changed = self.arl() != before;
+        if changed {
+            self.hold = None;
+        }
+        self.plan_look();
+        changed
+    }
+
+    /// Measures the rate of values from the next one on.
+    pub fn measure_afresh(&mut self) {
+        self.pace.measure_afresh();
+        self.plan_look();
     }
 
     /// Takes note of a value, the `seen`-th; answers whether the detector is to be aimed anew.
@@ -106,100 +111,102 @@ impl Allowance {
     ///
     /// A longer one holds at once. So does a shorter one, unless the evidence gathered so far would reach the threshold of an
     /// eighth of it: a whole fleet whose budget is loosened would alarm with the next values, though they say nothing. Such
-    /// evidence is forgotten; where that would forget the level before the change too, the longer run length is kept, value
-    /// for value, until the evidence has fallen. Either way the run length in force is never shorter than the share's
-    /// and evidence is never added, so that the budget is kept; and a change that is under way is still found.
+    /// evidence is forgotten; where that would forget the level before the change too, the longer run length is kept until
+    /// the evidence has fallen, but for one of the shorter run lengths at most. Either way the run length in force is never
+    /// shorter than the share's and evidence is never added, so that the budget is kept; and a change that is under way is
+    /// still found.
+    ///
+    /// | evidence above an eighth of the shorter one's threshold | the detector can forget it | |
+    /// |---|---|---|
+    /// | no | | the shorter one holds |
+    /// | yes | yes | it is forgotten, the shorter one holds |
+    /// | yes | no | the longer one is kept; asked again 64 times within a run length, not oftener than every 16 values |
     pub fn aim(&mut self, detector: &mut impl FollowsBudget) {
         let wanted = self.arl();
-        let longer = detector.run_length().is_some_and(|arl| arl > wanted);
-        let much = longer && detector.reaches(wanted * EVIDENCE_MOST);
-        self.held = much && !detector.forget_evidence();
-        if !self.held {
+        let waited = self.hold.is_some_and(|hold| hold.over);
+        let longer = !waited && detector.run_length().is_some_and(|arl| arl > wanted);
+        let waits = longer && detector.reaches(wanted * EVIDENCE_MOST) && !detector.forget_evidence();
+        self.hold = waits.then(|| self.hold.unwrap_or_default());
+        if !waits {
             detector.set_run_length(wanted);
         }
         self.plan_look();
     }
 
     fn plan_look(&mut self) {
-        let soon = self.held || self.afresh;
-        self.next_look = if soon { 0 } else { self.look_due() };
+        let due = self.pace.look_due(self.spent_most());
+        self.next_look = self.hold.map_or(due, |hold| due.min(hold.next));
     }
 
-    /// The value at which the rate is looked at again.
-    fn look_due(&self) -> u64 {
-        let spent = ((self.arl() * SPENT_MOST) as u64).max(LOOK_LEAST);
-        let counted = self.seen_at_look.saturating_sub(self.seen_at_first);
-        self.seen_at_look + counted.clamp(FIRST_LOOK, LOOK_EVERY).min(spent)
+    /// After so many values at most the rate is looked at. The same for one sharer and for many: bursts often reach all.
+    fn spent_most(&self) -> f64 {
+        FalseAlarmBudget { false_alarms_per_30_days: self.budget }.values_to_look(self.pace.per_day())
     }
 
     #[cold]
     fn look(&mut self, seen: u64, at: Timestamp) -> bool {
-        if seen <= 1 || self.afresh {
-            // Also of a detector that has started afresh after a silence.
-            (self.first, self.last_look, self.afresh) = (at, at, false);
-            (self.seen_at_first, self.seen_at_look) = (seen.saturating_sub(1), seen.saturating_sub(1));
-        }
-        let before = self.rate;
-        if seen >= self.look_due() {
-            self.measure(seen, at);
-        }
+        let before = self.arl();
+        self.pace.look(seen, at, self.spent_most());
+        let changed = self.changed(before);
+        let asks = self.wait(seen);
         self.plan_look();
-        self.held || self.rate != before
+        changed || asks
     }
 
-    fn measure(&mut self, seen: u64, at: Timestamp) {
-        let rate = |values: u64, since: Timestamp| {
-            let days = (at.micros().saturating_sub(since.micros())) as f64 / MICROS_PER_DAY;
-            if days > 0.0 { values as f64 / days } else { 0.0 }
-        };
-        let counted = seen - self.seen_at_first.min(seen);
-        let seen_rate =
-            rate(counted, self.first).max(rate(seen - self.seen_at_look.min(seen), self.last_look));
-        (self.last_look, self.seen_at_look) = (at, seen);
-        self.rate = if seen_rate > 0.0 {
-            power_of_two_from(seen_rate)
-        } else {
-            let most = counted as f64 * STANDSTILL_PER_DAY;
-            if most > self.rate { power_of_two_from(most) } else { self.rate }
-        };
+    /// While the run length waits: answers whether the evidence is to be looked at with this value.
+    fn wait(&mut self, seen: u64) -> bool {
+        let arl = self.arl();
+        let Some(hold) = &mut self.hold else { return false };
+        // A detector that has started afresh counts from 1 and has no evidence.
+        if seen > 1 && seen < hold.next {
+            return false;
+        }
+        if hold.until == 0 || seen <= 1 {
+            hold.until = seen.saturating_add(arl as u64);
+        }
+        hold.over = seen >= hold.until;
+        let step = ((arl / HOLD_LOOKS) as u64).max(HOLD_LOOK_LEAST);
+        hold.next = seen.saturating_add(step).min(hold.until);
+        true
     }
 
     pub fn write(&self, out: &mut Vec<u8>) {
         put_f64(out, self.budget);
         put_u32(out, self.sharers);
-        put_i64(out, self.first.micros());
-        put_u64(out, self.seen_at_first);
-        put_i64(out, self.last_look.micros());
-        put_u64(out, self.seen_at_look);
-        put_f64(out, self.rate);
-        out.push(u8::from(self.afresh) | u8::from(self.held) << 1);
+        self.pace.write(out);
+        out.push(u8::from(self.hold.is_some()));
+        if let Some(hold) = self.hold {
+            put_u64(out, hold.next);
+            put_u64(out, hold.until);
+        }
     }
 
     pub fn read(bytes: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (budget, sharers) = (bytes.finite("budget")?, bytes.u32()?);
-        let (first, seen_at_first) = (Timestamp::from_micros(bytes.i64()?), bytes.u64()?);
-        let (last_look, seen_at_look) = (Timestamp::from_micros(bytes.i64()?), bytes.u64()?);
-        let (rate, flags) = (bytes.finite("rate")?, bytes.u8()?);
-        let ok = budget > 0.0 && rate > 0.0 && sharers <= SHARERS_MAX && flags < 4;
-        if !ok || seen_at_look > 1 << 60 || seen_at_first > seen_at_look {
+        if budget <= 0.0 || sharers > SHARERS_MAX {
             return Err(DecodeError::Range { field: "allowance" });
         }
-        let (afresh, held, next_look) = (flags & 1 != 0, flags & 2 != 0, 0);
-        let mut read = Self {
-            budget,
-            sharers,
-            first,
-            seen_at_first,
-            last_look,
-            seen_at_look,
-            rate,
-            afresh,
-            held,
-            next_look,
+        let pace = Pace::read(bytes)?;
+        let hold = match bytes.u8()? {
+            0 => None,
+            1 => Some(Hold { next: bytes.u64()?, until: bytes.u64()?, over: false }),
+            _ => return Err(DecodeError::Range { field: "hold" }),
         };
+        let mut read = Self { budget, sharers, pace, hold, next_look: 0 };
         read.plan_look();
         Ok(read)
     }
+}
+
+/// What a detector is told of the budget that it has a share in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shared {
+    /// False alarms per 30 days of the model.
+    pub budget: f64,
+    /// Over how many detectors it is divided.
+    pub sharers: u32,
+    /// Values a day of the model's values of the same kind, over all versions.
+    pub per_day: f64,
 }
 
 impl FalseAlarmBudget {
@@ -213,24 +220,30 @@ impl FalseAlarmBudget {
     }
 }
 
-/// The run length at a rate that is rounded already.
-fn run_length(budget: f64, rate: f64, sharers: u32) -> f64 {
-    let sharers = f64::from(sharers.min(SHARERS_MAX).next_power_of_two());
-    (DAYS * rate * sharers / budget).clamp(ARL_RANGE.0, ARL_RANGE.1)
+impl FalseAlarmBudget {
+    /// The number of values at this rate that may be judged before the rate is looked at again.
+    pub(crate) fn values_to_look(self, rate: f64) -> f64 {
+        (run_length(self.false_alarms_per_30_days, rate, 1) * SPENT_MOST).max(rate)
+    }
 }
 
-/// The smallest power of two from `2^-20` to `2^60` that is not below `value`.
-fn power_of_two_from(value: f64) -> f64 {
-    let mut power = f64::from_bits(0x3eb0_0000_0000_0000);
-    while power < value && power < 1.152_921_504_606_847e18 {
-        power *= 2.0;
-    }
-    power
+/// The number of sharers as thresholds take it.
+pub(crate) const fn rounded(sharers: u32) -> u32 {
+    if sharers > SHARERS_MAX { SHARERS_MAX } else { sharers.next_power_of_two() }
+}
+
+/// The run length at a rate that is rounded already.
+fn run_length(budget: f64, rate: f64, sharers: u32) -> f64 {
+    (DAYS * rate * f64::from(rounded(sharers)) / budget).clamp(ARL_RANGE.0, ARL_RANGE.1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn share(allowance: &mut Allowance, budget: f64, sharers: u32) -> bool {
+        allowance.share(Shared { budget, sharers, per_day: 0.0 })
+    }
 
     fn at(second: u64) -> Timestamp {
         Timestamp::from_micros(1_700_000_000_000_000 + second as i64 * 1_000_000)
@@ -254,7 +267,7 @@ mod tests {
         // 1,440 a day, and one more than there are gaps.
         assert_eq!((changes, allowance.rate_per_day()), (1, 2_048.0));
         assert_eq!(allowance.arl(), 30.0 * 2_048.0 * 4.0 / 2.0);
-        assert!(allowance.share(4.0, 3) && !allowance.share(4.0, 4));
+        assert!(share(&mut allowance, 4.0, 3) && !share(&mut allowance, 4.0, 4));
     }
 
     #[test]
@@ -348,26 +361,70 @@ mod tests {
     fn a_shorter_run_length_waits_for_evidence_to_fall_and_a_longer_one_does_not() {
         let mut allowance = Allowance::new(1.0, 1);
         let mut detector = Told { arl: 0.0, evidence: 1e9, forgets: false };
+        let mut asked = Vec::new();
+        let note = |allowance: &mut Allowance, detector: &mut Told, seen: u64, asked: &mut Vec<u64>| {
+            if allowance.note(seen, at(seen)) {
+                asked.push(seen);
+                allowance.aim(detector);
+            }
+        };
+        (1..=100).for_each(|seen| note(&mut allowance, &mut detector, seen, &mut asked));
+        let long = 30.0 * 131_072.0;
+        assert_eq!((detector.arl, asked.len()), (long, 1));
+        asked.clear();
+        assert!(share(&mut allowance, 10.0, 1));
         allowance.aim(&mut detector);
-        let long = 30.0 * 86_400.0;
         assert_eq!(detector.arl, long);
-        assert!(allowance.share(10.0, 1));
-        allowance.aim(&mut detector);
-        assert_eq!(detector.arl, long);
-        let mut values = 0;
+        let mut seen = 100;
         while detector.arl == long {
-            detector.evidence /= 2.0;
-            values += 1;
-            assert!(allowance.note(values + 1, at(values)), "asked after at each value");
-            allowance.aim(&mut detector);
+            // Down by a half every 6,144 values, which are 1 of 64 parts of the run length.
+            detector.evidence *= 0.5_f64.powf(1.0 / 6_144.0);
+            seen += 1;
+            note(&mut allowance, &mut detector, seen, &mut asked);
         }
-        assert_eq!((detector.arl, detector.evidence), (long / 10.0, 1e9 / 2_f64.powi(values as i32)));
+        assert!(asked[0] == 101 && asked.windows(2).all(|pair| pair[1] - pair[0] == 6_144), "{asked:?}");
+        assert_eq!(detector.arl, long / 10.0);
         assert!(detector.evidence < long / 80.0 && detector.evidence >= long / 160.0);
-        assert!(!allowance.note(values + 2, at(values)), "and no more after that");
         detector.evidence = 1e9;
-        assert!(allowance.share(10.0, 2));
+        assert!(share(&mut allowance, 10.0, 2));
         allowance.aim(&mut detector);
         assert_eq!(detector.arl, long / 5.0, "at once");
+    }
+
+    #[test]
+    fn a_shorter_run_length_waits_for_one_run_length_at_most() {
+        let mut allowance = Allowance::new(1.0, 1);
+        let mut detector = Told { arl: 30.0 * 86_400.0, evidence: 1e9, forgets: false };
+        assert!(share(&mut allowance, 1_000.0, 1));
+        allowance.aim(&mut detector);
+        let mut asked = 0;
+        // 2,592 values; time stands still, so that the rate says nothing.
+        for seen in 1..=2_593 {
+            assert_eq!(detector.arl, 30.0 * 86_400.0, "at {seen}");
+            if allowance.note(seen, at(0)) {
+                asked += 1;
+                allowance.aim(&mut detector);
+            }
+        }
+        assert_eq!((detector.arl, asked), (2_592.0, 66));
+        assert!((2_594..3_000).all(|seen| !allowance.note(seen, at(0))), "and no more after that");
+    }
+
+    #[test]
+    fn a_wait_that_a_snapshot_falls_into_goes_on() {
+        let mut allowance = Allowance::new(1.0, 1);
+        let mut detector = Told { arl: 30.0 * 86_400.0, evidence: 1e9, forgets: false };
+        share(&mut allowance, 1_000.0, 1);
+        allowance.aim(&mut detector);
+        for seen in 1..=4_100 {
+            let mut bytes = Vec::new();
+            allowance.write(&mut bytes);
+            assert_eq!(Allowance::read(&mut Reader::new(&bytes)), Ok(allowance), "at {seen}");
+            if allowance.note(seen, at(seen)) {
+                allowance.aim(&mut detector);
+            }
+        }
+        assert!(detector.arl < 30.0 * 86_400.0);
     }
 
     #[test]
@@ -396,12 +453,6 @@ mod tests {
         let mut least = other.rate_per_day();
         (0..3_000).for_each(|i| least = least.min(feed(&mut other, 1_001 + i, 1, 31_536_000 + 60 * i)));
         assert!(least < 10.0, "{least}");
-    }
-
-    #[test]
-    fn rates_are_rounded_up_within_limits() {
-        assert_eq!(power_of_two_from(0.0), 0.000_000_953_674_316_406_25);
-        assert!(power_of_two_from(f64::MAX).is_finite());
     }
 
     #[test]

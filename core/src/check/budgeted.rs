@@ -1,9 +1,9 @@
 //! A detector whose run length between false alarms may follow the plan's budget.
 
 use visu_tility_drift::codec::{DecodeError, Reader};
-use visu_tility_drift::{AnyDetector, AnyParams, Detector, Setting};
+use visu_tility_drift::{AnyParams, Detector, Setting};
 
-use super::allowance::Allowance;
+use super::allowance::{Allowance, Shared};
 use super::distribution::usual_arl;
 use crate::error::ObserverError;
 use crate::time::Timestamp;
@@ -28,7 +28,7 @@ pub(crate) trait FollowsBudget {
     }
 }
 
-impl FollowsBudget for AnyDetector {
+impl<D: Detector> FollowsBudget for D {
     fn run_length(&self) -> Option<f64> {
         self.arl()
     }
@@ -84,7 +84,7 @@ impl<D: FollowsBudget> Budgeted<D> {
         Self::allowance().arl()
     }
 
-    const fn allowance() -> Allowance {
+    fn allowance() -> Allowance {
         Allowance::new(1.0, 1)
     }
 
@@ -103,9 +103,9 @@ impl<D: FollowsBudget> Budgeted<D> {
     }
 
     /// Takes its share of the model's budget.
-    pub fn share(&mut self, budget: f64, sharers: u32) {
+    pub fn share(&mut self, share: Shared) {
         if let Some(allowance) = &mut self.allowance
-            && allowance.share(budget, sharers)
+            && allowance.share(share)
         {
             allowance.aim(&mut self.detector);
         }
@@ -125,7 +125,7 @@ impl<D: FollowsBudget> Budgeted<D> {
     }
 
     /// Measures the rate of values from the next one on.
-    pub const fn measure_afresh(&mut self) {
+    pub fn measure_afresh(&mut self) {
         if let Some(allowance) = &mut self.allowance {
             allowance.measure_afresh();
         }
@@ -187,8 +187,9 @@ mod tests {
         let mut budgeted = Budgeted::new(Told::default(), true);
         // One a minute instead of the assumed one a second, then half the budget.
         (1..=1_000).for_each(|seen| budgeted.note(seen, at(seen * 60)));
-        budgeted.share(0.5, 1);
-        budgeted.share(0.5, 1);
+        let share = Shared { budget: 0.5, sharers: 1, per_day: 0.0 };
+        budgeted.share(share);
+        budgeted.share(share);
         assert_eq!(budgeted.detector.0, [30.0 * 2_048.0, 60.0 * 2_048.0]);
         budgeted.put(Told::default());
         assert_eq!(budgeted.detector.0, [60.0 * 2_048.0], "a new one is aimed at once");
@@ -198,7 +199,7 @@ mod tests {
     fn without_a_budget_nothing_is_told_and_no_other_state_is_read() {
         let mut free = Budgeted::new(Told::default(), false);
         free.note(1, at(0));
-        free.share(7.0, 3);
+        free.share(Shared { budget: 7.0, sharers: 3, per_day: 0.0 });
         free.put(Told::default());
         assert!(free.detector.0.is_empty() && !free.is_budgeted());
         let mut bytes = Vec::new();

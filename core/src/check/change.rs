@@ -10,7 +10,9 @@ use visu_tility_drift::{
     StandardizerParams,
 };
 
-use super::budgeted::{Budgeted, FollowsBudget, set_usual_arl};
+use super::allowance::Shared;
+use super::before::settings_around;
+use super::budgeted::{Budgeted, set_usual_arl};
 use super::standalone::Standalone;
 use super::{Check, Verdict};
 use crate::action::ObserverAction;
@@ -135,28 +137,6 @@ impl ChangeObserver {
         })
     }
 
-    /// Scales the values before they reach the detector.
-    ///
-    /// # Errors
-    ///
-    /// Fails with [`ObserverError::Config`] when a parameter is out of its range.
-    pub fn standardized(self, params: StandardizerParams) -> Result<Self, ObserverError> {
-        let prepare = PreparationParams { standardize: Some(params), ..*self.prepare };
-        self.prepared(prepare)
-    }
-
-    /// Prepares the values before they reach the detector: gaps, range, season, exceedance, batches, scale, in
-    /// this order, as far as each is switched on.
-    ///
-    /// # Errors
-    ///
-    /// Fails with [`ObserverError::Config`] when a parameter is out of its range.
-    pub fn prepared(mut self, params: PreparationParams) -> Result<Self, ObserverError> {
-        params.validate()?;
-        *self.prepare = params;
-        Ok(self)
-    }
-
     /// Takes the run length between false alarms from the plan's budget instead of the detector's `arl`.
     ///
     /// The model's budget is divided over all its detectors that are budgeted, and becomes a run length by
@@ -212,31 +192,9 @@ impl ChangeObserver {
         self.prototype.arl().is_some()
     }
 
-    /// Says which changes raise an alert.
-    #[must_use]
-    pub const fn alert_on(mut self, alert_on: AlertOn) -> Self {
-        self.alert_on = alert_on;
-        self
-    }
-
     /// The detector's parameters.
     pub const fn detector(&self) -> &AnyParams {
         &self.params
-    }
-
-    /// Whether the plan's budget sets the detector's `arl`.
-    pub const fn is_budgeted(&self) -> bool {
-        self.budgeted
-    }
-
-    /// What is done to the values before they reach the detector.
-    pub const fn preparation(&self) -> &PreparationParams {
-        &self.prepare
-    }
-
-    /// Which changes raise an alert.
-    pub(crate) const fn alerts_on(&self) -> AlertOn {
-        self.alert_on
     }
 
     pub(super) fn start(&self, kind: &MetricKind) -> ChangeState {
@@ -257,6 +215,8 @@ impl ChangeObserver {
         Check::Change(Self { prototype, prepare, seen: Standalone::default(), ..*self })
     }
 }
+
+settings_around!(ChangeObserver);
 
 impl MetricObserver for ChangeObserver {
     fn name(&self) -> &'static str {
@@ -286,7 +246,7 @@ pub(crate) struct ChangeState<D = AnyDetector> {
     seed: u64,
 }
 
-impl<D: TakesTime + FollowsBudget> ChangeState<D> {
+impl<D: TakesTime> ChangeState<D> {
     /// Starts with a fresh detector; a `bad` direction of unknown is either.
     pub fn new(detector: Budgeted<D>, prepare: &PreparationParams, bad: Direction, seed: u64) -> Self {
         // In no memory when there are no stages.
@@ -348,12 +308,12 @@ impl<D: TakesTime + FollowsBudget> ChangeState<D> {
     }
 
     /// Takes its share of the model's budget.
-    pub fn share(&mut self, budget: f64, sharers: u32) {
-        self.detector.share(budget, sharers);
+    pub fn share(&mut self, share: Shared) {
+        self.detector.share(share);
     }
 
     /// Measures the rate of values from the next one on.
-    pub const fn measure_afresh(&mut self) {
+    pub fn measure_afresh(&mut self) {
         self.detector.measure_afresh();
     }
 

@@ -12,6 +12,7 @@ use visu_tility_drift::{
 };
 
 use super::Check;
+use super::before::settings_around;
 use super::budgeted::{Budgeted, set_usual_arl};
 use super::change::{AlertOn, ChangeState, seed_of};
 use super::standalone::Standalone;
@@ -250,27 +251,6 @@ impl CombinationObserver {
         Ok(self)
     }
 
-    /// Scales the values before they reach the members.
-    ///
-    /// # Errors
-    ///
-    /// Fails with [`ObserverError::Config`] when a parameter is out of its range.
-    pub fn standardized(self, params: StandardizerParams) -> Result<Self, ObserverError> {
-        let prepare = PreparationParams { standardize: Some(params), ..*self.prepare };
-        self.prepared(prepare)
-    }
-
-    /// Prepares the values before they reach the members, as [`super::ChangeObserver::prepared`].
-    ///
-    /// # Errors
-    ///
-    /// Fails with [`ObserverError::Config`] when a parameter is out of its range.
-    pub fn prepared(mut self, params: PreparationParams) -> Result<Self, ObserverError> {
-        params.validate()?;
-        *self.prepare = params;
-        Ok(self)
-    }
-
     /// Takes the run length between false alarms from the plan's budget.
     ///
     /// # Errors
@@ -319,13 +299,6 @@ impl CombinationObserver {
         }
     }
 
-    /// Says which changes raise an alert.
-    #[must_use]
-    pub const fn alert_on(mut self, alert_on: AlertOn) -> Self {
-        self.alert_on = alert_on;
-        self
-    }
-
     /// How the members are made into one.
     pub const fn combine(&self) -> &Combine {
         &self.combine
@@ -342,26 +315,11 @@ impl CombinationObserver {
         &self.gate
     }
 
-    /// Whether the plan's budget sets the run length.
-    pub const fn is_budgeted(&self) -> bool {
-        self.budgeted
-    }
-
     /// The run length that its members can show when `arl` is asked for.
     pub(crate) fn most_of(&self, arl: f64) -> Option<f64> {
         let mut combined = (*self.prototype).clone();
         combined.set_arl(arl);
         combined.arl()
-    }
-
-    /// What is done to the values before they reach the members.
-    pub const fn preparation(&self) -> &PreparationParams {
-        &self.prepare
-    }
-
-    /// Which changes raise an alert.
-    pub(crate) const fn alerts_on(&self) -> AlertOn {
-        self.alert_on
     }
 
     /// What it is, in a few words: `vote (2 of 3)`.
@@ -427,6 +385,8 @@ fn build(
         }
     })
 }
+
+settings_around!(CombinationObserver);
 
 impl MetricObserver for CombinationObserver {
     fn name(&self) -> &'static str {

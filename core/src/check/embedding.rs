@@ -7,6 +7,7 @@ use visu_tility_drift::{
     CentroidShift, CentroidShiftParams, Level, OnlineMmd, OnlineMmdParams, Signal, VectorError,
 };
 
+use super::allowance::Shared;
 use super::budgeted::{Budgeted, FollowsBudget};
 use super::distribution::usual_arl;
 use super::standalone::Standalone;
@@ -207,7 +208,7 @@ impl EmbeddingObserver {
     pub(super) fn start(&self) -> EmbeddingState {
         EmbeddingState {
             settings: Arc::clone(&self.settings),
-            detector: Budgeted::new(None, self.settings.budgeted),
+            detector: Budgeted::new(OfDimension(None), self.settings.budgeted),
             missing: 0,
             last: Signal::default(),
         }
@@ -301,13 +302,17 @@ impl VectorDetector {
     }
 }
 
-impl FollowsBudget for Option<VectorDetector> {
+/// A detector once the first vector has told the dimension.
+#[derive(Clone, Debug)]
+struct OfDimension(Option<VectorDetector>);
+
+impl FollowsBudget for OfDimension {
     fn run_length(&self) -> Option<f64> {
-        self.as_ref().map(VectorDetector::arl)
+        self.0.as_ref().map(VectorDetector::arl)
     }
 
     fn set_run_length(&mut self, arl: f64) {
-        match self {
+        match &mut self.0 {
             Some(VectorDetector::Mmd(mmd)) => mmd.set_arl(arl),
             Some(VectorDetector::Centroid(centroid)) => centroid.set_arl(arl),
             None => {}
@@ -316,7 +321,7 @@ impl FollowsBudget for Option<VectorDetector> {
 
     /// Of a centroid each window is judged by itself.
     fn reaches(&self, arl: f64) -> bool {
-        matches!(self, Some(VectorDetector::Mmd(mmd)) if mmd.reaches(arl))
+        matches!(&self.0, Some(VectorDetector::Mmd(mmd)) if mmd.reaches(arl))
     }
 }
 
@@ -324,8 +329,7 @@ impl FollowsBudget for Option<VectorDetector> {
 #[derive(Clone, Debug)]
 pub(crate) struct EmbeddingState {
     settings: Arc<Settings>,
-    /// None before the first vector.
-    detector: Budgeted<Option<VectorDetector>>,
+    detector: Budgeted<OfDimension>,
     /// Vectors that were due and not there.
     missing: u64,
     last: Signal,
@@ -340,11 +344,11 @@ impl EmbeddingState {
 
     pub fn observe(&mut self, vector: &[f32], at: Timestamp) -> Verdict {
         const QUIET: Verdict = Verdict::level(AlertCondition::Clear);
-        if self.detector.detector.is_none() {
+        if self.detector.detector.0.is_none() {
             let dimension = u32::try_from(vector.len()).unwrap_or(0);
-            self.detector.put(self.settings.detector(dimension));
+            self.detector.put(OfDimension(self.settings.detector(dimension)));
         }
-        let Some(detector) = &mut self.detector.detector else { return QUIET };
+        let Some(detector) = &mut self.detector.detector.0 else { return QUIET };
         let before = detector.count();
         let Ok(signal) = detector.update(vector) else { return QUIET };
         self.last = signal;
@@ -356,13 +360,13 @@ impl EmbeddingState {
     }
 
     /// Measures the rate of vectors from the next one on.
-    pub const fn measure_afresh(&mut self) {
+    pub fn measure_afresh(&mut self) {
         self.detector.measure_afresh();
     }
 
     /// Takes its share of the model's budget.
-    pub fn share(&mut self, budget: f64, sharers: u32) {
-        self.detector.share(budget, sharers);
+    pub fn share(&mut self, share: Shared) {
+        self.detector.share(share);
     }
 
     pub const fn is_budgeted(&self) -> bool {
@@ -375,7 +379,7 @@ impl EmbeddingState {
 
     pub fn figures(&self, out: &mut Vec<(&'static str, f64)>) {
         out.push(("missing", self.missing as f64));
-        if let Some(detector) = &self.detector.detector {
+        if let Some(detector) = &self.detector.detector.0 {
             out.extend([
                 ("statistic", self.last.statistic),
                 ("threshold", self.last.threshold),
@@ -394,8 +398,8 @@ impl EmbeddingState {
         self.detector.write_allowance(out);
         put_u64(out, self.missing);
         self.last.write(out);
-        put_u32(out, self.detector.detector.as_ref().map_or(0, VectorDetector::dimension));
-        if let Some(detector) = &self.detector.detector {
+        put_u32(out, self.detector.detector.0.as_ref().map_or(0, VectorDetector::dimension));
+        if let Some(detector) = &self.detector.detector.0 {
             detector.write(out);
         }
     }
@@ -408,7 +412,7 @@ impl EmbeddingState {
             return Err(DecodeError::Range { field: "missing" });
         }
         let last = Signal::read(bytes)?;
-        budgeted.detector = match bytes.u32()? {
+        budgeted.detector.0 = match bytes.u32()? {
             0 => None,
             dimension => {
                 let fresh = self.settings.detector(dimension);

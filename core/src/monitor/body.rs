@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::budget::Division;
 use super::emit::Cause;
 use super::order;
 use super::own::Own;
@@ -53,6 +54,8 @@ pub(super) struct Body {
     pub last_offset: u64,
     /// No budgeted series has been silent for too long before a reading of this time; it may be early, never late.
     pub silence_due: Timestamp,
+    /// How the budget is divided; none while nothing shares it.
+    pub division: Option<Box<Division>>,
     /// In the order in which they were first seen.
     pub series: Vec<Series>,
     pub switches: Vec<Switch>,
@@ -81,6 +84,7 @@ impl Body {
             next_deadline: NEVER,
             last_offset: 0,
             silence_due: NEVER,
+            division: None,
             series: Vec::new(),
             switches: Self::switches(&model, &plan),
             own: Own::start(&plan),
@@ -210,7 +214,8 @@ impl Body {
         let Some(series) = self.series.get_mut(index) else {
             return Admission::UnknownSeries;
         };
-        let admission = if reading.at > series.newest {
+        let before = series.newest;
+        let admission = if reading.at > before {
             series.newest = reading.at;
             series.back_run = 0;
             Admission::Taken
@@ -222,8 +227,8 @@ impl Body {
         if !admission.is_taken() {
             return admission;
         }
-        if series.share == Share::Left || (series.share == Share::Taken && reading.at >= self.silence_due) {
-            self.share_at(index, reading.at);
+        if series.share != Share::None {
+            self.spend(index, reading.at, before);
         }
         self.last_offset = reading.offset;
         if reading.value.is_nan() && self.vector.is_none() {
@@ -391,7 +396,7 @@ impl Body {
         self.series.clear();
         self.switches = Self::switches(&self.model, &self.plan);
         self.own = Own::start(&self.plan);
-        (self.next_deadline, self.silence_due) = (NEVER, NEVER);
+        (self.next_deadline, self.silence_due, self.division) = (NEVER, NEVER, None);
         self.counts = Counts::default();
         // What a panic left half done is forgotten too.
         (self.pending, self.vector) = (None, None);

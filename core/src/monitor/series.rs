@@ -113,6 +113,8 @@ pub(super) struct Series {
     /// Too-late readings in a row, in order among themselves.
     pub back_run: u32,
     pub share: Share,
+    /// Place of its kind's rate in the division of the budget.
+    pub pace: u16,
     /// The first rule, which for most series is the only one.
     pub first: Option<Instance>,
     pub info: Box<SeriesInfo>,
@@ -150,7 +152,17 @@ impl Series {
         let info = SeriesInfo { version: version.clone(), kind: kind.clone(), back_at: BEFORE, rest };
         // The budget is divided after this.
         let share = Share::None;
-        Self { key, newest: BEFORE, taken: 0, wanted, back_run: 0, share, first, info: Box::new(info) }
+        Self {
+            key,
+            newest: BEFORE,
+            taken: 0,
+            wanted,
+            back_run: 0,
+            share,
+            pace: 0,
+            first,
+            info: Box::new(info),
+        }
     }
 
     /// The rules at work, in the plan's order.

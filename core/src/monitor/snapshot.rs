@@ -1,8 +1,8 @@
 //! Writes a monitor's state as bytes, and reads it back.
 //!
-//! Form 2, little-endian: `2`, model id, times and counts, then per series its names, counts and the state
-//! of each rule by name, then switches and the user's observers by name. Settings are not in it: the plan
-//! at hand decides, and the state of a rule that is gone or has another check is left out.
+//! Form 3, little-endian: `3`, model id, times and counts, the division of the budget, then per series its names,
+//! counts and the state of each rule by name, then switches and the user's observers by name. Settings are not in it:
+//! the plan at hand decides, and the state of a rule that is gone or has another check is left out.
 
 use std::sync::Arc;
 
@@ -49,6 +49,7 @@ impl Body {
         for count in counts(&self.counts) {
             put_u64(&mut out, count);
         }
+        self.write_division(&mut out);
         put_u32(&mut out, self.series.len() as u32);
         for series in &self.series {
             self.write_series(series, &mut out);
@@ -124,6 +125,7 @@ impl Body {
         monitor.ordinal_of = bytes.u64()?;
         monitor.ordinal = bytes.u32()?;
         monitor.counts = read_counts(&mut bytes)?;
+        monitor.read_division(&mut bytes)?;
         for _ in 0..bytes.u32()? {
             monitor.read_series(&mut bytes)?;
         }

@@ -3,7 +3,9 @@
 mod budget;
 mod combination;
 mod comparison;
+mod cuts;
 mod ids;
+mod month;
 mod time;
 
 use std::sync::Arc;

@@ -307,12 +307,15 @@ impl Detector for EvidenceMerge {
         state::run_length(arl, ARL_LEAST, ARL_MOST).is_some_and(|arl| self.statistic >= arl)
     }
 
+    fn can_forget(&self) -> bool {
+        self.members.iter().all(Detector::can_forget)
+    }
+
     /// All of it or nothing: nothing where a member cannot tell its evidence from the level.
     fn forget_evidence(&mut self) -> bool {
-        let mut members = self.members.clone();
-        let all = members.iter_mut().all(Detector::forget_evidence);
+        let all = self.can_forget();
         if all {
-            self.members = members;
+            self.members.iter_mut().for_each(|member| _ = member.forget_evidence());
             self.gather();
         }
         all

@@ -216,6 +216,10 @@ impl<D: Detector> Detector for Gate<D> {
         self.detector.reaches(arl)
     }
 
+    fn can_forget(&self) -> bool {
+        self.detector.can_forget()
+    }
+
     fn forget_evidence(&mut self) -> bool {
         self.detector.forget_evidence()
     }

@@ -270,13 +270,16 @@ impl Detector for Vote {
         least > 0 && self.members.iter().any(|member| member.reaches(own))
     }
 
+    fn can_forget(&self) -> bool {
+        self.members.iter().filter(|member| member.arl().is_some()).all(Detector::can_forget)
+    }
+
     /// That of all members or of none: of none where one cannot tell its evidence from the level. Votes that are cast
     /// stay: members gave their alarms at longer run lengths.
     fn forget_evidence(&mut self) -> bool {
-        let mut members = self.members.clone();
-        let all = members.iter_mut().filter(|member| member.arl().is_some()).all(Detector::forget_evidence);
-        if all {
-            self.members = members;
+        let all = self.can_forget();
+        for member in self.members.iter_mut().filter(|member| all && member.arl().is_some()) {
+            member.forget_evidence();
         }
         all
     }

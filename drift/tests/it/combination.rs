@@ -396,6 +396,7 @@ fn evidence_is_forgotten_by_all_members_or_by_none() {
     for (detector, forgets) in &mut cases {
         (0..60_u32).for_each(|i| _ = detector.update(f64::from(i % 7 == 0)));
         let before = state(detector);
+        assert_eq!(detector.can_forget(), *forgets);
         assert_eq!((detector.forget_evidence(), state(detector) != before), (*forgets, *forgets));
     }
 }

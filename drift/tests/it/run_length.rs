@@ -176,6 +176,20 @@ fn whoever_forgets_its_evidence_still_finds_a_change_that_is_under_way() {
 }
 
 #[test]
+fn every_detector_knows_beforehand_whether_it_can_forget() {
+    let mut can = 0;
+    for name in AnyParams::NAMES {
+        let mut detector = AnyParams::by_name(name).unwrap().build().unwrap();
+        stream().iter().take(3_015).for_each(|&value| _ = detector.update(value));
+        let before = detector.can_forget();
+        assert_eq!(detector.forget_evidence(), before, "{name}");
+        assert_eq!(detector.can_forget(), before, "{name}");
+        can += usize::from(before);
+    }
+    assert!(can >= 4, "{can}");
+}
+
+#[test]
 fn a_focus_that_knows_its_level_forgets_and_keeps_it() {
     let mut params = AnyParams::by_name("focus").unwrap();
     params.set("known", Setting::Flag(true)).unwrap();

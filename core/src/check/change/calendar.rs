@@ -4,7 +4,6 @@ use visu_tility_drift::codec::{DecodeError, Reader};
 use visu_tility_drift::{CalendarNovelty, Detector, NoveltyParams, ParamError, Signal};
 
 use super::TakesTime;
-use crate::check::budgeted::FollowsBudget;
 use crate::time::Timestamp;
 
 /// Stands before the state, which begins as that of a novelty without a clock does.
@@ -24,14 +23,6 @@ impl TakesTime for Calendar {
     fn update_at(&mut self, value: f64, at: Timestamp) -> Signal {
         self.0.update(value, at.micros().div_euclid(1_000_000))
     }
-}
-
-impl FollowsBudget for Calendar {
-    fn run_length(&self) -> Option<f64> {
-        None
-    }
-
-    fn set_run_length(&mut self, _: f64) {}
 }
 
 impl Detector for Calendar {

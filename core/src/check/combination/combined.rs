@@ -4,7 +4,6 @@ use visu_tility_drift::codec::{DecodeError, Reader};
 use visu_tility_drift::combination::{EvidenceMerge, Gate, Rearm, Vote};
 use visu_tility_drift::{AnyDetector, Detector, Direction, Signal};
 
-use crate::check::budgeted::FollowsBudget;
 use crate::check::change::TakesTime;
 use crate::check::figure;
 
@@ -118,24 +117,6 @@ impl Combined {
     }
 }
 
-impl FollowsBudget for Combined {
-    fn run_length(&self) -> Option<f64> {
-        self.arl()
-    }
-
-    fn set_run_length(&mut self, arl: f64) {
-        self.set_arl(arl);
-    }
-
-    fn reaches(&self, arl: f64) -> bool {
-        self.inner().reaches(arl)
-    }
-
-    fn forget_evidence(&mut self) -> bool {
-        self.inner_mut().forget_evidence()
-    }
-}
-
 impl TakesTime for Combined {}
 
 impl Detector for Combined {
@@ -177,6 +158,10 @@ impl Detector for Combined {
 
     fn reaches(&self, arl: f64) -> bool {
         self.inner().reaches(arl)
+    }
+
+    fn can_forget(&self) -> bool {
+        self.inner().can_forget()
     }
 
     fn forget_evidence(&mut self) -> bool {

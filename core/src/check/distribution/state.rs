@@ -8,6 +8,7 @@ use visu_tility_drift::{DistributionShiftParams, Histogram, HistogramDrift, Leve
 use super::{Settings, Source};
 use crate::alert::AlertCondition;
 use crate::check::Verdict;
+use crate::check::allowance::Shared;
 use crate::check::budgeted::{Budgeted, FollowsBudget};
 use crate::id::Version;
 use crate::time::Timestamp;
@@ -157,12 +158,12 @@ impl DistributionState {
     }
 
     /// Takes its share of the model's budget.
-    pub fn share(&mut self, budget: f64, sharers: u32) {
-        self.phase.share(budget, sharers);
+    pub fn share(&mut self, share: Shared) {
+        self.phase.share(share);
     }
 
     /// Measures the rate of values from the next one on.
-    pub const fn measure_afresh(&mut self) {
+    pub fn measure_afresh(&mut self) {
         self.phase.measure_afresh();
     }
 

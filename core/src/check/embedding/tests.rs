@@ -91,7 +91,7 @@ fn an_empty_vector_teaches_no_dimension() {
     let mut state = methods()[0].start();
     state.observe(&[], at(0));
     state.observe(&[1.0, 2.0], at(1));
-    assert_eq!(state.detector.detector.unwrap().dimension(), 2);
+    assert_eq!(state.detector.detector.0.unwrap().dimension(), 2);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn the_states_of_a_rule_share_the_directions() {
     b.observe(&[0.0; 64], at(0));
     c.observe(&[0.0; 3], at(0));
     assert_eq!(observer.settings.prototype.get().unwrap().dimension(), 64);
-    assert_eq!(c.detector.detector.unwrap().dimension(), 3);
+    assert_eq!(c.detector.detector.0.unwrap().dimension(), 3);
 }
 
 #[test]
@@ -122,15 +122,15 @@ fn the_state_is_read_back_anywhere_and_is_as_large_as_stated() {
                 }
             }
             if i == 300 {
-                whole.share(100.0, 3);
-                copy.share(100.0, 3);
+                whole.share(Shared { budget: 100.0, sharers: 3, per_day: 0.0 });
+                copy.share(Shared { budget: 100.0, sharers: 3, per_day: 0.0 });
             }
             let vector = vector(&mut random, 4, if i < 600 { 0.0 } else { 1.5 });
             assert_eq!(whole.observe(&vector, at(i)), copy.observe(&vector, at(i)), "{i}");
         }
         // With 16 features a quarter of the 40 KiB.
         assert!(largest <= 11 << 10, "{largest}");
-        if let (Some(arl), Some(detector)) = (whole.detector.arl(), &whole.detector.detector) {
+        if let (Some(arl), Some(detector)) = (whole.detector.arl(), &whole.detector.detector.0) {
             assert_eq!(detector.arl(), arl, "the budget is kept to");
         }
     }

@@ -227,23 +227,50 @@ fn a_version_that_is_silent_for_more_than_a_week_leaves_its_share_to_the_others(
     cut = ModelMonitor::restore(id(), whole.plan().clone(), &whole.snapshot()).unwrap_or(cut);
     for monitor in [&mut whole, &mut cut] {
         feed(monitor, "2", 8 * day, 12 * day);
+        assert_eq!((monitor.body.silent_series(), arls(monitor)[1]), (1, 2.0 * alone), "it may come back");
+        feed(monitor, "2", 12 * day, 18 * day);
         assert_eq!((monitor.body.silent_series(), arls(monitor)[1]), (1, alone));
     }
     cut = ModelMonitor::restore(id(), whole.plan().clone(), &whole.snapshot()).unwrap_or(cut);
     assert_eq!(cut.body.silent_series(), 1);
     for monitor in [&mut whole, &mut cut] {
         // Its first value makes it a sharer before it is judged.
-        assert_eq!(feed(monitor, "1", 12 * day, 12 * day + 1), [2.0 * alone; 2]);
+        assert_eq!(feed(monitor, "1", 18 * day, 18 * day + 1), [2.0 * alone; 2]);
         assert_eq!(monitor.body.silent_series(), 0);
         // Fifty days of silence, and as much again in a third of a day: by then the mean since the first is a tenth.
-        feed(monitor, "2", 12 * day, 62 * day);
+        feed(monitor, "2", 18 * day, 68 * day);
         for s in 0..1_000 {
-            let at = 62 * day + 30 * s;
+            let at = 68 * day + 30 * s;
             monitor.observe(&event(&MetricKind::Correct, "1", at, 1.0), 0);
         }
         assert_eq!(arls(monitor), [2.0 * DAYS * 4_096.0, 2.0 * alone]);
     }
     assert_eq!(whole.snapshot(), cut.snapshot());
+}
+
+/// The story: a fifth version published every nine days, so that four and five shared by turns, and the thresholds of all
+/// went to and fro.
+#[test]
+fn a_version_that_comes_and_goes_does_not_move_the_thresholds_of_the_others() {
+    let day = 86_400;
+    let mut monitor = monitor(plan(1.0));
+    let mut seen = Vec::new();
+    let mut silent = 0;
+    for s in (0..60 * day).step_by(3_600) {
+        for version in 0..4 {
+            monitor.observe(&event(&MetricKind::Correct, &version.to_string(), s, 1.0), s as u64);
+        }
+        if s % (9 * day) == 0 {
+            monitor.observe(&event(&MetricKind::Correct, "seldom", s, 1.0), s as u64);
+        }
+        silent += monitor.body.silent_series();
+        let arl = arls(&mut monitor)[0];
+        if s > 10 * day && seen.last() != Some(&arl) {
+            seen.push(arl);
+        }
+    }
+    assert!(silent > 100, "{silent}");
+    assert_eq!(seen, [DAYS * 32.0 * 8.0]);
 }
 
 #[test]

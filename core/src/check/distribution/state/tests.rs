@@ -8,6 +8,7 @@ use visu_tility_drift::{Direction, DistributionShiftParams, Level};
 use super::super::*;
 use super::Phase;
 use crate::alert::AlertCondition;
+use crate::check::Shared;
 use crate::time::Timestamp;
 
 fn at(second: u64) -> Timestamp {
@@ -148,7 +149,7 @@ fn the_budget_moves_the_threshold_and_the_state_is_read_back_anywhere() {
             if i == 700 {
                 for state in [&mut whole, &mut copy] {
                     state.borrows(given.clone());
-                    state.share(4.0, 9);
+                    state.share(Shared { budget: 4.0, sharers: 9, per_day: 0.0 });
                 }
             }
             let value = if i % 11 == 0 { f64::NAN } else { random.unit() * 400.0 + (i / 1_000 * 100) as f64 };
