@@ -8,6 +8,7 @@
 //! own; a monitor runs their states inline.
 
 mod allowance;
+mod budget_share;
 mod budgeted;
 mod change;
 mod combination;
@@ -29,6 +30,7 @@ use crate::id::Version;
 use crate::kind::{MetricKind, ValueRange};
 use crate::time::Timestamp;
 
+pub use budget_share::BudgetShare;
 pub use change::{AlertOn, ChangeObserver};
 pub(crate) use combination::refusal;
 pub use combination::{CombinationObserver, Combine};
@@ -119,6 +121,14 @@ impl Check {
             Self::Latency(_) => "latency",
             Self::DataQuality(_) => "data-quality",
             Self::Staleness(_) => "staleness",
+        }
+    }
+
+    /// Names what it is for: its type, and one name for the two that look for changes with detectors.
+    pub(crate) const fn purpose(&self) -> &'static str {
+        match self {
+            Self::Combination(_) => "change",
+            other => other.type_name(),
         }
     }
 

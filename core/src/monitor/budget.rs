@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use super::body::{Body, NEVER};
 use super::series::{BEFORE, SeriesIndex, Share};
+use crate::plan::FalseAlarmBudget;
 use crate::time::Timestamp;
 
-/// Event time without a reading after which a version and kind takes no share: longer than a week, so that who
-/// publishes once a week keeps one.
-const SILENCE_MAX: Duration = Duration::from_hours(8 * 24);
+const SILENCE_MAX: Duration = FalseAlarmBudget::SILENCE_MAX;
 
 impl Body {
     /// Gives every detector that is budgeted its share anew; for whenever their number or the plan changed.

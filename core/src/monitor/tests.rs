@@ -3,6 +3,7 @@
 mod budget;
 mod combination;
 mod comparison;
+mod fallback;
 mod ids;
 mod time;
 
