@@ -450,6 +450,7 @@ impl fmt::Display for MonitorPlan {
             }
             globs.iter().map(Glob::as_str).collect::<Vec<_>>().join(", ")
         };
+        let wide = self.rules.iter().map(|rule| rule.name.len()).max().unwrap_or_default().clamp(20, 40);
         for rule in &self.rules {
             let kinds = match &rule.check {
                 Check::Staleness(_) => "any event".to_owned(),
@@ -472,10 +473,11 @@ impl fmt::Display for MonitorPlan {
             let models = list(&rule.scope.models, "all models");
             let (name, response) = (&rule.name, rule.response.as_str());
             let rest = if rule.scope.fallback { ", where no other does" } else { "" };
-            writeln!(f, "{name:<20} {check:<22} {response:<8} {kinds} of {models}{rest}")?;
+            writeln!(f, "{name:<wide$} {check:<22} {response:<8} {kinds} of {models}{rest}")?;
         }
         for observer in &self.observers {
-            writeln!(f, "{:<20} {:<22} {:<8} every kind of all models", observer.name(), "your own", "")?;
+            let (name, own) = (observer.name(), "your own");
+            writeln!(f, "{name:<wide$} {own:<22} {:<8} every kind of all models", "")?;
         }
         Ok(())
     }
