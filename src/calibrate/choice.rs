@@ -190,6 +190,17 @@ impl Choice {
         self.proposal.is_some() || self.default.as_ref().is_some_and(|rule| rule.check.is_budgeted())
     }
 
+    /// The length of the batches whose means the detector that watches is given, 1 for single values; a length that is to
+    /// be learnt is that of the history.
+    pub(crate) fn batch_given(&self) -> u64 {
+        let kept = || self.default_change().and_then(|change| change.preparation().batch);
+        match (&self.proposal, kept()) {
+            (Some(proposal), _) => batch_length(proposal),
+            (None, Some(batch)) if batch.length == 0 => self.batch_length,
+            (None, batch) => batch.map_or(1, |batch| batch.length),
+        }
+    }
+
     /// How many detectors share the model's budget for one version of the kind: the default plan's, one of which a
     /// proposal takes the place of.
     pub(crate) fn sharers(&self, sample: &Sample, default: &MonitorPlan) -> u64 {
@@ -213,7 +224,7 @@ impl Choice {
 }
 
 /// The length of a proposal's batches, 1 for single values.
-pub(crate) fn batch_length(proposal: &Proposal) -> u64 {
+fn batch_length(proposal: &Proposal) -> u64 {
     proposal.preparation.batch.map_or(1, |batch| batch.length.max(1))
 }
 

@@ -10,7 +10,7 @@ use visu_tility_drift::simulate::Source;
 use visu_tility_drift::{AnyParams, Direction, ParamError, Preparation, PreparationParams, Prepared};
 
 use super::Calibrate;
-use super::choice::{Choice, batch_length};
+use super::choice::Choice;
 use super::history::{Sample, VALUE_LIMIT};
 use super::plan::{Decided, keep_firing};
 use super::season::Residuals;
@@ -125,7 +125,7 @@ impl<'a> Simulation<'a> {
         if sample.kept.len() < 2 {
             return Ok(None);
         }
-        let batch = choice.proposal.as_ref().map_or(1, batch_length);
+        let batch = choice.batch_given();
         let (mean, spread) = sample.moments();
         let seasonal = choice.proposal.as_ref().and_then(|proposal| proposal.preparation.seasonal);
         let rest = seasonal.map(|stage| Residuals::of(sample, stage)).transpose()?;
@@ -240,12 +240,17 @@ fn detector(choice: &Choice, arl: Option<f64>) -> Result<Option<(Prepared, u64)>
     }
     let Some(change) = choice.default_change() else { return Ok(None) };
     let mut params = *change.detector();
-    if change.is_budgeted() {
-        let _ = arl.map(|arl| params.set_arl(arl));
+    let mut stages = PreparationParams { seasonal: None, ..*change.preparation() };
+    if let Some(batch) = &mut stages.batch {
+        // What a monitor learns from the values.
+        batch.length = choice.batch_given();
     }
-    let preparation = *change.preparation();
-    let learns = LEARNT + standardized(&preparation);
-    Ok(Some((Prepared::new(preparation, params.build()?)?, learns)))
+    let preparation = Preparation::new(stages)?;
+    if change.is_budgeted() {
+        let _ = arl.map(|arl| params.set_arl(preparation.arl(arl)));
+    }
+    let learns = LEARNT + standardized(&stages);
+    Ok(Some((Prepared::new(stages, params.build()?)?, learns)))
 }
 
 fn standardized(preparation: &PreparationParams) -> u64 {

@@ -129,9 +129,9 @@ impl Sample {
         self.kind.range() == ValueRange::Vector
     }
 
-    /// How many versions are at work at the end; at least one.
+    /// How many versions are at work at the end.
     pub(crate) fn at_work(&self) -> u64 {
-        (self.versions.iter().filter(|version| version.at_work).count() as u64).max(1)
+        self.versions.iter().filter(|version| version.at_work).count() as u64
     }
 
     /// The version that is spoken of where one is: of those at work the one with the most values.
@@ -305,8 +305,9 @@ impl Reading<'_> {
             }
             let versions = &mut samples.get_mut(sample)?.versions;
             let version = versions.len();
-            versions.push(VersionRate::new(self.options, known.version.clone(), at));
-            self.models.get_mut(model)?.admit(&self.default, known, (sample, version));
+            let mut rate = VersionRate::new(self.options, known.version.clone(), at);
+            rate.at_work = self.models.get_mut(model)?.admit(&self.default, known, (sample, version));
+            versions.push(rate);
             self.place_of.push(Place { model, sample, version });
         }
         self.place_of.get(series as usize).copied()

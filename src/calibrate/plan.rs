@@ -17,6 +17,8 @@ use super::history::Sample;
 pub(crate) struct Decided<'a> {
     pub(crate) sample: &'a Sample,
     pub(crate) choice: &'a Choice,
+    /// How many detectors share its model's budget.
+    pub(crate) sharers: u64,
     /// The run length that its budget sets.
     pub(crate) arl: Option<f64>,
     /// How long its alert is kept after the last alarm; `None` as in the default plan.

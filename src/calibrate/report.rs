@@ -9,7 +9,7 @@ use visu_tility_core::{Check, MetricKind, ModelId, MonitorPlan, Rule, Timestamp,
 use visu_tility_drift::calibration::{Bound, Reason, RunLength};
 use visu_tility_drift::{AnyParams, Budget, ParamError, Setting};
 
-use super::choice::{BATCHES_MIN, Choice, Watch, batch_length, finds_changes};
+use super::choice::{BATCHES_MIN, Choice, Watch, finds_changes};
 use super::delay::{PredictedDelay, Simulation, keep_firing_unsimulated};
 use super::history::{History, Sample};
 use super::over_budget::{self, OverBudget};
@@ -78,7 +78,7 @@ pub struct KindCalibration {
     /// Its versions, in the order of arrival.
     pub versions: Vec<Version>,
     /// How many of them a detector is at work on at the end of the history: those that were not silent for eight days
-    /// and did not give way to newer ones; at least 1.
+    /// and did not give way to newer ones. What is said of a kind without any is for when its values come again.
     pub versions_at_work: u64,
     /// Accepted events, missing values included.
     pub events: u64,
@@ -98,6 +98,8 @@ pub struct KindCalibration {
     pub autocorrelation_time: f64,
     /// Values of a batch whose mean says little of the next one's.
     pub batch_length: u64,
+    /// Values of a batch whose mean the detector is given; 1 for single values.
+    pub batch_given: u64,
     /// The season of the good values; null when none was found.
     pub season: Option<FoundSeason>,
     /// Who watches.
@@ -114,7 +116,7 @@ pub struct KindCalibration {
     pub why: String,
     /// False alarms of this kind in 30 days, of those of its model; null when it keeps to no budget.
     pub budget: Option<f64>,
-    /// How many detectors share the model's budget at the end of the history.
+    /// How many detectors share the model's budget at the end of the history, this one included.
     pub sharers: u64,
     /// Mean number of values between false alarms that this needs, of one version: the one with the most values.
     pub arl_needed: Option<f64>,
@@ -142,8 +144,7 @@ impl Calibration {
         refuse(options, &history.samples, &mut choices)?;
         let pairs = || history.samples.iter().zip(&choices);
         let sharers = sharers(&history.samples, &choices);
-        let sharing = |sample: &Sample| sharers.get(&sample.model_id).copied().unwrap_or(1);
-        let decided = pairs().map(|(sample, choice)| decided(options, sample, choice, sharing(sample)));
+        let decided = pairs().map(|(sample, choice)| decided(options, sample, choice, &sharers));
         let mut decided: Vec<Decided<'_>> = decided.collect();
         let mut simulated = Vec::with_capacity(decided.len());
         for one in &mut decided {
@@ -156,7 +157,7 @@ impl Calibration {
         let plan = MonitorPlan::from_toml(&plan_toml)?;
         let mut kinds = Vec::with_capacity(choices.len());
         for (one, found) in decided.iter().zip(simulated) {
-            let mut kind = KindCalibration::of(options, *one, sharing(one.sample), &plan)?;
+            let mut kind = KindCalibration::of(options, *one, &plan)?;
             kind.keep_firing_s = one.keep_firing.map(|keep| keep.as_secs());
             (kind.delays, kind.run_length, kind.delays_left_out) =
                 (found.delays, found.run_length, found.left_out);
@@ -252,8 +253,7 @@ fn unseen(kind: &KindCalibration) -> Option<&PredictedDelay> {
 impl KindCalibration {
     fn of(
         options: &Calibrate,
-        Decided { sample, choice, arl, .. }: Decided<'_>,
-        sharers: u64,
+        Decided { sample, choice, arl, sharers, .. }: Decided<'_>,
         plan: &MonitorPlan,
     ) -> Result<Self, ParamError> {
         let (mean, deviation) = sample.moments();
@@ -267,12 +267,13 @@ impl KindCalibration {
             _ => None,
         });
         let at_work = sample.at_work();
+        let instances = at_work.max(1);
         let (mut budget, mut arl_needed) = (None, None);
         if choice.is_budgeted() {
             let whole = Budget::new(options.false_alarms_per_30_days)?;
-            let part = whole.part(at_work as f64, sharers.max(at_work) as f64)?;
+            let part = whole.part(instances as f64, sharers.max(instances) as f64)?;
             budget = Some(part.false_alarms_per_30_days);
-            let each = Budget::new(part.false_alarms_per_30_days / at_work as f64)?;
+            let each = Budget::new(part.false_alarms_per_30_days / instances as f64)?;
             let rate = leading.map(|one| one.values_per_day().unwrap_or_else(|| one.share.values_per_day()));
             arl_needed = Some(each.arl(rate.unwrap_or(86_400.0).clamp(1e-6, 1e15))?);
         }
@@ -291,6 +292,7 @@ impl KindCalibration {
             deviation: (used > 1).then_some(deviation),
             autocorrelation_time: choice.autocorrelation_time,
             batch_length: choice.batch_length,
+            batch_given: choice.batch_given(),
             season: choice.found_season(),
             watch: choice.watch(),
             rule: rule.map(|rule| rule.name.clone()),
@@ -357,11 +359,19 @@ fn sharers<'a>(samples: &'a [Sample], choices: &[Choice]) -> HashMap<&'a ModelId
     sharers
 }
 
-fn decided<'a>(options: &Calibrate, sample: &'a Sample, choice: &'a Choice, sharers: u64) -> Decided<'a> {
-    let batch = choice.proposal.as_ref().map_or(1, batch_length);
+fn decided<'a>(
+    options: &Calibrate,
+    sample: &'a Sample,
+    choice: &'a Choice,
+    sharers: &HashMap<&ModelId, u64>,
+) -> Decided<'a> {
+    let at_work = sharers.get(&sample.model_id).copied().unwrap_or_default();
+    let comes_again = if sample.at_work() == 0 { u64::from(choice.is_budgeted()) } else { 0 };
+    let sharers = at_work + comes_again;
+    let batch = choice.batch_given();
     let run_length = || sample.leading().map(|one| one.run_length(options.budget(), sharers, batch));
     let arl = if choice.is_budgeted() { run_length() } else { None };
-    Decided { sample, choice, arl, keep_firing: None }
+    Decided { sample, choice, sharers, arl, keep_firing: None }
 }
 
 /// The name of what a rule finds changes with.
@@ -385,8 +395,7 @@ fn refuse(options: &Calibrate, samples: &[Sample], choices: &mut [Choice]) -> Re
         if sample.kind.range() == ValueRange::Unit || choice.proposal.is_none() {
             continue;
         }
-        let sharing = sharers.get(&sample.model_id).copied().unwrap_or(1);
-        let one = decided(options, sample, choice, sharing);
+        let one = decided(options, sample, choice, &sharers);
         let (Some(arl), Some(simulation)) = (one.arl, Simulation::of(options, one)?) else { continue };
         let found = simulation.run_length(streams)?;
         let expected = found.values / arl;

@@ -81,12 +81,14 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Makes a series known. Those beyond what a monitor takes have no share.
-    pub(crate) fn admit(&mut self, default: &MonitorPlan, series: &Series, place: (usize, usize)) {
-        if self.series.len() < default.events().series_max as usize {
-            self.sharers += budgeted(default, &series.model_id, &series.version, &series.kind) as u32;
+    /// Makes a series known; answers whether a monitor takes it, which it does up to a number of them.
+    pub(crate) fn admit(&mut self, default: &MonitorPlan, series: &Series, place: (usize, usize)) -> bool {
+        if self.series.len() >= default.events().series_max as usize {
+            return false;
         }
+        self.sharers += budgeted(default, &series.model_id, &series.version, &series.kind) as u32;
         self.series.push(place);
+        true
     }
 
     /// Says which versions are at work when all has been read: not those that gave way to newer ones, nor those that

@@ -172,7 +172,11 @@ pub(super) fn watch(kind: &KindCalibration) -> String {
         (Watch::Default, Some(arl), Some(budget)) => {
             let (share, arl, why) = (false_alarms_of(budget), rough(arl), &kind.why);
             let kept = format!("{rule} ({detector}) of the default plan is kept: {why}");
-            let held = if kind.batch_length > 1 { ", if neighbours were not alike" } else { "" };
+            let held = if kind.batch_length > 1 && kind.batch_given == 1 {
+                ", if neighbours were not alike"
+            } else {
+                ""
+            };
             format!("{kept}; {share} in 30 days{each}, at most one in {arl} {what}{one}{held}")
         }
         (Watch::Nobody, ..) => kind.why.clone(),

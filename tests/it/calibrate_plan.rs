@@ -144,6 +144,10 @@ fn a_feature_whose_name_looks_like_a_pattern_has_a_rule_of_its_own() {
     let starred = kind(&report, "m", "Feature:a*");
     assert_eq!((&starred["watch"], &starred["rule"]), (&"proposed".into(), &"feature-a--calibrated".into()));
     assert_eq!(names("Feature:a*"), ["feature-a--calibrated"]);
+    // It is given means, so the monitor counts those.
+    let batch = starred["batch_given"].as_f64().unwrap();
+    let means = monitored(&report, &text)[&("-".to_owned(), "Feature:a*".to_owned())];
+    assert!(batch > 1.0 && starred["arl"] == batch * means, "{starred} {means}");
     assert_eq!(names("Feature:ab"), ["feature-change"], "the star is no wildcard");
 }
 
@@ -181,6 +185,29 @@ fn run_lengths_are_those_that_a_monitor_sets() {
         );
         assert_eq!(found["budget"], 1.0, "{name}");
     }
+}
+
+#[test]
+fn a_kind_that_has_gone_silent_leaves_its_share_to_the_others() {
+    let folder = Folder::new("calibrate_silent");
+    let mut text = String::new();
+    for at in 0..17_000 {
+        text += &line("m", "-", at * 60, "Correct", if chance(at, 20) == 0 { "0" } else { "1" });
+        if at < 3_000 {
+            text += &line("m", "-", at * 60, "F1", &format!("0.{}", 900 + chance(at, 90)));
+        }
+    }
+    let report = calibrate(&folder.write("events.ndjson", &text), &["--format", "json"]).json();
+    let (correct, silent) = (kind(&report, "m", "Correct"), kind(&report, "m", "F1"));
+    assert_eq!(correct["arl"], monitored(&report, &text)[&("-".into(), "Correct".into())]);
+    assert_eq!((&correct["sharers"], &correct["budget"]), (&1.into(), &1.0.into()));
+    // Until it comes again.
+    assert_eq!((&silent["versions_at_work"], &silent["sharers"]), (&0.into(), &2.into()));
+    let again = text.clone() + &line("m", "-", 17_000 * 60, "F1", "0.95");
+    assert_eq!(
+        correct["arl"].as_f64().unwrap() * 2.0,
+        monitored(&report, &again)[&("-".into(), "Correct".into())]
+    );
 }
 
 #[test]
