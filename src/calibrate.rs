@@ -4,7 +4,7 @@
 //! The map, in the order of the work:
 //!
 //! - [`Calibrate`] holds what is wished for; [`Calibrate::read`] keeps a bounded part of the events in a
-//!   [`History`] (`history`);
+//!   [`History`] (`history`, and who shares a budget in `sharing`);
 //! - [`Calibrate::propose`] makes a [`Calibration`] of it: a rule for each kind (`choice`, `season`), predicted delays
 //!   (`delay`), and the plan with its reasons as TOML (`plan`, `toml`);
 //! - [`crate::replay::Replay`] runs the same events through [`Calibration::plan`], and
@@ -20,11 +20,12 @@ mod page;
 mod plan;
 mod report;
 mod season;
+mod sharing;
 mod text;
 mod toml;
 
 use thiserror::Error;
-use visu_tility_core::{ObserverError, PlanError, Timestamp};
+use visu_tility_core::{FalseAlarmBudget, ObserverError, PlanError, Timestamp};
 use visu_tility_drift::ParamError;
 
 use crate::replay::{Input, ReplayWatcher};
@@ -80,7 +81,9 @@ pub struct Calibrate {
     /// Confidence of the bound of a good level, in [0.5, 1). Default 0.95.
     pub confidence: f64,
     /// Changes to predict the delay of, for kinds from 0 to 1: how far the level moves in the bad
-    /// direction, in (0, 1]; at most half the way to 0 or 1 is taken. Default 0.05 and 0.1.
+    /// direction, in (0, 1]; at most half the way to 0 or 1 is taken. Default none, which stands for 0.05 and 0.1, or
+    /// for once and twice the share of what is bad among good values where that is less: errors that are rare do not
+    /// rise by 0.05.
     pub drops: Vec<f64>,
     /// The same for other kinds, in standard deviations, in (0, 100]. Default 0.5 and 1.
     pub shifts: Vec<f64>,
@@ -125,7 +128,7 @@ impl Calibrate {
         let calibrate = Self {
             false_alarms_per_30_days,
             confidence: 0.95,
-            drops: vec![0.05, 0.1],
+            drops: Vec::new(),
             shifts: vec![0.5, 1.0],
             good_until: None,
             runs: 100,
@@ -135,6 +138,11 @@ impl Calibrate {
         };
         calibrate.check()?;
         Ok(calibrate)
+    }
+
+    /// The budget of each model.
+    pub(crate) const fn budget(&self) -> FalseAlarmBudget {
+        FalseAlarmBudget { false_alarms_per_30_days: self.false_alarms_per_30_days }
     }
 
     /// Checks every setting against its range.

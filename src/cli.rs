@@ -1,5 +1,5 @@
-//! The command line: `args` says what can be asked, `replay`, `calibrate` and `check` do it, `progress` shows
-//! it, `output` is where it goes, `spool` keeps what can be read only once.
+//! The command line: `args` says what can be asked, `replay`, `calibrate` and `check` do it (what the
+//! first two have in common is in `run`), `progress` shows it, `output` is where it goes, `spool` keeps what can be read only once.
 //!
 //! Exit status: 0 done; 1 there were alarms and `--fail-on-alarm` asks for it; 2 wrong usage, plan or labels,
 //! or a file that cannot be opened or written; 3 no event could be used.
@@ -10,6 +10,7 @@ mod check;
 mod output;
 mod progress;
 mod replay;
+mod run;
 mod spool;
 
 use std::fmt::Display;

@@ -16,6 +16,7 @@ mod collect;
 mod drift_score;
 mod figures;
 mod html;
+mod intake;
 mod labels;
 mod plot;
 mod records;
@@ -27,7 +28,7 @@ mod unseen;
 
 pub(crate) use figures::{count, counted, cut, number, one_line, span, time};
 pub(crate) use html::{Safe, page_head};
-pub(crate) use run::Times;
+pub(crate) use intake::{Intake, TakeEvents};
 
 pub use bad_lines::{BadLine, BadLines};
 pub use change_score::{ChangeScore, EARLY_MAX, LATE_MAX, Matches};

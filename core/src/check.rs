@@ -9,6 +9,7 @@
 
 mod allowance;
 mod before;
+mod budget_share;
 mod budgeted;
 mod change;
 mod combination;
@@ -33,6 +34,7 @@ use crate::kind::{MetricKind, ValueRange};
 use crate::time::Timestamp;
 
 pub(crate) use allowance::{Shared, rounded};
+pub use budget_share::BudgetShare;
 pub use change::{AlertOn, ChangeObserver};
 pub(crate) use combination::refusal;
 pub use combination::{CombinationObserver, Combine};
@@ -124,6 +126,14 @@ impl Check {
             Self::Latency(_) => "latency",
             Self::DataQuality(_) => "data-quality",
             Self::Staleness(_) => "staleness",
+        }
+    }
+
+    /// Names what it is for: its type, and one name for the two that look for changes with detectors.
+    pub(crate) const fn purpose(&self) -> &'static str {
+        match self {
+            Self::Combination(_) => "change",
+            other => other.type_name(),
         }
     }
 

@@ -29,9 +29,9 @@ mod time;
 pub use action::{ActionId, ActionRecord, Alert, ObserverAction, RetrainRequest};
 pub use alert::{AlertCondition, AlertLife, AlertPhase, Persistence, Severity, Transition, dedup_key};
 pub use check::{
-    AlertOn, ChangeObserver, Check, CombinationObserver, Combine, DataQualityObserver, DistributionObserver,
-    DriftDetector, EmbeddingMethod, EmbeddingObserver, LatencyObserver, PerformanceDegrader, RunningCheck,
-    StalenessObserver,
+    AlertOn, BudgetShare, ChangeObserver, Check, CombinationObserver, Combine, DataQualityObserver,
+    DistributionObserver, DriftDetector, EmbeddingMethod, EmbeddingObserver, LatencyObserver,
+    PerformanceDegrader, RunningCheck, StalenessObserver,
 };
 pub use error::{EventError, ObserverError};
 pub use event::MetricEvent;

@@ -58,6 +58,12 @@ pub struct FalseAlarmBudget {
     pub false_alarms_per_30_days: f64,
 }
 
+impl FalseAlarmBudget {
+    /// Event time without a reading after which a version and kind takes no share of the budget, until its next one: 8
+    /// days, longer than a week, so that who publishes once a week keeps one.
+    pub const SILENCE_MAX: Duration = Duration::from_hours(8 * 24);
+}
+
 impl Default for FalseAlarmBudget {
     fn default() -> Self {
         Self { false_alarms_per_30_days: 1.0 }
@@ -118,6 +124,13 @@ impl Reaction {
 
 /// Which models, versions and kinds a rule is for. An empty list of kinds means those that the check
 /// watches by itself; an empty list of models or versions means all.
+///
+/// | `fallback` | a version and kind of a model that is in the lists of |
+/// |---|---|
+/// | `false` | this rule is watched by it |
+/// | `true` | this rule is watched by it if it is in those of no rule with the same purpose and without `fallback` |
+///
+/// Rules of one type have the same purpose; `change` and `combination` count as one type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
     /// Patterns of model ids.
@@ -126,6 +139,8 @@ pub struct Scope {
     pub versions: Vec<Glob>,
     /// Patterns of kinds in their wire form.
     pub kinds: Vec<Glob>,
+    /// Whether the rule gives way to every other with the same purpose. Default no.
+    pub fallback: bool,
 }
 
 /// One observer of a plan: a check, what it is for, and what follows when it fires.
@@ -185,12 +200,14 @@ impl Rule {
         })
     }
 
-    /// Is true when the rule is for this model.
+    /// Is true when the rule is for this model. Whether a `fallback` gives way is the plan's to say:
+    /// [`MonitorPlan::rules_for`].
     pub fn is_for_model(&self, model: &ModelId) -> bool {
         Glob::any(&self.scope.models, model.as_str())
     }
 
-    /// Is true when the rule is for this version and kind of a model that it is for.
+    /// Is true when the rule is for this version and kind of a model that it is for. Whether a `fallback` gives way is
+    /// the plan's to say: [`MonitorPlan::rules_for`].
     pub fn is_for_series(&self, version: &Version, kind: &MetricKind) -> bool {
         if self.check.is_per_model()
             || !self.check.takes(kind)
@@ -203,6 +220,19 @@ impl Rule {
         }
         Glob::any(&self.scope.kinds, &kind.to_string())
     }
+}
+
+/// Leaves out the `fallback` rules that give way to others among these.
+fn without_fallbacks(mut rules: Vec<(usize, &Rule)>) -> Vec<(usize, &Rule)> {
+    if rules.iter().any(|(_, rule)| rule.scope.fallback) {
+        let firm: Vec<&str> = rules
+            .iter()
+            .filter(|(_, rule)| !rule.scope.fallback)
+            .map(|(_, rule)| rule.check.purpose())
+            .collect();
+        rules.retain(|(_, rule)| !rule.scope.fallback || !firm.contains(&rule.check.purpose()));
+    }
+    rules
 }
 
 /// What is watched how.
@@ -255,6 +285,21 @@ impl MonitorPlan {
     /// The rules, in the order in which they see an event.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// The rules that watch a version and kind of a model, with their places in [`MonitorPlan::rules`] and in that
+    /// order. A `fallback` that gives way is not among them.
+    pub fn rules_for(&self, model: &ModelId, version: &Version, kind: &MetricKind) -> Vec<(usize, &Rule)> {
+        let rules = self.rules.iter().enumerate();
+        let is_for = |rule: &Rule| rule.is_for_model(model) && rule.is_for_series(version, kind);
+        without_fallbacks(rules.filter(|(_, rule)| is_for(rule)).collect())
+    }
+
+    /// The same for the rules that watch a model as a whole.
+    pub fn rules_for_model(&self, model: &ModelId) -> Vec<(usize, &Rule)> {
+        let rules = self.rules.iter().enumerate();
+        let is_for = |rule: &Rule| rule.check.is_per_model() && rule.is_for_model(model);
+        without_fallbacks(rules.filter(|(_, rule)| is_for(rule)).collect())
     }
 
     /// The observers of the user's own, which see an event after the rules.
@@ -405,6 +450,7 @@ impl fmt::Display for MonitorPlan {
             }
             globs.iter().map(Glob::as_str).collect::<Vec<_>>().join(", ")
         };
+        let wide = self.rules.iter().map(|rule| rule.name.len()).max().unwrap_or_default().clamp(20, 40);
         for rule in &self.rules {
             let kinds = match &rule.check {
                 Check::Staleness(_) => "any event".to_owned(),
@@ -426,10 +472,12 @@ impl fmt::Display for MonitorPlan {
             };
             let models = list(&rule.scope.models, "all models");
             let (name, response) = (&rule.name, rule.response.as_str());
-            writeln!(f, "{name:<20} {check:<22} {response:<8} {kinds} of {models}")?;
+            let rest = if rule.scope.fallback { ", where no other does" } else { "" };
+            writeln!(f, "{name:<wide$} {check:<22} {response:<8} {kinds} of {models}{rest}")?;
         }
         for observer in &self.observers {
-            writeln!(f, "{:<20} {:<22} {:<8} every kind of all models", observer.name(), "your own", "")?;
+            let (name, own) = (observer.name(), "your own");
+            writeln!(f, "{name:<wide$} {own:<22} {:<8} every kind of all models", "")?;
         }
         Ok(())
     }

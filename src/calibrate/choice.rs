@@ -10,6 +10,7 @@ use visu_tility_drift::{
 use super::Calibrate;
 use super::history::Sample;
 use super::season::{FoundSeason, Residuals};
+use super::sharing::budgeted;
 use crate::replay::{count, number};
 
 /// Fewest batches of a history of values that are alike from which a level is bounded: fewer are a few stretches of
@@ -84,6 +85,12 @@ impl Choice {
         spread: f64,
     ) -> Result<Result<(Proposal, String), String>, ParamError> {
         let Some(default) = self.default.clone() else { return Ok(Err(unwatched(&sample.kind))) };
+        if sample.is_of_vectors() {
+            return Ok(Err(
+                "it learns from the vectors themselves, and no rule is made from a history of them"
+                    .to_owned(),
+            ));
+        }
         let used = sample.kept.len() as u64;
         if used < Calibrate::VALUES_MIN {
             let least = Calibrate::VALUES_MIN;
@@ -180,12 +187,44 @@ impl Choice {
 
     /// Whether the budget sets the run length of the detector that watches.
     pub(crate) fn is_budgeted(&self) -> bool {
-        self.proposal.is_some() || self.default.as_ref().is_some_and(is_budgeted)
+        self.proposal.is_some() || self.default.as_ref().is_some_and(|rule| rule.check.is_budgeted())
+    }
+
+    /// The length of the batches whose means the detector that watches is given, 1 for single values; a length that is to
+    /// be learnt is that of the history.
+    pub(crate) fn batch_given(&self) -> u64 {
+        let kept = || self.default_change().and_then(|change| change.preparation().batch);
+        match (&self.proposal, kept()) {
+            (Some(proposal), _) => batch_length(proposal),
+            (None, Some(batch)) if batch.length == 0 => self.batch_length,
+            (None, batch) => batch.map_or(1, |batch| batch.length),
+        }
+    }
+
+    /// How many detectors share the model's budget for one version of the kind: the default plan's, one of which a
+    /// proposal takes the place of.
+    pub(crate) fn sharers(&self, sample: &Sample, default: &MonitorPlan) -> u64 {
+        let version = Version::unversioned();
+        let usual = budgeted(default, &sample.model_id, &version, &sample.kind) as u64;
+        let replaced = self.default.as_ref().is_some_and(|rule| rule.check.is_budgeted());
+        usual + u64::from(self.proposal.is_some() && !replaced)
+    }
+
+    /// The share of what is bad among good values from 0 to 1, as far as the history bounds it; 0 for other values, and
+    /// where all are perfect and nothing is bounded.
+    pub(crate) fn bad_share(&self, sample: &Sample) -> f64 {
+        if sample.kind.range() != ValueRange::Unit {
+            return 0.0;
+        }
+        let (mean, _) = sample.moments();
+        let bound = self.proposal.as_ref().filter(|one| one.reason == Reason::BoundedLevel);
+        let level = bound.and_then(|one| one.baseline).map_or(mean, |level| level.bound);
+        if mode(&sample.kind) == Mode::Down { 1.0 - level } else { level }
     }
 }
 
 /// The length of a proposal's batches, 1 for single values.
-pub(crate) fn batch_length(proposal: &Proposal) -> u64 {
+fn batch_length(proposal: &Proposal) -> u64 {
     proposal.preparation.batch.map_or(1, |batch| batch.length.max(1))
 }
 
@@ -193,8 +232,18 @@ pub(crate) fn batch_length(proposal: &Proposal) -> u64 {
 pub(crate) fn default_rule(kind: &MetricKind) -> Option<Rule> {
     let plan = MonitorPlan::default();
     let version = Version::unversioned();
-    let change = |rule: &&Rule| matches!(rule.check, Check::Change(_)) && rule.is_for_series(&version, kind);
-    plan.rules().iter().find(change).cloned()
+    let mine = || plan.rules().iter().filter(|rule| rule.is_for_series(&version, kind));
+    mine().find(|rule| has_detector(rule)).or_else(|| mine().find(|rule| finds_changes(rule))).cloned()
+}
+
+/// Is true for a rule whose place a proposal takes where both would watch.
+pub(crate) fn has_detector(rule: &Rule) -> bool {
+    matches!(rule.check, Check::Change(_) | Check::Combination(_))
+}
+
+/// Is true for a rule that looks for changes of whatever form.
+pub(crate) fn finds_changes(rule: &Rule) -> bool {
+    has_detector(rule) || matches!(rule.check, Check::Distribution(_) | Check::Embedding(_))
 }
 
 /// A detector whose run length holds for values of any law.
@@ -244,10 +293,6 @@ fn behind_stages(detector: AnyLaw, proposal: &Proposal) -> Option<(Proposal, Str
         ..*proposal
     };
     Some((proposal, format!("{what}{stages}")))
-}
-
-fn is_budgeted(rule: &Rule) -> bool {
-    matches!(&rule.check, Check::Change(change) if change.is_budgeted())
 }
 
 fn unwatched(kind: &MetricKind) -> String {

@@ -1,12 +1,14 @@
 //! What a calibration keeps of the events: a bounded number of values of each kind, and counts of all.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 
-use visu_tility_core::{MetricKind, ModelId, Timestamp, Version};
+use visu_tility_core::{MetricKind, ModelId, MonitorPlan, Timestamp, ValueRange};
 
 use super::Calibrate;
-use crate::ingest::{EventLine, EventReader, LineError, NextLine, SeriesTable};
-use crate::replay::{BadLine, BadLines, Input, ReplayWatcher, Times};
+use super::sharing::{Model, VersionRate, per_day};
+use crate::ingest::{EventLine, LineError};
+use crate::replay::{BadLines, Input, Intake, ReplayWatcher, TakeEvents};
 
 /// Values that are kept of a kind.
 const VALUES_KEPT: usize = 200_000;
@@ -17,13 +19,9 @@ const VALUES_KEPT_OF_ALL: usize = 10_000_000;
 /// The largest size of a value: detectors take larger ones as this.
 pub(super) const VALUE_LIMIT: f64 = 1e100;
 
-/// The most series of a run.
-const SERIES_MAX: usize = 4_000_000;
-
 /// Lines between two notes of progress.
 const PROGRESS_EVERY: u64 = 2_048;
 
-const DAY_MICROS: f64 = 86_400e6;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// The events of a run, as far as a calibration needs them.
@@ -47,10 +45,11 @@ pub struct History {
 pub(crate) struct Sample {
     pub(crate) model_id: ModelId,
     pub(crate) kind: MetricKind,
-    pub(crate) versions: Vec<Version>,
+    /// Its versions, in the order of arrival.
+    pub(crate) versions: Vec<VersionRate>,
     /// Accepted events, missing values included.
     pub(crate) events: u64,
-    /// Values among them.
+    /// Values (vectors) among them.
     pub(crate) values: u64,
     /// Values up to the end of what is good.
     pub(crate) good: u64,
@@ -82,17 +81,20 @@ impl Sample {
         }
     }
 
-    /// Takes an event; answers whether its value was kept.
-    fn add(&mut self, at: Timestamp, value: Option<f64>, good: bool, room: bool) -> bool {
+    /// Takes an event; answers whether its value was kept. Vectors are counted and never kept.
+    fn add(&mut self, at: Timestamp, value: Seen, good: bool, room: bool) -> bool {
         self.events += 1;
         self.first = self.first.min(at);
         self.last = self.last.max(at);
-        let Some(value) = value else { return false };
+        if value == Seen::Missing {
+            return false;
+        }
         self.values += 1;
+        self.good += u64::from(good);
+        let Seen::Number(value) = value else { return false };
         if !good {
             return false;
         }
-        self.good += 1;
         if !room || self.kept.len() >= VALUES_KEPT {
             return false;
         }
@@ -117,15 +119,31 @@ impl Sample {
         }
     }
 
-    /// Good values that were not kept.
+    /// Good values that were not kept; of vectors none is meant to be.
     pub(crate) fn cut(&self) -> u64 {
-        self.good - self.kept.len() as u64
+        if self.is_of_vectors() { 0 } else { self.good - self.kept.len() as u64 }
+    }
+
+    /// Whether its values are vectors.
+    pub(crate) fn is_of_vectors(&self) -> bool {
+        self.kind.range() == ValueRange::Vector
+    }
+
+    /// How many versions are at work at the end.
+    pub(crate) fn at_work(&self) -> u64 {
+        self.versions.iter().filter(|version| version.at_work).count() as u64
+    }
+
+    /// The version that is spoken of where one is: of those at work the one with the most values.
+    pub(crate) fn leading(&self) -> Option<&VersionRate> {
+        let rank = |version: &&VersionRate| (version.at_work, version.values);
+        // The first of several.
+        self.versions.iter().rev().max_by_key(rank)
     }
 
     /// Values a day, `None` when all came at one time.
     pub(crate) fn values_per_day(&self) -> Option<f64> {
-        let days = (self.last.micros().saturating_sub(self.first.micros())) as f64 / DAY_MICROS;
-        (days > 0.0 && self.values > 1).then(|| (self.values - 1) as f64 / days)
+        per_day(self.values, self.first, self.last)
     }
 
     /// Mean and standard deviation of the values that were kept.
@@ -146,22 +164,24 @@ impl History {
     pub(super) fn read(options: &Calibrate, inputs: Vec<Input>, watcher: &mut dyn ReplayWatcher) -> Self {
         let mut reading = Reading {
             options,
-            watcher,
-            table: SeriesTable::new(SERIES_MAX, options.custom_kinds),
-            sample_of: Vec::new(),
+            default: MonitorPlan::default(),
+            intake: Intake::new(options.custom_kinds, options.not_after, watcher),
+            place_of: Vec::new(),
             by_kind: HashMap::new(),
+            models: Vec::new(),
             kept: 0,
-            times: Times::default(),
-            history: Self { samples: Vec::new(), events: 0, bad: BadLines::default(), files: Vec::new() },
+            events: 0,
+            samples: Vec::new(),
         };
-        for mut input in inputs {
-            reading.read(&input.name, &mut input.reader);
-            reading.history.files.push(input.name);
+        let Ok(()) = reading.read_all(inputs);
+        let versions_max = reading.default.events().versions_max as usize;
+        let Reading { intake: Intake { bad, files, .. }, mut samples, models, events, .. } = reading;
+        for model in &models {
+            model.settle(&mut samples, versions_max);
         }
-        let mut history = reading.history;
-        history.samples.iter_mut().for_each(Sample::finish);
-        history.samples.sort_by(|a, b| a.model_id.cmp(&b.model_id));
-        history
+        samples.iter_mut().for_each(Sample::finish);
+        samples.sort_by(|a, b| a.model_id.cmp(&b.model_id));
+        Self { samples, events, bad, files }
     }
 
     /// Is true when no event could be used.
@@ -191,99 +211,106 @@ impl History {
     }
 }
 
+/// What an event holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Seen {
+    Number(f64),
+    Vector,
+    Missing,
+}
+
+/// Where the events of a series go.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    model: usize,
+    sample: usize,
+    version: usize,
+}
+
 /// Files on their way into a history.
 struct Reading<'a> {
     options: &'a Calibrate,
-    watcher: &'a mut dyn ReplayWatcher,
-    table: SeriesTable,
-    /// The sample of each series.
-    sample_of: Vec<usize>,
+    /// Says who shares the budget.
+    default: MonitorPlan,
+    intake: Intake<'a>,
+    /// The place of each series.
+    place_of: Vec<Place>,
     by_kind: HashMap<(u32, MetricKind), usize>,
+    models: Vec<Model>,
     kept: usize,
-    times: Times,
-    history: History,
+    events: u64,
+    samples: Vec<Sample>,
+}
+
+impl<'a> TakeEvents<'a> for Reading<'a> {
+    type Error = Infallible;
+
+    fn intake(&mut self) -> &mut Intake<'a> {
+        &mut self.intake
+    }
+
+    fn take(&mut self, line: &EventLine<'_>) -> Result<Result<(), LineError>, Infallible> {
+        Ok(self.count(line))
+    }
+
+    fn taken_from(&mut self, _: u32, _: u64) -> Result<(), Infallible> {
+        if self.events.is_multiple_of(PROGRESS_EVERY) {
+            self.intake.watcher.progress(self.events);
+        }
+        Ok(())
+    }
 }
 
 impl Reading<'_> {
-    /// Reads one file to its end.
-    fn read(&mut self, file: &str, reader: &mut EventReader) {
-        loop {
-            let outcome = match reader.next_event() {
-                NextLine::Event(line) => self.take(&line),
-                NextLine::Bad(error) => Err(error),
-                NextLine::Blank => continue,
-                NextLine::End => break,
-                NextLine::Broken(text) => {
-                    let line = reader.line_number();
-                    let reason = if line == 0 { text } else { format!("{text}; read up to line {line}") };
-                    self.give_up(file, line, "file cannot be read on", reason);
-                    return;
-                }
-            };
-            if let Err(error) = outcome {
-                let line = reader.line_number();
-                if let Some(bad) = self.history.bad.add(error.class(), file, line, || error.to_string()) {
-                    self.watcher.bad_line(bad);
-                }
-            }
-            if self.history.events.is_multiple_of(PROGRESS_EVERY) {
-                self.watcher.progress(self.history.events);
-            }
-        }
-        if reader.line_number() == 0 {
-            self.give_up(file, 0, "file is empty", "file is empty".to_owned());
-        }
-    }
-
-    fn give_up(&mut self, file: &str, line: u64, class: &str, reason: String) {
-        self.history.bad.add(class.to_owned(), file, line, || reason.clone());
-        self.watcher.bad_line(&BadLine { file: file.to_owned(), line, reason });
-    }
-
     /// Checks one line and counts it.
-    fn take(&mut self, line: &EventLine<'_>) -> Result<(), LineError> {
-        let series = self.table.intern(line)?;
-        if let (Some(ts), Some(limit)) = (line.ts, self.options.not_after)
-            && ts > limit
-            && ts.in_bounds()
-        {
-            let allowed = format!("at most {limit} (--not-after sets it)");
-            return Err(LineError::field("ts", ts.to_string(), allowed));
-        }
+    fn count(&mut self, line: &EventLine<'_>) -> Result<(), LineError> {
+        let (series, at) = self.intake.place(line)?;
         if line.vector.is_some() {
             line.to_event()?;
         } else {
-            self.table.check(series, line)?;
+            self.intake.table.check(series, line)?;
         }
-        let at = self.times.of(line.ts);
-        self.times.note(line.ts);
+        self.intake.times.note(line.ts);
         let good = self.options.good_until.is_none_or(|end| at <= end);
         let room = self.kept < VALUES_KEPT_OF_ALL;
-        let number = self.sample(series, at);
-        self.history.events += 1;
-        if let Some(sample) = self.history.samples.get_mut(number)
-            && sample.add(at, line.value, good, room)
+        let Some(place) = self.place(series, at) else { return Ok(()) };
+        self.events += 1;
+        let seen = match line.value {
+            Some(value) => Seen::Number(value),
+            None if line.vector.is_some() => Seen::Vector,
+            None => Seen::Missing,
+        };
+        let Some(sample) = self.samples.get_mut(place.sample) else { return Ok(()) };
+        self.kept += usize::from(sample.add(at, seen, good, room));
+        if let Some((model, version)) =
+            self.models.get(place.model).zip(sample.versions.get_mut(place.version))
         {
-            self.kept += 1;
+            version.note(self.options, model.sharers, at, seen != Seen::Missing);
         }
         Ok(())
     }
 
-    /// Finds the sample of a series, a new one if need be.
-    fn sample(&mut self, series: u32, at: Timestamp) -> usize {
-        while self.sample_of.len() <= series as usize {
-            let Some(known) = self.table.get(self.sample_of.len() as u32) else { break };
-            let samples = &mut self.history.samples;
-            let number = *self.by_kind.entry((known.model, known.kind.clone())).or_insert_with(|| {
+    /// Finds where a series goes, to a new place if need be.
+    fn place(&mut self, series: u32, at: Timestamp) -> Option<Place> {
+        while self.place_of.len() <= series as usize {
+            let known = self.intake.table.get(self.place_of.len() as u32)?;
+            let samples = &mut self.samples;
+            let sample = *self.by_kind.entry((known.model, known.kind.clone())).or_insert_with(|| {
                 samples.push(Sample::new(known.model_id.clone(), known.kind.clone(), at));
                 samples.len() - 1
             });
-            if let Some(sample) = samples.get_mut(number) {
-                sample.versions.push(known.version.clone());
+            let model = known.model as usize;
+            if self.models.len() <= model {
+                self.models.resize_with(model + 1, Model::default);
             }
-            self.sample_of.push(number);
+            let versions = &mut samples.get_mut(sample)?.versions;
+            let version = versions.len();
+            let mut rate = VersionRate::new(self.options, known.version.clone(), at);
+            rate.at_work = self.models.get_mut(model)?.admit(&self.default, known, (sample, version));
+            versions.push(rate);
+            self.place_of.push(Place { model, sample, version });
         }
-        self.sample_of.get(series as usize).copied().unwrap_or_default()
+        self.place_of.get(series as usize).copied()
     }
 }
 
@@ -303,9 +330,9 @@ mod tests {
     fn values_are_put_into_the_order_of_time() {
         let mut sample = sample();
         for (second, value) in [(0, 0.1), (20, 0.3), (10, 0.2), (20, 0.4)] {
-            assert!(sample.add(at(second), Some(value), true, true));
+            assert!(sample.add(at(second), Seen::Number(value), true, true));
         }
-        sample.add(at(30), None, true, true);
+        sample.add(at(30), Seen::Missing, true, true);
         sample.finish();
         assert_eq!(sample.kept, [0.1, 0.2, 0.3, 0.4]);
         assert_eq!(sample.times, [0, 10, 20, 20], "in seconds");
@@ -317,10 +344,10 @@ mod tests {
     fn what_is_not_kept_is_counted() {
         let mut sample = sample();
         for second in 0..=VALUES_KEPT as i64 {
-            sample.add(at(second), Some(0.5), true, true);
+            sample.add(at(second), Seen::Number(0.5), true, true);
         }
-        sample.add(at(1), Some(0.5), true, false);
-        sample.add(at(2), Some(0.5), false, true);
+        sample.add(at(1), Seen::Number(0.5), true, false);
+        sample.add(at(2), Seen::Number(0.5), false, true);
         sample.finish();
         assert_eq!((sample.kept.len(), sample.cut()), (VALUES_KEPT, 2));
         assert_eq!(sample.good, sample.values - 1);
@@ -330,7 +357,7 @@ mod tests {
     fn the_largest_numbers_have_moments_that_are_numbers() {
         let mut sample = sample();
         for value in [f64::MAX, -f64::MAX, f64::MAX] {
-            sample.add(at(0), Some(value), true, true);
+            sample.add(at(0), Seen::Number(value), true, true);
         }
         let (mean, spread) = sample.moments();
         assert!(mean.is_finite() && spread.is_finite() && spread > 1e99);

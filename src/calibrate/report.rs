@@ -2,19 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
-use visu_tility_core::{
-    Check, FalseAlarmBudget, MetricKind, ModelId, MonitorPlan, Timestamp, ValueRange, Version,
-};
+use visu_tility_core::{Check, MetricKind, ModelId, MonitorPlan, Rule, Timestamp, ValueRange, Version};
 use visu_tility_drift::calibration::{Bound, Reason, RunLength};
 use visu_tility_drift::{AnyParams, Budget, ParamError, Setting};
 
-use super::choice::{BATCHES_MIN, Choice, Watch};
-use super::delay::{PredictedDelay, Simulation};
+use super::choice::{BATCHES_MIN, Choice, Watch, finds_changes};
+use super::delay::{PredictedDelay, Simulation, keep_firing_unsimulated};
 use super::history::{History, Sample};
 use super::over_budget::{self, OverBudget};
-use super::plan::{Decided, entries, keep_firing};
+use super::plan::{Decided, entries};
 use super::season::FoundSeason;
 use super::text::rough;
 use super::{Calibrate, CalibrateError, toml};
@@ -78,9 +77,12 @@ pub struct KindCalibration {
     pub kind: MetricKind,
     /// Its versions, in the order of arrival.
     pub versions: Vec<Version>,
+    /// How many of them a detector is at work on at the end of the history: those that were not silent for eight days
+    /// and did not give way to newer ones. What is said of a kind without any is for when its values come again.
+    pub versions_at_work: u64,
     /// Accepted events, missing values included.
     pub events: u64,
-    /// Values among them.
+    /// Values (vectors) among them.
     pub values: u64,
     /// Good values that the proposal rests on.
     pub used: u64,
@@ -96,13 +98,15 @@ pub struct KindCalibration {
     pub autocorrelation_time: f64,
     /// Values of a batch whose mean says little of the next one's.
     pub batch_length: u64,
+    /// Values of a batch whose mean the detector is given; 1 for single values.
+    pub batch_given: u64,
     /// The season of the good values; null when none was found.
     pub season: Option<FoundSeason>,
     /// Who watches.
     pub watch: Watch,
     /// The rule of the plan that looks for changes; null when none does.
     pub rule: Option<Arc<str>>,
-    /// Its detector.
+    /// Its detector, or how it compares.
     pub detector: Option<&'static str>,
     /// The parameters of the detector; without `arl` where the budget sets it.
     pub parameters: BTreeMap<&'static str, serde_json::Value>,
@@ -112,9 +116,12 @@ pub struct KindCalibration {
     pub why: String,
     /// False alarms of this kind in 30 days, of those of its model; null when it keeps to no budget.
     pub budget: Option<f64>,
-    /// Mean number of values between false alarms that this needs.
+    /// How many detectors share the model's budget at the end of the history, this one included.
+    pub sharers: u64,
+    /// Mean number of values between false alarms that this needs, of one version: the one with the most values.
     pub arl_needed: Option<f64>,
-    /// The one that a monitor sets: with rate and number of sharers rounded up to powers of two.
+    /// The one that a monitor has set by the end of the history: with rate and number of sharers rounded up to powers of
+    /// two, the rate as a monitor measures it.
     pub arl: Option<f64>,
     /// False alarms of a rule that keeps to no budget, simulated on streams like the history; null for
     /// others.
@@ -137,21 +144,20 @@ impl Calibration {
         refuse(options, &history.samples, &mut choices)?;
         let pairs = || history.samples.iter().zip(&choices);
         let sharers = sharers(&history.samples, &choices);
-        let sharing = |sample: &Sample| sharers.get(&sample.model_id).copied().unwrap_or(1);
-        let decided = pairs().map(|(sample, choice)| decided(options, sample, choice, sharing(sample)));
+        let decided = pairs().map(|(sample, choice)| decided(options, sample, choice, &sharers));
         let mut decided: Vec<Decided<'_>> = decided.collect();
         let mut simulated = Vec::with_capacity(decided.len());
         for one in &mut decided {
             let before = simulated.iter().filter(|one: &&Simulated| one.is_asked).count();
             let found = Simulated::of(options, *one, before)?;
-            one.keep_firing = keep_firing(options, *one, &found.delays);
+            one.keep_firing = found.keep_firing;
             simulated.push(found);
         }
         let plan_toml = toml::write(options, history, &entries(&decided)?)?;
         let plan = MonitorPlan::from_toml(&plan_toml)?;
         let mut kinds = Vec::with_capacity(choices.len());
         for (one, found) in decided.iter().zip(simulated) {
-            let mut kind = KindCalibration::of(options, *one, sharing(one.sample), &plan)?;
+            let mut kind = KindCalibration::of(options, *one, &plan)?;
             kind.keep_firing_s = one.keep_firing.map(|keep| keep.as_secs());
             (kind.delays, kind.run_length, kind.delays_left_out) =
                 (found.delays, found.run_length, found.left_out);
@@ -208,68 +214,95 @@ impl Calibration {
         }
         let few =
             |kind: &KindCalibration| kind.batch_length > 1 && kind.used / kind.batch_length < BATCHES_MIN;
-        let long = |kind: &&KindCalibration| kind.batch_length >= BATCH_DOUBTFUL || few(kind);
-        let alike = self.kinds.iter().filter(long);
-        let alike: Vec<String> = alike.map(|kind| format!("{} of {}", kind.kind, kind.model_id)).collect();
-        let Some((first, others)) = alike.split_first() else { return };
-        let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
-        self.notes.push(format!(
-            "neighbouring values of {first}{more} are alike over many values: a change, a trend or a season in what \
-             was taken as good looks like this; --good-until TIME says where the good ends"
-        ));
+        let long = |kind: &KindCalibration| kind.batch_length >= BATCH_DOUBTFUL || few(kind);
+        if let Some(alike) = first_and_more(self.kinds.iter().filter(|kind| long(kind))) {
+            self.notes.push(format!(
+                "neighbouring values of {alike} are alike over many values: a change, a trend or a season in what was \
+                 taken as good looks like this; --good-until TIME says where the good ends"
+            ));
+        }
+        // Where the history itself is in doubt, that comes first.
+        let blind = |kind: &&KindCalibration| !long(kind) && unseen(kind).is_some();
+        if let Some(kinds) = first_and_more(self.kinds.iter().filter(blind))
+            && let Some(change) = self.kinds.iter().find(blind).and_then(unseen)
+        {
+            self.notes.push(format!(
+                "changes of {kinds} would mostly go unseen: {}. A larger budget (--false-alarms-per-30d) sees smaller \
+                 changes; --drop and --shift ask about larger ones",
+                super::text::delay(change)
+            ));
+        }
     }
+}
+
+/// The first of some kinds, and how many more there are.
+fn first_and_more<'a>(mut kinds: impl Iterator<Item = &'a KindCalibration>) -> Option<String> {
+    let first = kinds.next()?;
+    let name = format!("{} of {}", first.kind, first.model_id);
+    match kinds.count() {
+        0 => Some(name),
+        more => Some(format!("{name} (and {more} more)")),
+    }
+}
+
+/// A change that would mostly go unseen, of a kind of which nothing worse is said.
+fn unseen(kind: &KindCalibration) -> Option<&PredictedDelay> {
+    kind.delays.iter().find(|delay| delay.values.is_none() && delay.runs > 0)
 }
 
 impl KindCalibration {
     fn of(
         options: &Calibrate,
-        Decided { sample, choice, arl, .. }: Decided<'_>,
-        sharers: u64,
+        Decided { sample, choice, arl, sharers, .. }: Decided<'_>,
         plan: &MonitorPlan,
     ) -> Result<Self, ParamError> {
         let (mean, deviation) = sample.moments();
         let used = sample.kept.len() as u64;
-        let values_per_day = sample.values_per_day();
-        let version = sample.versions.first().cloned().unwrap_or_else(Version::unversioned);
-        let rule = plan.rules().iter().find(|rule| {
-            let change = matches!(rule.check, Check::Change(_));
-            change && rule.is_for_model(&sample.model_id) && rule.is_for_series(&version, &sample.kind)
-        });
+        let leading = sample.leading();
+        let version = leading.map_or_else(Version::unversioned, |one| one.version.clone());
+        let rules = plan.rules_for(&sample.model_id, &version, &sample.kind);
+        let rule = rules.iter().map(|(_, rule)| *rule).find(|rule| finds_changes(rule));
         let change = rule.and_then(|rule| match &rule.check {
             Check::Change(change) => Some(change),
             _ => None,
         });
+        let at_work = sample.at_work();
+        let instances = at_work.max(1);
         let (mut budget, mut arl_needed) = (None, None);
         if choice.is_budgeted() {
-            let part = Budget::new(options.false_alarms_per_30_days)?
-                .part(instances(sample) as f64, sharers.max(instances(sample)) as f64)?;
+            let whole = Budget::new(options.false_alarms_per_30_days)?;
+            let part = whole.part(instances as f64, sharers.max(instances) as f64)?;
             budget = Some(part.false_alarms_per_30_days);
-            let each = Budget::new(part.false_alarms_per_30_days / instances(sample) as f64)?;
-            arl_needed = Some(each.arl(values_per_day.unwrap_or(86_400.0).clamp(1e-6, 1e15))?);
+            let each = Budget::new(part.false_alarms_per_30_days / instances as f64)?;
+            let rate = leading.map(|one| one.values_per_day().unwrap_or_else(|| one.share.values_per_day()));
+            arl_needed = Some(each.arl(rate.unwrap_or(86_400.0).clamp(1e-6, 1e15))?);
         }
         let known = choice.proposal.filter(|proposal| proposal.reason == Reason::BoundedLevel);
         Ok(Self {
             model_id: sample.model_id.clone(),
             kind: sample.kind.clone(),
-            versions: sample.versions.clone(),
+            versions: sample.versions.iter().map(|one| one.version.clone()).collect(),
+            versions_at_work: at_work,
             events: sample.events,
             values: sample.values,
             used,
             cut: sample.cut(),
-            values_per_day,
+            values_per_day: sample.values_per_day(),
             mean: (used > 0).then_some(mean),
             deviation: (used > 1).then_some(deviation),
             autocorrelation_time: choice.autocorrelation_time,
             batch_length: choice.batch_length,
+            batch_given: choice.batch_given(),
             season: choice.found_season(),
             watch: choice.watch(),
             rule: rule.map(|rule| rule.name.clone()),
-            detector: change.map(|change| change.detector().name()),
+            detector: rule.and_then(detector),
             parameters: change
                 .map_or_else(BTreeMap::new, |change| parameters(change.detector(), change.is_budgeted())),
             baseline: known.and_then(|proposal| proposal.baseline),
             why: choice.why.clone(),
             budget,
+            sharers,
             arl_needed,
             arl,
             run_length: None,
@@ -292,6 +325,7 @@ struct Simulated {
     left_out: bool,
     delays: Vec<PredictedDelay>,
     run_length: Option<RunLength>,
+    keep_firing: Option<Duration>,
 }
 
 impl Simulated {
@@ -302,10 +336,12 @@ impl Simulated {
         let left_out = is_asked && before >= PREDICTED_MAX;
         let mut found = Self { is_asked, left_out, ..Self::default() };
         if !is_asked || left_out {
+            found.keep_firing = keep_firing_unsimulated(options, one);
             return Ok(found);
         }
         let Some(simulation) = Simulation::of(options, one)? else { return Ok(found) };
         found.delays = simulation.delays()?;
+        found.keep_firing = simulation.keep_firing(&found.delays)?;
         if one.choice.watch() == Watch::Default && one.arl.is_none() {
             found.run_length = Some(simulation.run_length(STREAMS)?);
         }
@@ -313,27 +349,40 @@ impl Simulated {
     }
 }
 
-/// Detectors that watch one kind of a model at once: one for each version that is kept.
-fn instances(sample: &Sample) -> u64 {
-    (sample.versions.len() as u64).clamp(1, 8)
-}
-
-/// How many detectors share the budget of each model.
+/// How many detectors share the budget of each model at the end of the history.
 fn sharers<'a>(samples: &'a [Sample], choices: &[Choice]) -> HashMap<&'a ModelId, u64> {
+    let default = MonitorPlan::default();
     let mut sharers: HashMap<&ModelId, u64> = HashMap::new();
-    for (sample, _) in samples.iter().zip(choices).filter(|(_, choice)| choice.is_budgeted()) {
-        *sharers.entry(&sample.model_id).or_default() += instances(sample);
+    for (sample, choice) in samples.iter().zip(choices) {
+        *sharers.entry(&sample.model_id).or_default() += choice.sharers(sample, &default) * sample.at_work();
     }
     sharers
 }
 
-fn decided<'a>(options: &Calibrate, sample: &'a Sample, choice: &'a Choice, sharers: u64) -> Decided<'a> {
-    let run_length = || {
-        let sharers = u32::try_from(sharers).unwrap_or(u32::MAX);
-        let budget = FalseAlarmBudget { false_alarms_per_30_days: options.false_alarms_per_30_days };
-        budget.run_length(sample.values_per_day(), sharers)
-    };
-    Decided { sample, choice, arl: choice.is_budgeted().then(run_length), keep_firing: None }
+fn decided<'a>(
+    options: &Calibrate,
+    sample: &'a Sample,
+    choice: &'a Choice,
+    sharers: &HashMap<&ModelId, u64>,
+) -> Decided<'a> {
+    let at_work = sharers.get(&sample.model_id).copied().unwrap_or_default();
+    let comes_again = if sample.at_work() == 0 { u64::from(choice.is_budgeted()) } else { 0 };
+    let sharers = at_work + comes_again;
+    let batch = choice.batch_given();
+    let run_length = || sample.leading().map(|one| one.run_length(options.budget(), sharers, batch));
+    let arl = if choice.is_budgeted() { run_length() } else { None };
+    Decided { sample, choice, sharers, arl, keep_firing: None }
+}
+
+/// The name of what a rule finds changes with.
+fn detector(rule: &Rule) -> Option<&'static str> {
+    match &rule.check {
+        Check::Change(check) => Some(check.detector().name()),
+        Check::Combination(check) => Some(check.combine().name()),
+        Check::Distribution(_) => Some(rule.check.type_name()),
+        Check::Embedding(check) => Some(check.method().name()),
+        _ => None,
+    }
 }
 
 /// Gives up proposals whose detector, on values drawn from the history, has more false alarms than its run
@@ -346,8 +395,7 @@ fn refuse(options: &Calibrate, samples: &[Sample], choices: &mut [Choice]) -> Re
         if sample.kind.range() == ValueRange::Unit || choice.proposal.is_none() {
             continue;
         }
-        let sharing = sharers.get(&sample.model_id).copied().unwrap_or(1);
-        let one = decided(options, sample, choice, sharing);
+        let one = decided(options, sample, choice, &sharers);
         let (Some(arl), Some(simulation)) = (one.arl, Simulation::of(options, one)?) else { continue };
         let found = simulation.run_length(streams)?;
         let expected = found.values / arl;

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
+use visu_tility_core::ValueRange;
 use visu_tility_drift::calibration::RunLength;
 
 use super::choice::Watch;
@@ -125,14 +126,15 @@ fn false_alarms_of(budget: f64) -> String {
 
 /// Numbers of a kind.
 pub(super) fn facts(kind: &KindCalibration) -> String {
-    let mut facts = vec![counted(kind.values, "value")];
+    let what = if kind.kind.range() == ValueRange::Vector { "vector" } else { "value" };
+    let mut facts = vec![counted(kind.values, what)];
     if let Some(rate) = kind.values_per_day {
         facts.push(format!("{} a day", rough(rate)));
     }
     if kind.missing() > 0 {
         facts.push(format!("{} missing", count(kind.missing())));
     }
-    if kind.used < kind.values {
+    if kind.used < kind.values && kind.kind.range() != ValueRange::Vector {
         facts.push(format!("{} used", count(kind.used)));
     }
     if let Some(mean) = kind.mean {
@@ -155,17 +157,27 @@ pub(super) fn facts(kind: &KindCalibration) -> String {
 pub(super) fn watch(kind: &KindCalibration) -> String {
     let rule = kind.rule.as_deref().unwrap_or("-");
     let detector = kind.detector.unwrap_or("-");
+    let what = if kind.kind.range() == ValueRange::Vector { "vectors" } else { "values" };
+    let each = match kind.versions_at_work {
+        0 | 1 => String::new(),
+        versions => format!(" over {}", counted(versions, "version")),
+    };
+    let one = if each.is_empty() { "" } else { " of one" };
     match (kind.watch, kind.arl, kind.budget) {
         (Watch::Proposed, Some(arl), Some(budget)) => {
             let (share, arl) = (false_alarms_of(budget), rough(arl));
             let why = &kind.why;
-            format!("{rule}: {detector}, {share} in 30 days, at most one in {arl} values: {why}")
+            format!("{rule}: {detector}, {share} in 30 days{each}, at most one in {arl} values{one}: {why}")
         }
         (Watch::Default, Some(arl), Some(budget)) => {
             let (share, arl, why) = (false_alarms_of(budget), rough(arl), &kind.why);
             let kept = format!("{rule} ({detector}) of the default plan is kept: {why}");
-            let held = if kind.batch_length > 1 { ", if neighbours were not alike" } else { "" };
-            format!("{kept}; {share} in 30 days, at most one in {arl} values{held}")
+            let held = if kind.batch_length > 1 && kind.batch_given == 1 {
+                ", if neighbours were not alike"
+            } else {
+                ""
+            };
+            format!("{kept}; {share} in 30 days{each}, at most one in {arl} {what}{one}{held}")
         }
         (Watch::Nobody, ..) => kind.why.clone(),
         _ => {
@@ -197,21 +209,28 @@ pub(super) fn delay(delay: &PredictedDelay) -> String {
     let (from, to) = (number(delay.from), number(delay.to));
     let way = if delay.to < delay.from { "drop" } else { "rise" };
     let change = format!("a {way} from {from} to {to}");
-    let Some(values) = delay.values else {
-        if delay.runs == 0 {
-            return format!("{change}: nothing to tell, false alarms come first");
-        }
-        return format!("{change} is not seen within {} values", count(delay.cap));
-    };
+    if delay.runs == 0 {
+        return format!("{change}: nothing to tell, false alarms come first");
+    }
+    let (cap, runs, found) = (count(delay.cap), delay.runs, delay.runs - delay.missed);
     let time = delay.seconds.map_or_else(String::new, |s| {
         format!(" ({})", span(Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX)))
     });
-    let missed = if delay.missed > 0 {
-        format!(", in {} of {} streams not within {}", delay.missed, delay.runs, count(delay.cap))
-    } else {
-        String::new()
+    let seen = match delay.values {
+        Some(values) if delay.missed == 0 => format!("is seen after about {} values{time}", rough(values)),
+        Some(values) => format!(
+            "is seen after about {} values{time}, within {cap} in {found} of {} only",
+            rough(values),
+            counted(runs, "stream")
+        ),
+        None if found == 0 => format!("is not seen within {cap} values"),
+        None => format!("is seen within {cap} values in {found} of {} only", counted(runs, "stream")),
     };
-    format!("{change} is seen after about {} values{time}{missed}", rough(values))
+    let early = match delay.early {
+        0 => String::new(),
+        early => format!(" (left out: {} with a false alarm before it)", counted(early, "stream")),
+    };
+    format!("{change} {seen}{early}")
 }
 
 /// A large number in three digits, a small one in two.
@@ -263,8 +282,9 @@ mod tests {
             from: 0.95,
             to: 0.9,
             values: Some(213.0),
-            standard_error: 5.0,
             seconds: Some(10_650.0),
+            mean: None,
+            standard_error: None,
             runs: 100,
             missed: 0,
             early: 0,
@@ -272,8 +292,16 @@ mod tests {
         };
         assert_eq!(delay(&one), "a drop from 0.95 to 0.9 is seen after about 210 values (2h 57m)");
         (one.missed, one.seconds) = (3, None);
-        assert!(delay(&one).ends_with("values, in 3 of 100 streams not within 10,000"));
-        one.values = None;
+        assert!(
+            delay(&one).ends_with("is seen after about 210 values, within 10,000 in 97 of 100 streams only")
+        );
+        (one.missed, one.values, one.early) = (60, None, 1);
+        assert!(delay(&one).ends_with(
+            "is seen within 10,000 values in 40 of 100 streams only (left out: 1 stream with a false alarm before it)"
+        ));
+        (one.missed, one.early) = (100, 0);
         assert!(delay(&one).ends_with("is not seen within 10,000 values"));
+        (one.runs, one.missed) = (0, 0);
+        assert!(delay(&one).ends_with("false alarms come first"));
     }
 }

@@ -140,7 +140,7 @@ fn note(line: &str, entry: &Entry<'_>) -> &'static str {
         "models" => "  # whose history this is",
         "m_pre" => "  # the bound of the good level, not its estimate",
         "delta_lower" => "  # the least change worth a signal: half the bad share, or a sixth of a deviation",
-        "keep_firing" if kept => "  # twice the time in which the least change asked about is seen again",
+        "keep_firing" if kept => "  # twice the time in which the least change that matters is seen again",
         "seasonal" => "  # each value less the level of its hour, in deviations",
         "batch" => "  # neighbouring values are alike: the detector is given means",
         "standardize" if standardized => "  # values that mean and deviation are learnt from, not watched",

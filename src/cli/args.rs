@@ -33,6 +33,34 @@ pub(crate) enum Command {
     Check(CheckArgs),
 }
 
+/// What every command is asked that reads events and writes a report.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Files of events: NDJSON or CSV, plain or .gz; `-` for the standard input
+    #[arg(required = true, value_name = "EVENTS")]
+    pub(crate) events: Vec<PathBuf>,
+
+    /// How the report is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    /// Write the report there; `-`, and without it, to the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Take a kind that is not known as one of your own: `CpuPercent` as `Custom:CpuPercent`
+    #[arg(long)]
+    pub(crate) custom_kinds: bool,
+
+    /// Refuse events later than this time or date (to its end, UTC); default: a day after the start of the run
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) not_after: Option<Timestamp>,
+
+    /// No progress, and do not tell of single lines that cannot be used
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
 const REPLAY_HELP: &str = "\
 Events:
   NDJSON: one object a line, {\"model_id\":\"fraud\",\"version\":\"2\",\"ts\":\"2025-02-03T00:00:00Z\",
@@ -65,10 +93,6 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_long_help = REPLAY_HELP, after_help = "See --help for the formats, the exit status and examples.")]
 pub(crate) struct ReplayArgs {
-    /// Files of events: NDJSON or CSV, plain or .gz; `-` for the standard input
-    #[arg(required = true, value_name = "EVENTS")]
-    pub(crate) events: Vec<PathBuf>,
-
     /// Plan in TOML; without it sensible observers watch every kind that arrives
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
@@ -76,14 +100,6 @@ pub(crate) struct ReplayArgs {
     /// When the models really changed, in JSON, to score the alarms; may be given several times
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Vec<PathBuf>,
-
-    /// How the report is written
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
-
-    /// Write the report there; `-`, and without it, to the standard output
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
 
     /// How far behind its end a drift counts as found, in predictions
     #[arg(long, value_name = "N", default_value_t = 1_000)]
@@ -97,17 +113,8 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) arbiters: u16,
 
-    /// Take a kind that is not known as one of your own: `CpuPercent` as `Custom:CpuPercent`
-    #[arg(long)]
-    pub(crate) custom_kinds: bool,
-
-    /// Refuse events later than this time or date (to its end, UTC); default: a day after the start of the run
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(crate) not_after: Option<Timestamp>,
-
-    /// No progress, and do not tell of single lines that cannot be used
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 const CALIBRATE_HELP: &str = "\
@@ -135,10 +142,6 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_long_help = CALIBRATE_HELP, after_help = "See --help for what is good, the exit status and examples.")]
 pub(crate) struct CalibrateArgs {
-    /// Files of events: NDJSON or CSV, plain or .gz; `-` for the standard input
-    #[arg(required = true, value_name = "EVENTS")]
-    pub(crate) events: Vec<PathBuf>,
-
     /// False alarms that a model may give in 30 days
     #[arg(long = "false-alarms-per-30d", value_name = "N", default_value_t = 1.0, value_parser = budget,
         allow_negative_numbers = true)]
@@ -152,21 +155,14 @@ pub(crate) struct CalibrateArgs {
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) good_until: Option<Timestamp>,
 
-    /// Predict the delay of a change of this size, for kinds from 0 to 1; may be given several times [default: 0.05 0.1]
+    /// Predict the delay of a change of this size, for kinds from 0 to 1; may be given several times [default: 0.05 0.1,
+    /// or once and twice the share of what is bad where that is less]
     #[arg(long = "drop", value_name = "X", value_parser = drop_size, allow_negative_numbers = true)]
     pub(crate) drops: Vec<f64>,
 
     /// The same in standard deviations, for other kinds; may be given several times [default: 0.5 1]
     #[arg(long = "shift", value_name = "X", value_parser = shift_size, allow_negative_numbers = true)]
     pub(crate) shifts: Vec<f64>,
-
-    /// How the report is written
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
-
-    /// Write the report there; `-`, and without it, to the standard output
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
 
     /// Simulated streams for each delay
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
@@ -176,17 +172,8 @@ pub(crate) struct CalibrateArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 
-    /// Take a kind that is not known as one of your own: `CpuPercent` as `Custom:CpuPercent`
-    #[arg(long)]
-    pub(crate) custom_kinds: bool,
-
-    /// Refuse events later than this time or date (to its end, UTC); default: a day after the start of the run
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(crate) not_after: Option<Timestamp>,
-
-    /// No progress, and do not tell of single lines that cannot be used
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 /// What `check` is asked.

@@ -8,30 +8,30 @@ use std::sync::atomic::AtomicU64;
 
 use visu_tility::calibrate::{Calibrate, Calibration, CalibrationPage, CalibrationText, History};
 use visu_tility::ingest::{EventFormat, EventReader};
-use visu_tility::replay::{BadLine, Input, PlotDetail, Replay, ReplayWatcher};
+use visu_tility::replay::{BadLine, Input, Replay, ReplayWatcher};
 
 use super::args::{CalibrateArgs, Format};
 use super::output::{Output, STANDARD};
 use super::progress::Progress;
-use super::replay::{colours, not_after, refuse_twice, width};
+use super::run::{Form, refuse_twice, write_report};
 use super::spool::Spool;
 use super::{Failure, Outcome, complain};
 
 /// Proposes a plan and shows what it would have fired.
 pub(crate) fn run(args: &CalibrateArgs) -> Result<Outcome, Failure> {
     let calibrate = settings(args)?;
-    refuse_twice(&args.events)?;
-    let inputs: Vec<&PathBuf> = args.events.iter().collect();
-    let out = Output::new("--out", args.out.as_deref(), &inputs)?;
+    refuse_twice(&args.run.events)?;
+    let inputs: Vec<&PathBuf> = args.run.events.iter().collect();
+    let out = Output::new("--out", args.run.out.as_deref(), &inputs)?;
     let plan_out = args.plan_out.as_deref().map(|path| Output::new("--plan-out", Some(path), &inputs));
     let plan_out = plan_out.transpose()?;
     plan_out.as_ref().map_or(Ok(()), |plan_out| plan_out.refuse_same(&out))?;
 
     let read = Arc::new(AtomicU64::new(0));
-    let sources = args.events.iter().map(|path| Source::new(path)).collect::<Vec<_>>();
+    let sources = args.run.events.iter().map(|path| Source::new(path)).collect::<Vec<_>>();
     let total = sources.iter().map(|source| source.size).sum::<Option<u64>>();
     let opened = sources.iter().map(|source| source.open(&read)).collect::<Result<Vec<_>, _>>()?;
-    let mut progress = Progress::new(total, read, args.quiet);
+    let mut progress = Progress::new(total, read, args.run.quiet);
     let history = calibrate.read(opened, &mut progress);
     progress.finish(history.bad_lines());
     if history.is_empty() {
@@ -43,15 +43,14 @@ pub(crate) fn run(args: &CalibrateArgs) -> Result<Outcome, Failure> {
     drop(history);
     replay(args, &calibrate, &sources, total, &mut calibration)?;
 
-    if !out.is_standard() || args.format != Format::Text {
+    if !out.is_standard() || args.run.format != Format::Text {
         calibration.warnings().iter().for_each(|warning| complain(&format!("warning: {warning}")));
     }
     if let Some(plan_out) = plan_out {
         let plan = &calibration.plan_toml;
         plan_out.write(|out| out.write_all(plan.as_bytes()))?;
     }
-    let (colour, width) = if out.is_standard() { (colours(), width()) } else { (false, 100) };
-    out.write(|out| write(&calibration, args, colour, width, out))?;
+    write_report(out, args.run.format, |form, out| write(&calibration, args, form, out))?;
     Ok(Outcome::Done)
 }
 
@@ -75,8 +74,8 @@ fn settings(args: &CalibrateArgs) -> Result<Calibrate, Failure> {
         calibrate.shifts.clone_from(&args.shifts);
     }
     (calibrate.good_until, calibrate.runs, calibrate.seed) = (args.good_until, args.runs, args.seed);
-    calibrate.custom_kinds = args.custom_kinds;
-    calibrate.not_after = Some(args.not_after.unwrap_or_else(not_after));
+    calibrate.custom_kinds = args.run.custom_kinds;
+    calibrate.not_after = Some(args.run.not_after());
     Ok(calibrate)
 }
 
@@ -92,12 +91,8 @@ fn replay(
     let again = sources.iter().map(|source| source.again(&read)).collect::<Result<Vec<_>, _>>()?;
     let mut replay = Replay::new(calibration.plan.clone());
     (replay.custom_kinds, replay.not_after) = (calibrate.custom_kinds, calibrate.not_after);
-    replay.detail = match args.format {
-        Format::Text => PlotDetail::Line,
-        Format::Json => PlotDetail::None,
-        Format::Html => PlotDetail::Page,
-    };
-    let mut progress = Silent(Progress::new(total, read, args.quiet));
+    replay.detail = args.run.format.detail();
+    let mut progress = Silent(Progress::new(total, read, args.run.quiet));
     let report = replay.run(again, &mut progress).map_err(|error| Failure::at("failed to", error))?;
     progress.0.done();
     calibration.replayed(report);
@@ -172,12 +167,11 @@ impl ReplayWatcher for Silent {
 fn write(
     calibration: &Calibration,
     args: &CalibrateArgs,
-    colour: bool,
-    width: usize,
+    form: Form,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
-    match args.format {
-        Format::Text => {
+    match form {
+        Form::Text { colour, width } => {
             write!(out, "{}", CalibrationText::new(calibration).colour(colour).width(width))?;
             match &args.plan_out {
                 Some(path) if path.as_os_str() == STANDARD => Ok(()),
@@ -185,7 +179,7 @@ fn write(
                 None => writeln!(out, "\nThe plan: --plan-out FILE writes it, --format html shows it"),
             }
         }
-        Format::Json => calibration.write_json(out),
-        Format::Html => write!(out, "{}", CalibrationPage::new(calibration)),
+        Form::Json => calibration.write_json(out),
+        Form::Html => write!(out, "{}", CalibrationPage::new(calibration)),
     }
 }

@@ -9,6 +9,11 @@ use super::{Failure, say};
 /// The name of the standard input and of the standard output.
 pub(super) const STANDARD: &str = "-";
 
+/// The standard input and output by the names of a system that has them as files, and what swallows everything.
+const STANDARD_INPUT: &str = "/dev/stdin";
+const STANDARD_OUTPUT: &str = "/dev/stdout";
+const NOWHERE: &str = "/dev/null";
+
 /// What an option such as `--out` asks for.
 ///
 /// | what is there | how it is written |
@@ -59,13 +64,21 @@ impl Output {
         matches!(self.place, Place::Standard)
     }
 
+    /// Is true when what is written comes out where the standard output goes, by whatever name: `/dev/stdout`, or the
+    /// file that a shell sends it to. What is thrown away (`/dev/null`) goes nowhere.
+    fn reaches_standard(&self) -> bool {
+        let named = Path::new(&self.shown);
+        self.is_standard()
+            || (same_thing(named, Path::new(STANDARD_OUTPUT)) && !same_thing(named, Path::new(NOWHERE)))
+    }
+
     /// Refuses two that are one file, or both the standard output.
     pub(crate) fn refuse_same(&self, other: &Self) -> Result<(), Failure> {
         let file = |output: &Self| match &output.place {
             Place::Beside(path) => Some(path.clone()),
             _ => None,
         };
-        if self.is_standard() && other.is_standard() {
+        if self.reaches_standard() && other.reaches_standard() {
             let reason =
                 format!("is the standard output, as is {}: one of the two must name a file", other.option);
             return Err(Failure::at(self.option, reason));
@@ -179,21 +192,28 @@ fn same_path(out: &Path, input: &Path) -> bool {
     known(out).is_some_and(|out| known(input) == Some(out))
 }
 
-/// Is true when both are one file on the disk, as with a hard link; pipes and terminals may be both.
-#[cfg(unix)]
+/// Is true when both are one plain file on the disk, as with a hard link; pipes and terminals may be both.
 fn same_file(out: &Path, input: &Path) -> bool {
+    same_thing(out, input) && std::fs::metadata(out).is_ok_and(|out| out.is_file())
+}
+
+/// Is true when two names lead to one thing: a file, a pipe, a device; `-` is the standard input.
+pub(super) fn same_thing(one: &Path, other: &Path) -> bool {
+    let named = |path: &Path| {
+        if path.as_os_str() == STANDARD { Path::new(STANDARD_INPUT).to_owned() } else { path.to_owned() }
+    };
+    one == other || same_path(one, other) || same_place(&named(one), &named(other))
+}
+
+#[cfg(unix)]
+fn same_place(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let input = if input.as_os_str() == STANDARD { Path::new("/dev/stdin") } else { input };
-    match (std::fs::metadata(out), std::fs::metadata(input)) {
-        (Ok(out), Ok(input)) => {
-            out.is_file() && input.is_file() && (out.dev(), out.ino()) == (input.dev(), input.ino())
-        }
-        _ => false,
-    }
+    let place = |path: &Path| std::fs::metadata(path).ok().map(|data| (data.dev(), data.ino()));
+    place(one).is_some_and(|one| place(other) == Some(one))
 }
 
 #[cfg(not(unix))]
-fn same_file(_: &Path, _: &Path) -> bool {
+fn same_place(_: &Path, _: &Path) -> bool {
     false
 }
 

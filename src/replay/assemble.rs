@@ -105,10 +105,9 @@ fn kind_report(series: &Series, count: SeriesCount, plan: &MonitorPlan) -> KindR
 
 /// The observers that watch one series.
 fn watchers(plan: &MonitorPlan, model: &ModelId, version: &Version, kind: &MetricKind) -> Vec<Arc<str>> {
-    let rules = plan.rules().iter();
-    let rules = rules.filter(|rule| rule.is_for_model(model) && rule.is_for_series(version, kind));
+    let rules = plan.rules_for(model, version, kind).into_iter();
     let own = plan.observers().iter().filter(|observer| observer.wants(kind));
-    rules.map(|rule| rule.name.clone()).chain(own.map(|observer| observer.name().into())).collect()
+    rules.map(|(_, rule)| rule.name.clone()).chain(own.map(|observer| observer.name().into())).collect()
 }
 
 /// The limits that rules hold the values of one series, or their moving average, against.
@@ -118,22 +117,20 @@ fn thresholds(
     version: &Version,
     kind: &MetricKind,
 ) -> Vec<(Arc<str>, f64)> {
-    let rules = plan.rules().iter();
-    let rules = rules.filter(|rule| rule.is_for_model(model) && rule.is_for_series(version, kind));
+    let rules = plan.rules_for(model, version, kind).into_iter();
     let limit = |check: &Check| match check {
         Check::Performance(check) => Some(check.min_accuracy()),
         Check::DriftScore(check) => Some(check.threshold()),
         _ => None,
     };
-    rules.filter_map(|rule| Some((rule.name.clone(), limit(&rule.check)?))).collect()
+    rules.filter_map(|(_, rule)| Some((rule.name.clone(), limit(&rule.check)?))).collect()
 }
 
 /// The observers of a model by name: those that watch it, and those that said something.
 fn observers(model: &ModelReport, records: &mut Records, plan: &MonitorPlan) -> Vec<ObserverReport> {
     let mut names: BTreeSet<Arc<str>> = model.kinds.iter().flat_map(|kind| kind.watched_by.clone()).collect();
-    let whole =
-        plan.rules().iter().filter(|rule| rule.check.is_per_model() && rule.is_for_model(&model.model_id));
-    names.extend(whole.map(|rule| rule.name.clone()));
+    let whole = plan.rules_for_model(&model.model_id).into_iter();
+    names.extend(whole.map(|(_, rule)| rule.name.clone()));
     let first = (model.model_id.clone(), Arc::from(""));
     let said = records.counts.range(first..).map(|(key, _)| key).take_while(|(id, _)| *id == model.model_id);
     names.extend(said.map(|(_, observer)| observer.clone()));

@@ -9,9 +9,10 @@ use visu_tility_actors::{
 };
 use visu_tility_core::{ActionRecord, IngestError, MonitorPlan, Timestamp};
 
-use crate::ingest::{EventLine, EventReader, LineError, NextLine, SeriesTable};
-use crate::replay::bad_lines::{BadLine, BadLines};
+use crate::ingest::{EventLine, EventReader, LineError};
+use crate::replay::bad_lines::BadLine;
 use crate::replay::collect::{Collector, ModelCount, PlotDetail};
+use crate::replay::intake::{Intake, SERIES_MAX, TakeEvents};
 use crate::replay::records::Records;
 use crate::replay::report::Report;
 use crate::replay::unseen::{Asked, Unseen};
@@ -21,9 +22,6 @@ const BATCH: usize = 2_048;
 
 /// Events on their way to the models of one thread at any time.
 const CREDITS: usize = 6 * BATCH;
-
-/// The most series of a run.
-const SERIES_MAX: usize = 4_000_000;
 
 /// How long the actors may take to stop.
 const STOP_WITHIN: Duration = Duration::from_mins(1);
@@ -39,7 +37,8 @@ pub struct Input {
 
 /// Is told how a run goes on.
 pub trait ReplayWatcher {
-    /// A line could not be used; told for the first [`BadLines::SHOWN_MAX`], and for every file that ends early.
+    /// A line could not be used; told for the first [`crate::replay::BadLines::SHOWN_MAX`], and for every
+    /// file that ends early.
     fn bad_line(&mut self, line: &BadLine);
 
     /// So many events have been accepted.
@@ -109,13 +108,8 @@ impl Replay {
         handle.subscribe_actions_fn(move |record: &ActionRecord| {
             inbox.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
         });
-        let mut files = Vec::with_capacity(inputs.len());
         let mut run = Run::new(self, handle, outbox, watcher);
-        for (file, mut input) in inputs.into_iter().enumerate() {
-            files.push(input.name);
-            run.files.clone_from(&files);
-            run.read(file as u32, &mut input.reader)?;
-        }
+        run.read_all(inputs)?;
         run.send()?;
         block_on(run.handle.flush())?;
         run.take_records();
@@ -139,21 +133,18 @@ struct Waiting {
 
 /// A run on its way.
 struct Run<'a> {
-    options: &'a Replay,
     handle: MonitoringHandle,
     /// Records that the shards have delivered and nobody has looked at.
     outbox: Arc<Mutex<Vec<ActionRecord>>>,
-    watcher: &'a mut dyn ReplayWatcher,
-    files: Vec<String>,
-    table: SeriesTable,
+    intake: Intake<'a>,
     models: Vec<Option<ModelHandle>>,
     series: Vec<SeriesHandle>,
     collector: Collector,
     records: Records,
-    bad: BadLines,
+    /// An event that was taken, and its series, until it is known where it stood.
+    taken: Option<(u32, Routed)>,
     batch: Vec<Routed>,
     waiting: Vec<Waiting>,
-    times: Times,
 }
 
 impl<'a> Run<'a> {
@@ -164,81 +155,31 @@ impl<'a> Run<'a> {
         watcher: &'a mut dyn ReplayWatcher,
     ) -> Self {
         Self {
-            options,
             handle,
             outbox,
-            watcher,
-            files: Vec::new(),
-            table: SeriesTable::new(SERIES_MAX, options.custom_kinds),
+            intake: Intake::new(options.custom_kinds, options.not_after, watcher),
             models: Vec::new(),
             series: Vec::new(),
             // What a shard has handled may still lie in the outbox: two batches of slack.
             collector: Collector::new(CREDITS * options.arbiters.max(1) + 2 * BATCH, options.detail),
             records: Records::default(),
-            bad: BadLines::default(),
+            taken: None,
             batch: Vec::with_capacity(BATCH),
             waiting: Vec::with_capacity(BATCH),
-            times: Times::default(),
         }
-    }
-
-    /// Reads one file to its end.
-    fn read(&mut self, file: u32, reader: &mut EventReader) -> Result<(), ReplayError> {
-        loop {
-            let outcome = match reader.next_event() {
-                NextLine::Event(line) if line.vector.is_some() => self.take_vector(&line)?.map(|()| None),
-                NextLine::Event(line) => self.take(&line).map(Some),
-                NextLine::Bad(error) => Err(error),
-                NextLine::Blank => continue,
-                NextLine::End => break,
-                NextLine::Broken(text) => {
-                    let line = reader.line_number();
-                    let reason = if line == 0 { text } else { format!("{text}; read up to line {line}") };
-                    self.give_up(file, line, "file cannot be read on", reason);
-                    return Ok(());
-                }
-            };
-            let line = reader.line_number();
-            match outcome {
-                Ok(None) => {}
-                Ok(Some((series, routed))) => {
-                    let (at, value) = (routed.at(), routed.value().unwrap_or(f64::NAN));
-                    self.batch.push(routed);
-                    self.waiting.push(Waiting { series, file, line, at, value });
-                    if self.batch.len() >= BATCH {
-                        self.send()?;
-                    }
-                }
-                Err(error) => self.refuse(error.class(), file, line, || error.to_string()),
-            }
-        }
-        if reader.line_number() == 0 {
-            self.give_up(file, 0, "file is empty", "file is empty".to_owned());
-        }
-        Ok(())
     }
 
     /// Finds a line's series, opening it if it is new, and the time that the line stands for.
     fn place(&mut self, line: &EventLine<'_>) -> Result<(u32, Timestamp), LineError> {
-        let series = self.table.intern(line)?;
-        if let (Some(ts), Some(limit)) = (line.ts, self.options.not_after)
-            && ts > limit
-            && ts.in_bounds()
-        {
-            return Err(LineError::field(
-                "ts",
-                ts.to_string(),
-                format!("at most {limit} (--not-after sets it)"),
-            ));
-        }
-        while self.series.len() <= series as usize {
+        let placed = self.intake.place(line)?;
+        while self.series.len() <= placed.0 as usize {
             self.open()?;
         }
-        Ok((series, self.times.of(line.ts)))
+        Ok(placed)
     }
 
     /// Checks one line and makes it ready for its model.
-    fn take(&mut self, line: &EventLine<'_>) -> Result<(u32, Routed), LineError> {
+    fn take_number(&mut self, line: &EventLine<'_>) -> Result<(), LineError> {
         let (series, at) = self.place(line)?;
         let routed = match (self.series.get(series as usize), line.value) {
             // The handle checks value and time; it knows the kind's range.
@@ -246,13 +187,14 @@ impl<'a> Run<'a> {
                 handle.reading(at, value).map_err(|error| LineError::of_event(error, line.value))?
             }
             (Some(handle), None) => {
-                self.table.check(series, line)?;
+                self.intake.table.check(series, line)?;
                 handle.missing(at)
             }
             (None, _) => return Err(LineError::malformed("series without a handle")),
         };
-        self.times.note(line.ts);
-        Ok((series, routed))
+        self.intake.times.note(line.ts);
+        self.taken = Some((series, routed));
+        Ok(())
     }
 
     /// Checks a line with a vector and hands it over at once: few wait on their way, and each takes room.
@@ -273,7 +215,7 @@ impl<'a> Run<'a> {
                 other => return Ok(Err(LineError::malformed(format!("refused by the monitoring: {other}")))),
             }
         }
-        self.times.note(line.ts);
+        self.intake.times.note(line.ts);
         self.collector.add(series, at, f64::NAN);
         Ok(Ok(()))
     }
@@ -281,7 +223,7 @@ impl<'a> Run<'a> {
     /// Opens the handle of the next series of the table.
     #[cold]
     fn open(&mut self) -> Result<(), LineError> {
-        let Some(series) = self.table.get(self.series.len() as u32) else {
+        let Some(series) = self.intake.table.get(self.series.len() as u32) else {
             return Err(LineError::malformed("series without a name"));
         };
         let model = series.model as usize;
@@ -321,14 +263,15 @@ impl<'a> Run<'a> {
                 Some(rejected) if rejected.error == IngestError::Closed => return Err(rejected.error.into()),
                 Some(rejected) => {
                     let text = rejected.error.to_string();
-                    self.refuse("refused by the monitoring".to_owned(), event.file, event.line, || text);
+                    let class = "refused by the monitoring".to_owned();
+                    self.intake.refuse(class, event.file, event.line, || text);
                 }
             }
         }
         self.waiting = waiting;
         self.waiting.clear();
         self.keep(&delivered);
-        self.watcher.progress(self.collector.events());
+        self.intake.watcher.progress(self.collector.events());
         Ok(())
     }
 
@@ -348,25 +291,10 @@ impl<'a> Run<'a> {
         self.keep(&delivered);
     }
 
-    /// Counts a line that cannot be used, and tells of it if it is among the first.
-    fn refuse(&mut self, class: String, file: u32, line: u64, reason: impl FnOnce() -> String) {
-        let file = self.files.get(file as usize).map_or("", String::as_str);
-        if let Some(line) = self.bad.add(class, file, line, reason) {
-            self.watcher.bad_line(line);
-        }
-    }
-
-    /// Counts a file that cannot be used any further, and tells of it in any case.
-    fn give_up(&mut self, file: u32, line: u64, class: &str, reason: String) {
-        let file = self.files.get(file as usize).cloned().unwrap_or_default();
-        self.bad.add(class.to_owned(), &file, line, || reason.clone());
-        self.watcher.bad_line(&BadLine { file, line, reason });
-    }
-
     /// The models, by number.
     fn asked(&self) -> Vec<Asked> {
-        let mut models: Vec<Asked> = Vec::with_capacity(self.table.models());
-        for series in self.table.all() {
+        let mut models: Vec<Asked> = Vec::with_capacity(self.intake.table.models());
+        for series in self.intake.table.all() {
             if let Some(known) = models.get_mut(series.model as usize) {
                 known.series += 1;
             } else {
@@ -380,55 +308,30 @@ impl<'a> Run<'a> {
 
     fn report(mut self, plan: &MonitorPlan, unseen: &[Unseen]) -> Report {
         self.records.sort();
-        let mut report = Report::assemble(&self.table, self.collector, self.records, self.bad, plan);
-        report.note_unseen(&self.table, unseen);
-        report.files = self.files;
+        let Intake { table, bad, files, .. } = self.intake;
+        let mut report = Report::assemble(&table, self.collector, self.records, bad, plan);
+        report.note_unseen(&table, unseen);
+        report.files = files;
         report
     }
 }
 
-/// Gives a time to events that have none.
-#[derive(Debug, Default)]
-pub(crate) struct Times {
-    newest: Timestamp,
-    /// Whether any event had a time.
-    known: bool,
-}
+impl<'a> TakeEvents<'a> for Run<'a> {
+    type Error = ReplayError;
 
-impl Times {
-    /// The time of the next event.
-    pub(crate) fn of(&self, ts: Option<Timestamp>) -> Timestamp {
-        ts.unwrap_or(self.newest)
+    fn intake(&mut self) -> &mut Intake<'a> {
+        &mut self.intake
     }
 
-    /// Takes note that the event was used.
-    pub(crate) fn note(&mut self, ts: Option<Timestamp>) {
-        match ts {
-            Some(ts) if self.known => self.newest = self.newest.max(ts),
-            Some(ts) => (self.newest, self.known) = (ts, true),
-            None if self.known => {}
-            None => self.newest = self.newest.plus(Duration::from_secs(1)),
-        }
+    fn take(&mut self, line: &EventLine<'_>) -> Result<Result<(), LineError>, ReplayError> {
+        if line.vector.is_some() { self.take_vector(line) } else { Ok(self.take_number(line)) }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_without_a_time_take_the_newest_or_are_a_second_apart() {
-        let second = |n: i64| Timestamp::from_millis(n * 1_000);
-        let mut times = Times::default();
-        let mut next = |ts: Option<Timestamp>| {
-            let at = times.of(ts);
-            times.note(ts);
-            at
-        };
-        assert_eq!([next(None), next(None), next(None)], [second(0), second(1), second(2)]);
-        assert_eq!(next(Some(second(100))), second(100));
-        assert_eq!([next(None), next(None)], [second(100), second(100)]);
-        assert_eq!(next(Some(second(90))), second(90));
-        assert_eq!(next(None), second(100));
+    fn taken_from(&mut self, file: u32, line: u64) -> Result<(), ReplayError> {
+        let Some((series, routed)) = self.taken.take() else { return Ok(()) };
+        let (at, value) = (routed.at(), routed.value().unwrap_or(f64::NAN));
+        self.batch.push(routed);
+        self.waiting.push(Waiting { series, file, line, at, value });
+        if self.batch.len() >= BATCH { self.send() } else { Ok(()) }
     }
 }

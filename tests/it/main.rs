@@ -4,8 +4,12 @@
 #[cfg(feature = "cli")]
 mod calibrate;
 #[cfg(feature = "cli")]
+mod calibrate_plan;
+#[cfg(feature = "cli")]
 mod calibrate_season;
 mod combination;
+#[cfg(feature = "cli")]
+mod documented;
 mod event_time;
 mod facade;
 #[cfg(feature = "cli")]

@@ -127,3 +127,54 @@ fn report_and_plan_are_two_files() {
     }
     assert_eq!(names(&folder), before);
 }
+
+/// Its events would count twice, and look like twice the rate.
+#[test]
+fn a_file_of_events_is_given_once_whatever_it_is_called() {
+    let folder = Folder::new("output_same_events");
+    let events = folder.write("a.ndjson", "nonsense\n");
+    std::fs::create_dir(folder.path("sub")).unwrap();
+    let mut names = vec![("a.ndjson".to_owned(), "given twice, must be given once")];
+    let other = "is the file that is read as ";
+    names.push(("sub/../a.ndjson".to_owned(), other));
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("a.ndjson", folder.path("link")).unwrap();
+        std::fs::hard_link(&events, folder.path("hard")).unwrap();
+        names.extend([("link".to_owned(), other), ("hard".to_owned(), other)]);
+    }
+    for command in ["replay", "calibrate"] {
+        for (name, told) in &names {
+            let ran = run([command, &events, &folder.write("b.ndjson", ""), &folder.path(name)]);
+            assert_eq!((ran.status, &*ran.stdout), (2, ""), "{command} {name}");
+            assert!(ran.stderr.starts_with(&format!("error: {}: ", folder.path(name))), "{}", ran.stderr);
+            assert!(ran.stderr.contains(told) && ran.stderr.lines().count() == 1, "{}", ran.stderr);
+        }
+    }
+    let copy = folder.write("copy.ndjson", std::fs::read(&events).unwrap());
+    assert_eq!(run(["replay", &events, &copy]).status, 3, "a copy is another file, without an event");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_standard_output_is_known_by_its_other_names() {
+    let folder = Folder::new("output_stdout");
+    let events = folder.write("a.ndjson", answers("a", 300, |at| at % 9 == 0));
+    let told = "error: --plan-out: is the standard output, as is --out: one of the two must name a file\n";
+    for args in [&["--plan-out", "/dev/stdout"][..], &["--plan-out", "-", "--out", "/dev/stdout"]] {
+        let ran = calibrate(&events, args);
+        assert_eq!((ran.status, &*ran.stdout, &*ran.stderr), (2, "", told), "{args:?}");
+    }
+    // The shell has sent it to a file.
+    let into = std::fs::File::create(folder.path("report")).unwrap();
+    let mut shell = command();
+    shell.args(["calibrate", &events, "--plan-out", &folder.path("report")]).stdout(into);
+    let output = shell.output().unwrap();
+    assert_eq!((output.status.code(), &*String::from_utf8(output.stderr).unwrap()), (Some(2), told));
+    // Alone it is as good a name as any, and what is thrown away disturbs nobody.
+    let alone = calibrate(&events, &["--out", "/dev/stdout"]);
+    assert_eq!((alone.status, alone.stdout), (0, calibrate(&events, &[]).stdout));
+    let mut silent = command();
+    silent.args(["calibrate", &events, "--plan-out", "/dev/null"]).stdout(Stdio::null());
+    assert_eq!(silent.output().unwrap().status.code(), Some(0));
+}

@@ -101,7 +101,7 @@ impl Body {
 
     /// Fresh switches of the rules that watch this model as a whole.
     pub(super) fn switches(model: &ModelId, plan: &MonitorPlan) -> Vec<Switch> {
-        let rules = plan.rules.iter().enumerate().filter(|(_, rule)| rule.is_for_model(model));
+        let rules = plan.rules_for_model(model).into_iter();
         let switches = rules.filter_map(|(index, rule)| match &rule.check {
             Check::Staleness(settings) => {
                 let silence = Silence::new(settings);

@@ -19,9 +19,7 @@ use crate::kind::MetricKind;
 use crate::plan::FalseAlarmBudget;
 use crate::time::Timestamp;
 
-/// Event time without a reading after which a version and kind takes no share: longer than a week, so that who
-/// publishes once a week keeps one.
-const SILENCE_MAX: Duration = Duration::from_hours(8 * 24);
+const SILENCE_MAX: Duration = FalseAlarmBudget::SILENCE_MAX;
 /// Event time for which fewer parts must have been enough before there are fewer.
 const PARTS_HOLD: Duration = Duration::from_hours(8 * 24);
 

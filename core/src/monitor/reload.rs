@@ -34,11 +34,7 @@ impl Body {
         for series in &mut self.series {
             let mut old = series.take_instances();
             let mut instances = Vec::new();
-            for (index, rule) in plan.rules.iter().enumerate() {
-                if !rule.is_for_model(&model) || !rule.is_for_series(&series.info.version, &series.info.kind)
-                {
-                    continue;
-                }
+            for (index, rule) in plan.rules_for(&model, &series.info.version, &series.info.kind) {
                 let same = old.iter().position(|instance| place(instance.rule) == Some(index as u16));
                 let instance = if let Some(found) = same {
                     Some(Instance { rule: index as u16, ..old.swap_remove(found) })
@@ -71,27 +67,27 @@ impl Body {
         out: &mut Vec<ActionRecord>,
     ) {
         let now = self.now();
+        let find = |rules: &[(usize, &Rule)], rule: u16| {
+            let place = usize::from(place(rule)?);
+            rules.iter().any(|(index, _)| *index == place).then(|| plan.rules.get(place)).flatten()
+        };
         for index in 0..self.series.len() {
+            let Some(series) = self.series.get(index) else { break };
+            let rules = plan.rules_for(&self.model, &series.info.version, &series.info.kind);
             let mut slot = 0;
             while let Some(rule) = self.instance(index, slot).map(|instance| instance.rule) {
-                let new = place(rule).and_then(|place| plan.rules.get(usize::from(place)));
-                let silenced = self.silences(rule, new);
-                let stays = self.series.get(index).zip(new).is_some_and(|(series, new)| {
-                    new.is_for_model(&self.model)
-                        && new.is_for_series(&series.info.version, &series.info.kind)
-                });
-                let stays = stays && !silenced;
-                if !stays {
+                let new = find(&rules, rule);
+                if new.is_none() || self.silences(rule, new) {
                     self.resolve_instance(index, slot, out);
                 }
                 slot += 1;
             }
         }
+        let whole = plan.rules_for_model(&self.model);
         for index in 0..self.switches.len() {
             let Some(old) = self.switches.get(index).map(|switch| switch.rule) else { break };
-            let new = place(old).and_then(|place| plan.rules.get(usize::from(place)));
-            let stays = new.is_some_and(|rule| rule.is_for_model(&self.model)) && !self.silences(old, new);
-            if !stays {
+            let new = find(&whole, old);
+            if new.is_none() || self.silences(old, new) {
                 self.step_switch(index, AlertCondition::Over, now, out);
             }
         }

@@ -140,12 +140,10 @@ impl Series {
         plan: &MonitorPlan,
         wanted: u32,
     ) -> Self {
-        let rules = plan.rules.iter().enumerate();
-        let mut instances = rules
-            .filter(|(_, rule)| rule.is_for_model(model) && rule.is_for_series(version, kind))
-            .filter_map(|(index, rule)| {
-                Instance::start(index, rule, version, kind, seed_of(model, key, rule))
-            });
+        let rules = plan.rules_for(model, version, kind).into_iter();
+        let mut instances = rules.filter_map(|(index, rule)| {
+            Instance::start(index, rule, version, kind, seed_of(model, key, rule))
+        });
         let first = instances.next();
         let mut rest: Vec<Instance> = instances.collect();
         rest.shrink_to_fit();

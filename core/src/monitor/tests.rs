@@ -4,6 +4,7 @@ mod budget;
 mod combination;
 mod comparison;
 mod cuts;
+mod fallback;
 mod ids;
 mod month;
 mod time;

@@ -21,11 +21,11 @@ fn named_kinds(rule: &Rule) -> impl Iterator<Item = &str> {
         if rule.scope.kinds.is_empty() {
             return Some(any);
         }
-        let mut patterns = rule.scope.kinds.iter().map(Glob::as_str);
-        patterns.find(|pattern| {
-            let head = pattern.find(['*', '?']).and_then(|wild| pattern.get(..wild)).unwrap_or(pattern);
-            head.starts_with(family) || (head.len() < pattern.len() && family.starts_with(head))
-        })
+        let of_family = |pattern: &&Glob| {
+            let (head, is_wild) = pattern.head();
+            head.starts_with(family) || (is_wild && family.starts_with(&head))
+        };
+        rule.scope.kinds.iter().find(of_family).map(Glob::as_str)
     })
 }
 

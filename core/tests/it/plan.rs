@@ -64,6 +64,7 @@ fn every_key_of_every_rule_is_taken() {
         models = ["fraud-*", "x"]
         versions = "v?"
         kinds = ["F1", "Feature:*"]
+        fallback = true
         min_accuracy = 1
         smoothing = 0.5
         recover = 1.0
@@ -83,6 +84,7 @@ fn every_key_of_every_rule_is_taken() {
             models: vec![Glob::new("fraud-*"), Glob::new("x")],
             versions: vec![Glob::new("v?")],
             kinds: vec![Glob::new("F1"), Glob::new("Feature:*")],
+            fallback: true,
         },
         persistence: Persistence {
             for_time: Duration::from_mins(2),

@@ -1,5 +1,7 @@
 //! Run lengths and delays, by seeded simulation.
 
+use alloc::vec::Vec;
+
 use crate::calibration::special::{bisect, poisson_cdf};
 use crate::math::sqrt;
 use crate::simulate::{Random, Source};
@@ -140,6 +142,9 @@ pub struct Delay {
     pub mean: f64,
     /// Standard error of `mean`; 0 with fewer than two streams.
     pub standard_error: f64,
+    /// Median number of values among all streams that count, one that was cut off being beyond every other;
+    /// `None` without streams, and where so many were cut off that it is not known.
+    pub median: Option<f64>,
     /// Streams that count.
     pub runs: u64,
     /// Streams in which the change was not seen before the cap.
@@ -182,7 +187,7 @@ pub fn predict_delay<D: Detector + Clone>(
     trial.check()?;
     after.check()?;
     let mut delays = RunLength::default();
-    let mut early = 0;
+    let (mut early, mut found) = (0, Vec::new());
     for run in 0..trial.runs {
         let mut stream = before.stream(Random::fork(trial.seed, run))?;
         let mut own = detector.clone();
@@ -194,10 +199,19 @@ pub fn predict_delay<D: Detector + Clone>(
         stream.change(after.clone())?;
         let alarm = (1..=trial.cap).find(|_| own.update(stream.draw()).drift_detected());
         delays.add(alarm.unwrap_or(trial.cap), alarm.is_some());
+        found.extend(alarm);
     }
     let n = delays.runs as f64;
     let mean = delays.cut_mean().unwrap_or(0.0);
     let spread = (delays.squares - n * mean * mean).max(0.0);
     let standard_error = if delays.runs > 1 { sqrt(spread / (n - 1.0) / n) } else { 0.0 };
-    Ok(Delay { mean, standard_error, runs: delays.runs, missed: delays.censored(), early })
+    let median = median(found, delays.runs);
+    Ok(Delay { mean, standard_error, median, runs: delays.runs, missed: delays.censored(), early })
+}
+
+/// The median of `runs` delays, of which those that are not among the `found` are longer than any.
+fn median(mut found: Vec<u64>, runs: u64) -> Option<f64> {
+    found.sort_unstable();
+    let at = |place: u64| found.get(usize::try_from(place).ok()?).map(|delay| *delay as f64);
+    Some(f64::midpoint(at(runs.checked_sub(1)? / 2)?, at(runs / 2)?))
 }

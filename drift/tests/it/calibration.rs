@@ -221,6 +221,27 @@ fn predicted_delays_are_those_of_other_seeds() {
     assert!((resampled.mean / direct.mean - 1.0).abs() < 0.2, "{resampled:?} {direct:?}");
 }
 
+/// A mean that counts what was cut off as found at the cap says less the sooner one gives up; the median does not.
+#[test]
+fn the_median_delay_does_not_depend_on_when_a_stream_is_given_up() {
+    let params = MixtureParams { m_pre: 0.1, arl: 5_700.0, delta_upper: 0.5, ..MixtureParams::default() };
+    let bets = MixtureESr::new(params).unwrap();
+    let (good, bad) = (Source::Bernoulli { p: 0.1 }, Source::Bernoulli { p: 0.2 });
+    let run = |runs, cap| predict_delay(&bets, &good, &bad, 500, Trial { runs, cap, seed: 3 }).unwrap();
+    let whole = run(101, 50_000);
+    let median = whole.median.unwrap();
+    assert_eq!(whole.missed, 0);
+    // Skewed to the right: half of the published mean of 123 and more, and less than it.
+    assert!((60.0..123.0).contains(&median) && median < whole.mean, "{whole:?}");
+    let cut = run(101, median.ceil() as u64 + 5);
+    assert!(cut.missed > 20 && cut.mean < 0.8 * whole.mean, "{cut:?}");
+    assert_eq!(cut.median, whole.median);
+    let few = run(101, (0.8 * median) as u64);
+    assert!(few.missed > few.runs / 2 && few.median.is_none(), "{few:?}");
+    let even = run(2, 50_000);
+    assert_eq!(even.median, (even.runs == 2).then_some(even.mean), "of two it is the mean");
+}
+
 #[test]
 fn a_proposal_never_takes_an_estimate_for_known() {
     let history = |source: Source, n| -> Vec<f64> { source.stream(4).unwrap().take(n).collect() };

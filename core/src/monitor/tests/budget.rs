@@ -8,7 +8,7 @@ use visu_tility_drift::{
 };
 
 use super::*;
-use crate::{FalseAlarmBudget, ObserverStatus};
+use crate::{BudgetShare, FalseAlarmBudget, ObserverStatus};
 
 /// `FOCuS` within the budget, on all kinds.
 fn plan(per_30_days: f64) -> MonitorPlan {
@@ -45,6 +45,29 @@ fn the_budget_is_shared_by_the_series_of_a_model() {
     // Three sharers, taken as four; the second series has a value a minute.
     let second = DAYS * 131_072.0 * 4.0 / 2.0;
     assert_eq!(arls(&mut monitor), [second, DAYS * 2_048.0 * 4.0 / 2.0, second]);
+}
+
+/// Who calibrates asks a [`BudgetShare`], with none of the monitor's state; the two must not differ.
+#[test]
+fn a_budget_share_outside_a_monitor_sets_the_same_run_length() {
+    let budget = FalseAlarmBudget { false_alarms_per_30_days: 3.0 };
+    // All at one time; one a minute; bursts; a pause of an hour after each hundred.
+    let times: [fn(i64) -> i64; 4] =
+        [|_| 0, |n| n * 60, |n| n / 50 * 600 + n % 50, |n| n * 5 + n / 100 * 3_600];
+    for time in times {
+        let mut monitor = monitor(plan(3.0));
+        let mut share = BudgetShare::new(&budget, 1);
+        for n in 0..5_000 {
+            monitor.observe(&event(&MetricKind::Correct, "1", time(n), f64::from(n % 3 > 0)), n as u64);
+            share.note(second(time(n)));
+            if n % 617 == 0 {
+                assert_eq!(arls(&mut monitor), [share.run_length()]);
+            }
+        }
+        monitor.observe(&event(&MetricKind::Confidence, "1", time(5_000), 0.5), 5_000);
+        share.share(&budget, 2);
+        assert_eq!(arls(&mut monitor)[0], share.run_length());
+    }
 }
 
 #[test]

@@ -98,6 +98,7 @@ pub(super) const RULE: &[Key] = &[
     key("models", Shape::Globs),
     key("versions", Shape::Globs),
     key("kinds", Shape::Globs),
+    key("fallback", Shape::Flag),
     key("severity", Shape::Choice(|| choice::words(choice::SEVERITY))),
     key("for", Shape::Span),
     key("for_count", Shape::Count { min: 1, max: U32 }),

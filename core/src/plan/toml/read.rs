@@ -274,6 +274,7 @@ fn with_common(rule: Rule, settings: &Settings) -> Rule {
             models: settings.globs("models"),
             versions: settings.globs("versions"),
             kinds: settings.globs("kinds"),
+            fallback: settings.flag("fallback").unwrap_or(false),
         },
         persistence: Persistence {
             for_time: settings.span("for").unwrap_or(usual.for_time),

@@ -205,10 +205,9 @@ pub(super) fn may_match(pattern: &str, vectors: bool) -> bool {
     if MetricKind::PLAIN.iter().map(MetricKind::family).filter(of).any(|family| glob.matches(family)) {
         return true;
     }
-    let head = pattern.find(['*', '?']).and_then(|wild| pattern.get(..wild)).unwrap_or(pattern);
-    let is_wild = head.len() < pattern.len();
+    let (head, is_wild) = glob.head();
     let named = MetricKind::NAMED.into_iter().filter(of).map(|family| format!("{family}:"));
-    named.into_iter().any(|family| head.starts_with(&family) || (is_wild && family.starts_with(head)))
+    named.into_iter().any(|family| head.starts_with(&family) || (is_wild && family.starts_with(&head)))
 }
 
 /// The kind that a pattern is of when all that it may match are bad only in the direction opposite to `fires`.
@@ -230,13 +229,14 @@ pub(super) fn opposite(pattern: &str, fires: Direction) -> Option<MetricKind> {
 fn check_kinds(pattern: &str) -> Result<(), String> {
     let fault = |what: &str| Err(format!("`kinds` has {}, {what}, {}", quoted(pattern), kind_hint(pattern)));
     let families = MetricKind::NAMED.map(|family| format!("{family}:"));
-    if pattern.contains(['*', '?']) {
+    let (head, is_wild) = Glob::new(pattern).head();
+    if is_wild {
         if may_match(pattern, true) || may_match(pattern, false) {
             return Ok(());
         }
         return fault("which no kind is of");
     }
-    match pattern.parse::<MetricKind>() {
+    match head.parse::<MetricKind>() {
         Ok(_) => Ok(()),
         // The family is right and the name is not.
         Err(error) if families.iter().any(|family| pattern.starts_with(family.as_str())) => {

@@ -87,6 +87,9 @@ impl Writer {
         self.globs("models", &rule.scope.models);
         self.globs("versions", &rule.scope.versions);
         self.globs("kinds", &rule.scope.kinds);
+        if rule.scope.fallback {
+            self.line("fallback", "true");
+        }
         match &rule.check {
             Check::DriftScore(check) => self.drift_score(check),
             Check::Performance(check) => self.performance(check),

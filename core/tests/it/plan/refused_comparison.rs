@@ -156,7 +156,7 @@ fn rules_of_vectors_are_checked() {
         (
             "dimension = 3",
             "line 4: rule \"r\": unknown key `dimension`, known are `name`, `type`, `models`, `versions`, `kinds`, \
-             `severity`, `for`, `for_count`, `keep_firing`, `keep_count`, `response`, `priority`, `method`, `arl`, \
+             `fallback`, `severity`, `for`, `for_count`, `keep_firing`, `keep_count`, `response`, `priority`, `method`, `arl`, \
              `features`, `bandwidth`, `clock`, `bound`, `seed`, `reference`, `window`, `metric`",
         ),
     ] {

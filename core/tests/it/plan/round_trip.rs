@@ -209,6 +209,7 @@ fn rule() -> impl Strategy<Value = Rule> {
         globs("[a-z*?/@#~]{1,9}"),
         globs("[!-~]{1,9}"),
         globs("Accuracy|F1|Feature:[!-~]{1,8}|\\*|Cust\\*|Latency\\*|Custom:\\?\\*"),
+        any::<bool>(),
     );
     let persistence = (span(), 1_u32.., span(), 1_u32..);
     let severity = prop_oneof![Just(Severity::Info), Just(Severity::Warning), Just(Severity::Critical)];
@@ -219,11 +220,11 @@ fn rule() -> impl Strategy<Value = Rule> {
         Just(Reaction::AlertAndRetrain)
     ];
     ("[!-~]{1,20}", check(), scope, persistence, severity, response, any::<i32>()).prop_map(
-        |(name, check, (models, versions, kinds), waits, severity, response, priority)| {
+        |(name, check, (models, versions, kinds, fallback), waits, severity, response, priority)| {
             let (for_time, for_count, keep_firing, keep_count) = waits;
-            let mut scope = Scope { models, versions, kinds };
+            let mut scope = Scope { models, versions, kinds, fallback };
             if matches!(check, Check::Staleness(_)) {
-                scope = Scope { models: scope.models, ..Scope::default() };
+                scope = Scope { models: scope.models, fallback, ..Scope::default() };
             }
             if matches!(check, Check::Embedding(_)) {
                 scope.kinds = vec![Glob::new("Embedding:t*")];
