@@ -161,10 +161,10 @@ fn run_lengths_are_those_that_a_monitor_sets() {
     let mut side = String::new();
     (0..9_000)
         .for_each(|at| side += &line("m", if at % 3 == 0 { "1" } else { "2" }, at * 7, "Correct", value(at)));
-    // One after the other, the first silent for ten days at the end.
+    // One after the other, the first silent for four weeks at the end: a monitor gives its share away after 24 days.
     let mut next = String::new();
     (0..3_000).for_each(|at| next += &line("m", "1", at * 60, "Correct", value(at)));
-    (0..20_000).for_each(|at| next += &line("m", "2", 180_000 + at * 60, "Correct", value(at)));
+    (0..20_000).for_each(|at| next += &line("m", "2", 180_000 + at * 120, "Correct", value(at)));
     // All at one time; in bursts of a hundred at one time each ten minutes.
     let mut once = String::new();
     (0..9_000).for_each(|at| once += &line("m", "2", 0, "Correct", value(at)));
@@ -191,7 +191,8 @@ fn run_lengths_are_those_that_a_monitor_sets() {
 fn a_kind_that_has_gone_silent_leaves_its_share_to_the_others() {
     let folder = Folder::new("calibrate_silent");
     let mut text = String::new();
-    for at in 0..17_000 {
+    // Four weeks in all: a monitor gives the share of who is silent away after 24 days.
+    for at in 0..40_000 {
         text += &line("m", "-", at * 60, "Correct", if chance(at, 20) == 0 { "0" } else { "1" });
         if at < 3_000 {
             text += &line("m", "-", at * 60, "F1", &format!("0.{}", 900 + chance(at, 90)));
@@ -203,7 +204,7 @@ fn a_kind_that_has_gone_silent_leaves_its_share_to_the_others() {
     assert_eq!((&correct["sharers"], &correct["budget"]), (&1.into(), &1.0.into()));
     // Until it comes again.
     assert_eq!((&silent["versions_at_work"], &silent["sharers"]), (&0.into(), &2.into()));
-    let again = text.clone() + &line("m", "-", 17_000 * 60, "F1", "0.95");
+    let again = text.clone() + &line("m", "-", 40_000 * 60, "F1", "0.95");
     assert_eq!(
         correct["arl"].as_f64().unwrap() * 2.0,
         monitored(&report, &again)[&("-".into(), "Correct".into())]
