@@ -19,7 +19,7 @@ impl Default for MonitorPlan {
     /// |---|---|---|
     /// | `drift-score` | `DriftScore` | above 0.3 |
     /// | `correct-change` | `Correct` | `focus` on bits of an unknown level, within the budget |
-    /// | `quality-change` | `Accuracy`, `Precision`, `Recall`, `F1`, `ErrorRate` | conformal Shiryaev-Roberts that learns from ten windows, within the budget |
+    /// | `quality-change` | `Accuracy`, `Precision`, `Recall`, `F1`, `ErrorRate` | conformal Shiryaev-Roberts, within the budget |
     /// | `confidence-change` | `Confidence` | conformal Shiryaev-Roberts, within the budget |
     /// | `feature-change` | `Feature:*`, `Custom:*` | conformal Shiryaev-Roberts, within the budget |
     /// | `embedding-change` | `Embedding:*` | maximum mean discrepancy, within the budget |
@@ -30,9 +30,7 @@ impl Default for MonitorPlan {
     ///
     /// All changes are looked for within the budget: the detectors at work share one false alarm per 30 days. None
     /// has a setting that was chosen by looking at a stream but for the median shift: its windows, share and threshold
-    /// were chosen on the open series of round-trip times. Windowed metrics come seldom, so ten of them, the fewest
-    /// there may be, cut the line for the ranks of the others: on made windows of 20 to 200 answers whose level falls
-    /// after 40 that finds most falls, 32 cuts none, and after 300 they are as quick.
+    /// were chosen on the open series of round-trip times.
     fn default() -> Self {
         // The settings below are in range, which a test holds them to.
         Self { rules: rules().unwrap_or_default(), ..Self::empty() }
@@ -42,8 +40,6 @@ impl Default for MonitorPlan {
 fn rules() -> Result<Vec<Rule>, ObserverError> {
     let bits = ChangeObserver::new(FocusParams::default())?.budgeted()?;
     let scores = ChangeObserver::new(ConformalSrParams::default())?.budgeted()?;
-    // Windowed metrics are few, and the cuts are not judged.
-    let windowed = ConformalSrParams { cuts: 10, ..ConformalSrParams::default() };
     let latency = ChangeObserver::new(MedianShiftParams::default())?.budgeted()?;
     Ok(vec![
         rule("drift-score", &[], Check::DriftScore(DriftDetector::default()), Severity::Warning),
@@ -51,7 +47,7 @@ fn rules() -> Result<Vec<Rule>, ObserverError> {
         rule(
             "quality-change",
             &["Accuracy", "Precision", "Recall", "F1", "ErrorRate"],
-            Check::Change(ChangeObserver::new(windowed)?.budgeted()?),
+            Check::Change(scores.clone()),
             Severity::Warning,
         ),
         rule("confidence-change", &["Confidence"], Check::Change(scores.clone()), Severity::Info),
@@ -103,8 +99,7 @@ mod tests {
         let plan = MonitorPlan::default();
         let find = |name: &str| plan.rules().iter().find(|rule| &*rule.name == name).unwrap();
         let Check::Change(quality) = &find("quality-change").check else { panic!("a change") };
-        let AnyParams::ConformalSr(params) = quality.detector() else { panic!("conformal-sr") };
-        assert_eq!((params.cuts, quality.is_budgeted()), (10, true));
+        assert_eq!(*quality.detector(), AnyParams::from(ConformalSrParams::default()));
         let unbound = |rule: &&Rule| matches!(&rule.check, Check::Change(change) if !change.is_budgeted());
         assert_eq!(plan.rules().iter().find(unbound), None);
         let Check::Change(feature) = &find("feature-change").check else { panic!("a change") };

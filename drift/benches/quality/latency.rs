@@ -14,7 +14,7 @@ const PROTOCOL: &str = "`lat_regimes_a`: 13,000 measured requests; delays of the
     series of hourly latency; a run of hours marked anomalous counts as a change at its start and one behind its \
     end, an alarm as for round-trip times. Clean: 400,000 made values in which nothing changes, false alarms in 30 days \
     at a value a minute. Windows: the same of an accuracy in windows of so many answers, by the rule for windowed metrics \
-    (`conformal-sr`, 10 cuts). The run lengths are those of the default plan's \
+    (`conformal-sr`). The run lengths are those of the default plan's \
     budget for a model with nothing else: at four requests a second (`lat_regimes_a`) 15,728,640, hourly 960, at a \
     value a minute 61,440.";
 
@@ -125,7 +125,7 @@ fn windows() -> Vec<(&'static str, Vec<f64>)> {
 
 /// How often the default plan's rule for windowed metrics alarms.
 fn windowed(values: &[f64]) -> usize {
-    let params = ConformalSrParams { cuts: 10, arl: BY_THE_MINUTE, ..Default::default() };
+    let params = ConformalSrParams { arl: BY_THE_MINUTE, ..Default::default() };
     let mut rule = ConformalSr::new(params).expect("the default plan's settings are in range");
     values.iter().filter(|&&value| rule.update(value).drift_detected()).count()
 }

@@ -316,7 +316,6 @@ fn every_detector_with_a_bound_keeps_it_on_good_bits() {
         // Learnt from and not judged.
         let learning = match params {
             AnyParams::DistributionShift(shift) => shift.reference,
-            AnyParams::ConformalSr(scores) => scores.cuts,
             _ => 0,
         };
         let fresh = params.build().unwrap();
@@ -393,7 +392,7 @@ fn windows_of_answers_that_are_nearly_all_right_keep_to_the_bound() {
     for (share, answers) in [(0.99, 20), (0.98, 20), (0.99, 50), (0.98, 50), (0.999, 20)] {
         let mut alarms = 0_u32;
         for run in 0..runs {
-            let params = ConformalSrParams { cuts: 10, arl, seed: run, ..Default::default() };
+            let params = ConformalSrParams { arl, seed: run, ..Default::default() };
             let mut detector = ConformalSr::new(params).unwrap();
             let mut source = Source(1_000 * answers + run);
             for _ in 0..length {
@@ -413,12 +412,12 @@ fn a_fall_of_less_than_the_spread_of_windows_is_found_and_never_forgotten() {
     for (bad, answers) in [(0.88, 100), (0.84, 50), (0.84, 200)] {
         let delays: Vec<u32> = (0..12)
             .map(|run| {
-                let params = ConformalSrParams { cuts: 10, arl: 15_360.0, seed: run, ..Default::default() };
+                let params = ConformalSrParams { arl: 15_360.0, seed: run, ..Default::default() };
                 let (mut detector, mut source) = (ConformalSr::new(params).unwrap(), Source(run));
                 let mut window = |share: f64| {
                     (0..answers).filter(|_| source.uniform() < share).count() as f64 / f64::from(answers)
                 };
-                assert!((0..120).all(|_| !detector.update(window(0.92)).drift_detected()), "{run}");
+                assert!((0..50).all(|_| !detector.update(window(0.92)).drift_detected()), "{run}");
                 (1..=200).find(|_| detector.update(window(bad)).drift_detected()).unwrap_or(u32::MAX)
             })
             .collect();
