@@ -363,8 +363,8 @@ detectors! {
     ConfidenceSequence(ConfidenceSequenceParams) = "confidence-sequence", Guaranteed, Unit;
     /// Scores of any law that do not depend on each other, with nothing known of them.
     ConformalSr(ConformalSrParams) = "conformal-sr", Guaranteed, Any;
-    /// Latencies: a level that moved, told apart from single spikes, for values that do not depend on each other;
-    /// few windows of a metric, whose law is about normal.
+    /// Latencies: a level that moved by more than its spread, told apart from single spikes, for values that do not
+    /// depend on each other.
     MedianShift(MedianShiftParams) = "median-shift", Guaranteed, Any;
     /// Neither the good level nor the size of the change is known, and values are bounded.
     Adwin(AdwinParams) = "adwin", Known, Any;

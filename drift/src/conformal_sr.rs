@@ -14,7 +14,7 @@ use crate::{Detector, Direction, Level, Mode, ParamError, Signal};
 /// What `arl` may be.
 const ARL_LEAST: f64 = 2.0;
 const ARL_MOST: f64 = 1e15;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// The evidence of a bet is not followed beyond this.
 const MOST: f64 = 1e60;
 /// Every so many bets one dates the change.
@@ -25,7 +25,7 @@ parameters! {
     pub struct ConformalSrParams {
         /// Which scores are bad: large ones, small ones, or both.
         pub mode: Mode = Mode::Both,
-        /// Number of first values, in 10..=160, between which later ones are counted. They are not judged.
+        /// Number of first values, in 10..=160, between which later ones are counted.
         pub cuts: u32 = 128,
         /// Least average number of values between false alarms, in [2, 1e15].
         pub arl: f64 = 10_000.0,
@@ -53,8 +53,8 @@ impl ConformalSrParams {
 /// Use it on a score of which nothing is known but that it should stay as it is: a nonconformity score, a
 /// confidence, a distance, an error of any scale and tail, or zeros and ones. Do not use it when the good level
 /// is known ([`crate::MixtureESr`]), for a change that comes early or grows slowly (bad values join those that
-/// ranks are taken among: the change should come after several times as many good values as it takes to
-/// see it), nor on values that depend on each other (batch them first).
+/// ranks are taken among: the change should come after about as many good values as it takes to see it at the
+/// least, of a small one after several times as many), nor on values that depend on each other (batch them first).
 ///
 /// # Guarantee
 ///
@@ -63,16 +63,19 @@ impl ConformalSrParams {
 ///
 /// # Recurrence
 ///
-/// The first `cuts` values divide the line into cells: each of them, and what lies between two. A later score
-/// is ranked by its cell among all later ones so far, itself included, with ties broken by a random
-/// number `u`: of `n`, `a` in larger cells and `e` in its own, the p-value is
+/// Each score is ranked among all so far, itself included, with ties broken by a random number `u`: of `n`, `a` larger
+/// and `e` as large, the p-value is
 ///
 /// `p_t = (a + u e) / n` (of `1 - p_t` for small scores).
 ///
-/// The cells are a nonconformity measure that is fixed before the values it is used on, so these are
-/// conformal p-values: exchangeable values make them independent and uniform, exactly, at any `n` (Vovk,
+/// The first `cuts` values divide the line into cells: each of them, and what lies between two. Later ones are kept as
+/// counts, so that two in one cell are as large as each other, and any other two what they are.
+///
+/// These are conformal p-values: exchangeable values make them independent and uniform, exactly, at any `n` (Vovk,
 /// Gammerman and Shafer, "Algorithmic Learning in a Random World", theorem on smoothed conformal predictors;
-/// it is what the paper below builds on). No quantity is estimated, so none can mislead.
+/// it is what the paper below builds on). Cells do not change that: of the `n` places that a new value may take among
+/// those before, all as likely, `e` lie in a cell in which `e - 1` values are, and to break the tie at random
+/// is to choose one of these. No quantity is estimated, so none can mislead.
 ///
 /// Bets on p-values `f_k` have mean 1: eight powers `k p^(k - 1)` and eight likelihood ratios of a grown share
 /// of values below 1/2, 1/4, ..., 1/256, averaged over short pieces. Then
@@ -246,11 +249,7 @@ impl Detector for ConformalSr {
             self.start();
         }
         self.seen += 1;
-        if !self.reference.is_complete() {
-            self.reference.cut(value, cuts);
-            return Signal::quiet(0.0, arl);
-        }
-        let (above, equal, total) = self.reference.rank(value);
+        let (above, equal, total) = self.reference.rank(value, cuts);
         let p = (f64::from(above) + self.random.uniform() * f64::from(equal)) / f64::from(total);
         let bets = BETS as f64;
         self.statistic = match mode {

@@ -141,7 +141,7 @@ pub use histogram::{CategoryCounts, Histogram};
 pub use histogram_drift::HistogramDrift;
 pub use kolmogorov::KolmogorovSmirnov;
 pub use kswin::{Kswin, KswinParams, KswinSample};
-pub use median_shift::{MedianShift, MedianShiftParams, ValueLaw};
+pub use median_shift::{MedianShift, MedianShiftParams};
 pub use mixture::{Family, Mixture, MixtureParams, Recursion};
 pub use mixture_e_sr::MixtureESr;
 pub use mode::Mode;

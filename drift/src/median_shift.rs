@@ -5,7 +5,6 @@ mod params;
 
 use alloc::vec::Vec;
 
-pub use chance::ValueLaw;
 use chance::{ARL_LEAST, ARL_MOST, Test};
 use params::MOST;
 pub use params::MedianShiftParams;
@@ -23,11 +22,11 @@ const MAD_TO_DEVIATION: f64 = 1.4826;
 ///
 /// Use it for latencies and other heavy-tailed series whose level moves in steps, a few values per
 /// minute: neither single spikes nor bursts in which every other value spikes move it, a shift is found
-/// `recent` values later or a little sooner. With `law` as `normal` it is for metrics of which a window comes now
-/// and then, such as an accuracy: a handful of windows is enough. Do not use it for a tail that grows while the
-/// median stands (watch a quantile for that), nor for slow ramps, which the reference follows, nor for values that
-/// hang together over longer than `recent` (put a batcher in front). Bits and values of few levels are seen only
-/// to leave the levels where they were: the places of equal values say nothing.
+/// `recent` values later or a little sooner. Do not use it for a tail that grows while the median stands (watch a
+/// quantile for that), nor for slow ramps, which the reference follows, nor for values that hang together over
+/// longer than `recent` (put a batcher in front). A level that moves by less than its values spread is not seen, and
+/// becomes the reference: where that matters, as for an accuracy, use [`crate::ConformalSr`]. Bits and values of
+/// few levels are seen only to leave the levels where they were: the places of equal values say nothing.
 ///
 /// # Recurrence
 ///
@@ -42,18 +41,15 @@ const MAD_TO_DEVIATION: f64 = 1.4826;
 /// hides no shift. When that reaches `threshold` and the shift is no chance, it is [`Level::Drift`].
 ///
 /// Chance is judged by the last `r` values against those of the reference that came since the last alarm, `n` of
-/// them:
-///
-/// - `any`: for each place `j` among the `r`, from the one nearest to the reference to the edge, the number of the
-///   `n` that lie at or beyond the value there. When every order is as likely it is at most `k` with the chance of
-///   the negative hypergeometric law, the sum over `i` to `k` of
-///   `C(r - j + i - 1, i) C(n - i + j, j) / C(n + r, r)` with `j` from 0. So some of the `r` may have stayed behind,
-///   or some of the reference have been as far out.
-/// - `normal`: Student's t of the two means, with `n + r - 2` degrees of freedom.
+/// them: for each place `j` among the `r`, from the one nearest to the reference to the edge, by the number of the
+/// `n` that lie at or beyond the value there. When every order is as likely it is at most `k` with the chance of
+/// the negative hypergeometric law, the sum over `i` to `k` of
+/// `C(r - j + i - 1, i) C(n - i + j, j) / C(n + r, r)` with `j` from 0. So some of the `r` may have stayed behind,
+/// or some of the reference have been as far out.
 ///
 /// The shift is no chance when one of these is at most `9 / (32 arl)`, divided by the two directions and the number
 /// of places. Until the reference is full again after an alarm, `1 / (4 reference)` is added to that before it is
-/// divided. With `any`, `r` is as large as it must be for a shift of all `r` to show while one in ten of the
+/// divided. `r` is as large as it must be for a shift of all `r` to show while one in ten of the
 /// reference lies beyond: 8 up to an `arl` of 100,000 at the defaults, 15 for one of a thousand million.
 ///
 /// The first alarm can come once half of the reference is there. After an alarm the last `r` values become
@@ -68,8 +64,9 @@ const MAD_TO_DEVIATION: f64 = 1.4826;
 /// # Guarantee
 ///
 /// While nothing changes and the values do not depend on each other (or can change places), there are on average at
-/// most `n / arl` false alarms in any `n` values, and at least `arl` values before the first: whatever their law,
-/// ties and spikes included, with `any`; with `normal`, where they are normal. With `arl` as 0 there is no bound.
+/// most `n / arl` false alarms in the first `n` values, for every `n`, and so at most one in `arl` values in the long
+/// run; and at least `arl` values before the first: whatever their law, ties and spikes included. In `n` values that
+/// begin elsewhere there may be one more on average, for all that is proved. With `arl` as 0 there is no bound.
 ///
 /// For since an alarm the values are as exchangeable as before it, so that a test of level `a` rejects with a chance
 /// of at most `a` at each of them, whatever the alarm was for. The time from one alarm to the next is then at most
@@ -289,31 +286,28 @@ impl MedianShift {
         self.fresh = 0;
     }
 
-    /// Whether the recent values are too far from those since the last alarm for chance.
+    /// Whether the recent values are too far from those since the last alarm for chance, by a test.
     #[cold]
-    fn is_significant(&self, up: bool) -> bool {
-        if self.test.arl == 0.0 {
+    fn is_significant(&self, test: &Test, up: bool) -> bool {
+        if test.arl == 0.0 {
             return true;
         }
-        let held = self.ring.len();
+        let (held, newest) = (self.ring.len(), usize::from(test.recent));
         let spent = held.saturating_sub(usize::from(self.fresh));
-        let Some(reference) = held.checked_sub(spent + self.recent()).filter(|n| *n > 0) else {
+        let Some(reference) = held.checked_sub(spent + newest).filter(|n| *n > 0) else {
             return false;
         };
         let (newer, older) = self.ring.split_at_checked(self.oldest).unwrap_or((&[], &self.ring));
         let mut values = older.iter().chain(newer).copied().skip(spent);
         let before = values.clone().take(reference);
-        if self.params.law == ValueLaw::Normal {
-            return self.test.rejects_means(before, values.skip(reference), up, spent > 0);
-        }
         let mut room = [0.0; MOST as usize];
-        let Some(recent) = room.get_mut(..self.recent()) else { return false };
+        let Some(recent) = room.get_mut(..newest) else { return false };
         // From the side of the reference outwards.
         recent.iter_mut().zip(values.by_ref().skip(reference)).for_each(|(place, value)| *place = value);
         recent.sort_unstable_by(|a, b| if up { a.total_cmp(b) } else { b.total_cmp(a) });
-        recent.iter().take(self.params.spared(self.test.recent) + 1).enumerate().any(|(place, edge)| {
+        recent.iter().take(self.params.spared(test.recent) + 1).enumerate().any(|(place, edge)| {
             let beyond = before.clone().filter(|x| if up { x >= edge } else { x <= edge }).count();
-            self.test.rejects_place(place, reference, beyond, spent > 0)
+            test.rejects_place(place, reference, beyond, spent > 0)
         })
     }
 
@@ -369,7 +363,7 @@ impl Detector for MedianShift {
             return Signal::quiet(statistic, threshold);
         }
         let up = apart.edge > apart.center;
-        if !self.is_significant(up) {
+        if !self.is_significant(&self.test, up) {
             self.statistic = threshold;
             return Signal::quiet(threshold, threshold);
         }
@@ -425,6 +419,14 @@ impl Detector for MedianShift {
             self.adopt(arl);
         }
         true
+    }
+
+    fn reaches(&self, arl: f64) -> bool {
+        let Some(arl) = state::run_length(arl, ARL_LEAST, ARL_MOST).filter(|_| self.test.arl > 0.0) else {
+            return false;
+        };
+        let far = self.measure().filter(|apart| apart.statistic >= self.params.threshold);
+        far.is_some_and(|apart| self.is_significant(&Test::new(&self.params, arl), apart.edge > apart.center))
     }
 
     fn write_state(&self, out: &mut Vec<u8>) {

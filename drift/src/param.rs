@@ -1,5 +1,6 @@
 //! What is said about a parameter that is out of range.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt;
 
@@ -14,7 +15,7 @@ pub struct ParamError {
     /// The value that was given.
     pub value: f64,
     /// What is allowed, for example `in (0, 1)`.
-    pub allowed: &'static str,
+    pub allowed: Cow<'static, str>,
 }
 
 impl ParamError {
@@ -23,8 +24,13 @@ impl ParamError {
     /// # Errors
     ///
     /// Fails when `ok` is false or `value` is not a number.
-    pub fn check(param: &'static str, value: f64, ok: bool, allowed: &'static str) -> Result<(), Self> {
-        if ok && !value.is_nan() { Ok(()) } else { Err(Self { param, value, allowed }) }
+    pub fn check(
+        param: &'static str,
+        value: f64,
+        ok: bool,
+        allowed: impl Into<Cow<'static, str>>,
+    ) -> Result<(), Self> {
+        if ok && !value.is_nan() { Ok(()) } else { Err(Self { param, value, allowed: allowed.into() }) }
     }
 
     /// Writes the whole sentence.

@@ -161,6 +161,8 @@ pub struct Preparation {
     /// Is true when no stage is on.
     idle: bool,
     counts: PreparationCounts,
+    /// Times that batches began, or changed their length, with nothing behind them that allows for it.
+    rebatched: u64,
     gap: Option<Gap>,
     range: Option<RangeGuard>,
     seasonal: Option<SeasonalResidual>,
@@ -180,6 +182,7 @@ impl Preparation {
             params,
             idle: params == PreparationParams::default(),
             counts: PreparationCounts::default(),
+            rebatched: 0,
             gap: params.gap.map(Gap::new).transpose()?,
             range: params.range.map(RangeGuard::new).transpose()?,
             seasonal: params.seasonal.map(SeasonalResidual::new).transpose()?,
@@ -233,10 +236,18 @@ impl Preparation {
         }
         if let Some(batch) = &mut self.batch {
             let before = batch.independent_values();
-            let known = batch.length().is_some();
+            let length = batch.length();
+            let known = length.is_some();
             let mean = batch.update(value);
             let after = batch.independent_values();
-            if known && before != after {
+            let single = length.or(batch.params().early.then_some(1));
+            if self.standardize.is_none()
+                && single.is_some()
+                && batch.length().is_some_and(|now| Some(now) != single)
+            {
+                self.rebatched = self.rebatched.saturating_add(1);
+            }
+            if single.is_some() && before != after {
                 // The variance of a mean is that of a value over this.
                 self.standardize.iter_mut().for_each(|scores| scores.sharpen(sqrt(after / before)));
             }
@@ -248,9 +259,28 @@ impl Preparation {
         }
     }
 
-    /// Counts the silences after which a detector should start afresh; [`crate::Prepared`] does so.
+    /// Counts the silences.
     pub fn gaps(&self) -> u64 {
         self.gap.as_ref().map_or(0, Gap::gaps)
+    }
+
+    /// Counts what a detector should start afresh after, as [`crate::Prepared`] does: silences, and means of another
+    /// number of values than before, which are of another law. A standardiser behind the batches allows for these.
+    /// Only whether it moves with a value says something: a state that was read counts from another start.
+    pub fn restarts(&self) -> u64 {
+        self.gaps().saturating_add(self.rebatched)
+    }
+
+    /// Says that the detector saw a change and was not doubted: while it learns from single values, a batcher then
+    /// begins again.
+    pub fn change_seen(&mut self) {
+        self.batch.iter_mut().for_each(Batcher::change_seen);
+    }
+
+    /// Is true while single values pass of which neighbours are alike, as far as has been seen: what a detector says of
+    /// them counts for nothing ([`Batcher::doubts`]).
+    pub fn doubts(&self) -> bool {
+        self.batch.as_ref().is_some_and(Batcher::doubts)
     }
 
     /// Returns what became of the values.
@@ -291,7 +321,7 @@ impl Preparation {
         let scores = self.standardize.as_ref().map_or(0, Standardizer::left);
         let left = [
             self.exceedance.as_ref().map_or(0, ExceedanceBits::left),
-            batch.map_or(0, Batcher::left),
+            batch.filter(|batch| !batch.params().early).map_or(0, Batcher::left),
             scores.saturating_mul(length).saturating_sub(filled),
         ];
         let left = left.into_iter().fold(0, u64::saturating_add);

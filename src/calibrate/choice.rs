@@ -4,7 +4,6 @@ use visu_tility_core::{ChangeObserver, Check, MetricKind, MonitorPlan, Rule, Val
 use visu_tility_drift::calibration::{Proposal, Reason, Seasonality, Wish, propose, seasonality};
 use visu_tility_drift::{
     AnyParams, ConformalSrParams, Direction, Input, Mode, ParamError, PreparationParams, SeasonalParams,
-    Setting,
 };
 
 use super::Calibrate;
@@ -260,8 +259,6 @@ fn of_any_law(rule: &Rule) -> Option<AnyLaw> {
     let Check::Change(change) = &rule.check else { return None };
     match change.detector() {
         _ if !change.is_budgeted() => None,
-        // The bound of this one rests on values that are about normal.
-        own if own.get("law") == Some(Setting::Word("normal")) => None,
         AnyParams::MedianShift(_) => Some(AnyLaw::Instead(ConformalSrParams::default().into())),
         own => Some(AnyLaw::Default(*own)),
     }

@@ -268,10 +268,10 @@ impl<D: TakesTime> ChangeState<D> {
         let value = match &mut self.preparation {
             None => value,
             Some(preparation) => {
-                let gaps = preparation.gaps();
+                let restarts = preparation.restarts();
                 let prepared = preparation.update(value, at.micros().div_euclid(1_000_000));
-                if preparation.gaps() != gaps {
-                    // What was before the silence is no baseline for what comes after it.
+                if preparation.restarts() != restarts {
+                    // What was before a silence, or single values, are no baseline for what comes after.
                     self.detector.detector.reset();
                     self.detector.detector.reseed(self.seed);
                 }
@@ -283,7 +283,15 @@ impl<D: TakesTime> ChangeState<D> {
         };
         self.detector.note(self.detector.detector.count() + 1, at);
         let before = self.last.level;
-        let signal = self.detector.detector.update_at(value, at);
+        let mut signal = self.detector.detector.update_at(value, at);
+        if let Some(preparation) = &mut self.preparation {
+            if preparation.doubts() {
+                // Neighbours are alike, and how far is still being learnt.
+                signal = Signal { level: Level::Normal, direction: Direction::Unknown, since: 0, ..signal };
+            } else if signal.drift_detected() {
+                preparation.change_seen();
+            }
+        }
         self.last = signal;
         match signal.level {
             Level::Normal => Verdict::level(AlertCondition::Clear),

@@ -175,13 +175,8 @@ pub(super) fn heavy(rule: &Rule) -> Vec<String> {
 fn heavy_member(rule: &Rule, member: &Member<'_>) -> Option<String> {
     let Member { place, detector, prepare, .. } = member;
     let name = detector.name();
-    // What the parameter is called that says which law the values have.
-    let called = if name == "median-shift" { "law" } else { "family" };
-    let law = word(detector, called);
-    let normal = matches!(
-        (name, law),
-        ("focus" | "cusum" | "bocpd", "gaussian") | ("e-sr" | "median-shift", "normal")
-    );
+    let law = word(detector, "family");
+    let normal = matches!((name, law), ("focus" | "cusum" | "bocpd", "gaussian") | ("e-sr", "normal"));
     if !normal || prepare.exceedance.is_some() {
         return None;
     }
@@ -193,7 +188,7 @@ fn heavy_member(rule: &Rule, member: &Member<'_>) -> Option<String> {
         others => (format!("{} and {last}", others.join(", ")), "are"),
     };
     Some(format!(
-        "rule {:?}: {place}detector {name:?} with {called} = {law:?} takes values to be normal, which {kinds} seldom {are}: \
+        "rule {:?}: {place}detector {name:?} with family = {law:?} takes values to be normal, which {kinds} seldom {are}: \
          heavy tails look like changes to it, also behind `standardize`; \"conformal-sr\", which ranks values, keeps to \
          its run length for any law of them",
         rule.name

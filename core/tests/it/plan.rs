@@ -352,13 +352,9 @@ fn a_detector_that_takes_values_to_be_normal_is_a_warning_where_they_seldom_are(
         );
         assert_eq!(told, kinds, "{keys}");
     }
-    for normal in [
-        "detector = \"e-sr\"\nfamily = \"normal\"\nmode = \"both\"\nkinds = \"Feature:x\"",
-        "detector = \"median-shift\"\nlaw = \"normal\"\nkinds = \"Feature:x\"",
-    ] {
-        let (_, kinds) = said(normal).unwrap_or_else(|| panic!("{:?}", warnings_of(normal)));
-        assert_eq!(kinds, "Feature:x seldom is");
-    }
+    let normal = "detector = \"e-sr\"\nfamily = \"normal\"\nmode = \"both\"\nkinds = \"Feature:x\"";
+    let (_, kinds) = said(normal).unwrap_or_else(|| panic!("{:?}", warnings_of(normal)));
+    assert_eq!(kinds, "Feature:x seldom is");
     for fine in [
         format!("{focus}kinds = [\"Accuracy\", \"F1\", \"Throughput\"]"),
         format!("{focus}kinds = \"LatencyMs\"\nexceedance = true"),
@@ -383,9 +379,8 @@ fn windows_too_short_for_the_budget_are_a_warning() {
           2592000 at one value a second: beyond, its false alarms are not within the budget"
         ]
     );
-    // A law that is known asks for no more values, an `arl` that is given for nothing.
-    for keys in ["", "reference = 4\nlaw = \"normal\"\nkinds = \"Accuracy\"\n", "reference = 4\narl = 1000\n"]
-    {
+    // An `arl` that is given asks for nothing.
+    for keys in ["", "reference = 4\narl = 1000\n"] {
         assert_eq!(said(keys), [""; 0], "{keys}");
     }
     let gate = "[[rule]]\nname = \"w\"\ntype = \"combination\"\ncombine = \"gate\"\nrearm = \"cool-down\"\ncool_down = 9\n\

@@ -63,7 +63,6 @@ impl Setup {
         let bits = self.preparation.exceedance.map_or(0, |bits| if bits.known { 0 } else { bits.learn });
         bits + match self.params {
             AnyParams::Exceedance(params) => u64::from(params.learn),
-            AnyParams::ConformalSr(params) => u64::from(params.cuts),
             AnyParams::DistributionShift(params) => u64::from(params.reference),
             _ => 0,
         }

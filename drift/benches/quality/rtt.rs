@@ -1,7 +1,7 @@
 //! Round-trip times of the internet with hand-labelled changes: the default latency monitor.
 
 use serde_json::{Value, json};
-use visu_tility_drift::{Detector, MedianShift, MedianShiftParams, ValueLaw};
+use visu_tility_drift::{Detector, MedianShift, MedianShiftParams};
 
 use crate::Outcome;
 use crate::data::{Data, positions};
@@ -30,7 +30,6 @@ pub(crate) const fn at(arl: f64) -> MedianShiftParams {
         floor_absolute: 0.0,
         floor_relative: 0.001,
         arl,
-        law: ValueLaw::Any,
     }
 }
 
@@ -43,7 +42,6 @@ pub(crate) const MEDIANS: MedianShiftParams = MedianShiftParams {
     floor_absolute: 0.0,
     floor_relative: 0.001,
     arl: 0.0,
-    law: ValueLaw::Any,
 };
 
 /// Times that the series are resampled.

@@ -1,10 +1,7 @@
 //! Whether a shift can be chance: by the places of the recent values among those before, which is exact whatever
-//! the law of the values, or by Student's t, which is exact for normal ones.
+//! the law of the values.
 
 use super::MedianShiftParams;
-use crate::math::sqrt;
-use crate::parameters::words;
-use crate::special::student_t_sf;
 
 /// What the parameter `arl` may be when it is not 0.
 pub(super) const ARL_LEAST: f64 = 2.0;
@@ -13,20 +10,6 @@ pub(super) const ARL_MOST: f64 = 1e15;
 const OUTLIERS: u16 = 10;
 /// Most false alarms that follow on one, on average, before the reference is full again.
 const ECHOES: f64 = 0.25;
-
-/// What is known of the values' law while nothing changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
-pub enum ValueLaw {
-    /// Nothing but that it is one and the same.
-    #[default]
-    Any,
-    /// It is about normal, as that of a mean of dozens of answers.
-    Normal,
-}
-
-words!(ValueLaw { Any = "any", Normal = "normal" });
 
 /// The recent values that a run length asks for, and the chance that a shift of them may have.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,43 +46,13 @@ impl Test {
         chance(usize::from(self.recent), place, reference, beyond) <= self.level(after_alarm)
     }
 
-    /// Whether the recent mean is too far above that of the reference (or below, unless `up`) for chance.
-    pub(super) fn rejects_means(
-        &self,
-        reference: impl Iterator<Item = f64> + Clone,
-        recent: impl Iterator<Item = f64> + Clone,
-        up: bool,
-        after_alarm: bool,
-    ) -> bool {
-        let (n, mean, squares) = summary(reference);
-        let (m, level, own) = summary(recent);
-        let degrees = n + m - 2.0;
-        if degrees < 1.0 {
-            return false;
-        }
-        let gap = if up { level - mean } else { mean - level };
-        let t = gap / sqrt((squares + own) / degrees * (1.0 / n + 1.0 / m));
-        // Two constants that differ are infinitely far apart, two that do not are no number.
-        student_t_sf(t, degrees) <= self.level(after_alarm)
-    }
-
     fn level(&self, after_alarm: bool) -> f64 {
         if after_alarm { self.level + self.echo } else { self.level }
     }
 }
 
-/// Count, mean, and sum of squares about it.
-fn summary(values: impl Iterator<Item = f64> + Clone) -> (f64, f64, f64) {
-    let count = values.clone().count().max(1) as f64;
-    let mean = values.clone().map(|x| x / count).sum::<f64>();
-    (count, mean, values.map(|x| (x - mean) * (x - mean)).sum())
-}
-
 /// The largest run length that the recent values that fit can show.
 pub(super) fn arl_most(params: &MedianShiftParams) -> f64 {
-    if params.law == ValueLaw::Normal {
-        return ARL_MOST;
-    }
     let recent = params.recent_most();
     let least = chance(usize::from(recent), 0, usize::from(params.reference), 0);
     (level(params, recent, 1.0) / least).min(ARL_MOST)
@@ -107,9 +60,6 @@ pub(super) fn arl_most(params: &MedianShiftParams) -> f64 {
 
 /// How many recent values can show a run length, outliers in the reference allowed for.
 fn recent(params: &MedianShiftParams, arl: f64) -> u16 {
-    if params.law == ValueLaw::Normal {
-        return params.recent;
-    }
     let (reference, most) = (params.reference, params.recent_most());
     let enough = |recent: &u16| {
         let far = chance(usize::from(*recent), 0, reference.into(), (reference / OUTLIERS).into());
@@ -125,10 +75,7 @@ fn level(params: &MedianShiftParams, recent: u16, arl: f64) -> f64 {
 
 /// Among how many tests a chance is shared: two directions, and the places that are looked at.
 fn ways(params: &MedianShiftParams, recent: u16) -> f64 {
-    match params.law {
-        ValueLaw::Any => 2.0 * (params.spared(recent) + 1) as f64,
-        ValueLaw::Normal => 2.0,
-    }
+    2.0 * (params.spared(recent) + 1) as f64
 }
 
 /// The chance that of `reference` values at most `beyond` lie beyond the recent one in `place`, of `recent` in
@@ -220,24 +167,5 @@ mod tests {
         let [all, one_beyond, fewer] =
             [(4, 0), (4, 1), (3, 0)].map(|(n, k)| test.rejects_place(0, n, k, false));
         assert!(all && !one_beyond && !fewer, "all four must lie on one side of all that are recent");
-        let normal = MedianShiftParams { law: ValueLaw::Normal, ..few };
-        assert_eq!((Test::new(&normal, 1e15).recent, normal.arl_most()), (1, 1e15));
-    }
-
-    /// `ttest_ind(before, after, alternative="greater").pvalue` of scipy 1.17.1.
-    #[test]
-    fn means_are_held_apart_by_the_t_of_scipy() {
-        let (before, after) = ([0.95, 0.94, 0.97, 0.96, 0.95, 0.93, 0.96], [0.90, 0.91, 0.88, 0.92]);
-        let p = 0.000_250_605_378_706_040_8;
-        let rejects = |level: f64| {
-            let test = Test { recent: 4, arl: 2.0, level, echo: 0.0 };
-            test.rejects_means(before.iter().copied(), after.iter().copied(), false, false)
-        };
-        assert!(rejects(p * (1.0 + 1e-9)) && !rejects(p * (1.0 - 1e-9)));
-        let test = Test { recent: 4, arl: 2.0, level: 0.4, echo: 0.0 };
-        let constant = |level: f64| core::iter::repeat_n(level, 4);
-        assert!(!test.rejects_means(constant(1.0), constant(1.0), true, false));
-        assert!(test.rejects_means(constant(1.0), constant(2.0), true, false));
-        assert!(!test.rejects_means(constant(1.0), constant(2.0), false, false));
     }
 }

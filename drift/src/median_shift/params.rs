@@ -1,6 +1,8 @@
 //! What is set of the median shift.
 
-use super::chance::{self, ARL_LEAST, ValueLaw};
+use alloc::format;
+
+use super::chance::{self, ARL_LEAST, ARL_MOST};
 use crate::ParamError;
 use crate::parameters::parameters;
 use crate::state::VALUE_LIMIT;
@@ -31,9 +33,6 @@ parameters! {
         /// Least average number of values between false alarms, from 2 to 1e15 and no more than the windows can
         /// show; 0 for no bound.
         pub arl: f64 = 10_000.0,
-        /// What the bound on false alarms rests on: nothing but that the law of the values stays the same, or that
-        /// it is about normal, as that of a share of right answers in a window is. The latter needs fewer values.
-        pub law: ValueLaw = ValueLaw::Any,
     }
 }
 
@@ -56,8 +55,17 @@ impl MedianShiftParams {
         ParamError::check("floor_absolute", floor_absolute, ok, "not negative")?;
         let ok = (0.0..=1e6).contains(&floor_relative);
         ParamError::check("floor_relative", floor_relative, ok, "not negative")?;
-        let ok = arl == 0.0 || (ARL_LEAST..=self.arl_most()).contains(&arl);
-        ParamError::check("arl", arl, ok, "0, or from 2 to 1e15 and no more than the windows can show")
+        let most = self.arl_most();
+        if arl == 0.0 || (ARL_LEAST..=most).contains(&arl) {
+            return Ok(());
+        }
+        // Rounded down, so that what is said is allowed.
+        let most = if most < ARL_MOST {
+            format!("{}, the most that these windows can show", most as u64)
+        } else {
+            "1e15".into()
+        };
+        ParamError::check("arl", arl, false, format!("0, or from 2 to {most}"))
     }
 
     /// Returns the largest `arl` that the windows can show: all the recent values that fit beyond the whole

@@ -13,6 +13,9 @@ const RUNGS: usize = 12;
 pub(crate) const WINDOW_LIMIT: u64 = 1 << 20;
 /// Fewest means of a rung that say anything.
 const FEWEST: u32 = 32;
+/// Fewest means of a rung that raise a suspicion, and deviations of a correlation of none at which they do.
+const SUSPECT_FEWEST: u32 = 16;
+const SUSPECT: f64 = 3.5;
 /// ln of one over the chance that a rung without dependence is taken for one with.
 const CAUTION: f64 = 9.21; // 1e-4
 
@@ -67,15 +70,27 @@ impl Rung {
         if self.count < FEWEST {
             return None;
         }
-        let (n, mean, variance) = (f64::from(self.count), self.mean(), self.variance());
-        let ends = self.first + self.last;
-        let product = self.products - mean * (2.0 * self.sum - ends) + (n - 1.0) * mean * mean;
+        let (n, mean, variance, product) = self.centred();
         let reach = self.most + mean.abs();
         let chance = sqrt(2.0 * n * CAUTION) * variance + reach * reach * CAUTION / 3.0;
         // Rounding leaves a variance where there is none.
         let rounding = 1e-24 * mean.abs().max(reach);
         let real = variance > rounding * mean.abs().max(reach);
         (real && product > chance).then(|| (product / (n * variance)).min(0.999))
+    }
+
+    /// The number of means, their mean and variance, and the sum of the products of neighbours about it.
+    fn centred(&self) -> (f64, f64, f64, f64) {
+        let (n, mean, variance) = (f64::from(self.count), self.mean(), self.variance());
+        let ends = self.first + self.last;
+        let product = self.products - mean * (2.0 * self.sum - ends) + (n - 1.0) * mean * mean;
+        (n, mean, variance, product)
+    }
+
+    /// Whether the correlation of neighbours is larger than one expects of independent means.
+    fn is_suspect(&self) -> bool {
+        let (n, _, variance, product) = self.centred();
+        self.count >= SUSPECT_FEWEST && variance > 0.0 && product > SUSPECT * sqrt(n) * variance
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -162,6 +177,11 @@ impl Autocorrelation {
             length *= 2.0;
         }
         Some(if time.is_finite() { time.min(WINDOW_LIMIT as f64) } else { 1.0 })
+    }
+
+    /// Whether neighbours may be alike: of independent values about one in 4,000 is suspected at each length.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.rungs.iter().any(Rung::is_suspect)
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {

@@ -8,7 +8,7 @@ use crate::parameters::parameters;
 use crate::preparation::autocorrelation::{Autocorrelation, WINDOW_LIMIT};
 use crate::state::{self, VALUE_LIMIT, bounded, ensure};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Longest batch.
 const LONGEST: u64 = 1 << 20;
 /// Windows grow to this, unless batches need longer ones.
@@ -17,6 +17,10 @@ const WIDEST: u64 = 1 << 14;
 const RESTS: u64 = 4;
 /// An autocorrelation time below this is not worth the delay of batches.
 const NEGLIGIBLE: f64 = 1.25;
+/// Values after which a change makes it begin to learn again.
+const BELIEVED_FROM: u64 = 512;
+/// Values after which it may doubt, for the first time, that neighbours are not alike.
+const DOUBT_FROM: u64 = 32;
 
 parameters! {
     /// Parameters of [`Batcher`].
@@ -34,6 +38,9 @@ parameters! {
         pub longest: u64 = 1_024,
         /// Least number of values between checks of the autocorrelation, at most 1e15; 0 for none.
         pub recheck: u64 = 20_000,
+        /// Gives the values one by one while it learns, so that a change can be seen before: with the doubt that
+        /// neighbours may be alike. Without it nothing comes out before.
+        pub early: bool = false,
     }
 }
 
@@ -44,7 +51,7 @@ impl BatcherParams {
     ///
     /// Names the first field that is out of range.
     pub fn validate(&self) -> Result<(), ParamError> {
-        let Self { length, learn, times, pause, longest, recheck } = *self;
+        let Self { length, learn, times, pause, longest, recheck, .. } = *self;
         ParamError::check("length", length as f64, length <= LONGEST, "at most 1048576")?;
         let ok = (256..=WINDOW_LIMIT).contains(&learn);
         ParamError::check("learn", learn as f64, ok, "in 256..=1048576")?;
@@ -82,6 +89,10 @@ impl BatcherParams {
 /// to show that they come in runs. Two windows in a row must both ask for a batch more than a quarter
 /// longer (or less than half as long) before it changes: a single change of the level looks like
 /// dependence in the one window that holds it.
+///
+/// With `early` the first values come out singly. Who judges them can ask for its doubt ([`Batcher::doubts`]): after 32
+/// values and at each doubling it says whether neighbours seem to be alike (a correlation of 3.5 standard errors at one
+/// of the lengths), and what is detected up to the next should count for nothing if so. A detector should start afresh when batches begin ([`crate::Preparation::restarts`]).
 ///
 /// # What comes out
 ///
@@ -139,6 +150,8 @@ pub struct Batcher {
     due: u64,
     /// The length that the window before asked for, 0 for none.
     asked: u64,
+    /// While it learns: neighbours are alike, as far as has been seen.
+    doubt: bool,
     window: Option<Autocorrelation>,
 }
 
@@ -156,7 +169,18 @@ impl Batcher {
     fn fresh(params: BatcherParams) -> Self {
         let window = (params.length == 0).then(Autocorrelation::new);
         let due = params.learn;
-        Self { params, length: params.length, time: 1.0, filled: 0, sum: 0.0, rest: 0, due, asked: 0, window }
+        Self {
+            params,
+            length: params.length,
+            time: 1.0,
+            filled: 0,
+            sum: 0.0,
+            rest: 0,
+            due,
+            asked: 0,
+            doubt: false,
+            window,
+        }
     }
 
     /// Takes the next value; returns the mean of the batch that it completes, and nothing otherwise.
@@ -173,7 +197,8 @@ impl Batcher {
                     self.window = Some(Autocorrelation::new());
                 }
             } else if self.listen(value) {
-                return None;
+                let single = self.length == 0 || self.length == 1;
+                return (self.params.early && single).then_some(value);
             }
         }
         if self.length == 1 {
@@ -196,8 +221,15 @@ impl Batcher {
         let Some(window) = &mut self.window else { return false };
         window.add(value);
         if window.count() < self.due {
+            if self.length == 0 && self.params.early {
+                let count = window.count();
+                if count >= DOUBT_FROM && count.is_power_of_two() {
+                    self.doubt = window.is_suspect();
+                }
+            }
             return self.length == 0;
         }
+        self.doubt = false;
         let Some(time) = window.time() else {
             // All values were the same: it goes on listening, and says nothing of the window before.
             window.clear();
@@ -242,6 +274,21 @@ impl Batcher {
     /// Returns the values per batch, or nothing while it is being learned.
     pub fn length(&self) -> Option<u64> {
         (self.length > 0).then_some(self.length)
+    }
+
+    /// Is true while values come out singly that are like their neighbours, as far as has been seen.
+    pub const fn doubts(&self) -> bool {
+        self.doubt
+    }
+
+    /// Says that a change was seen: the values before it and those after it are not to be learned from together. One
+    /// within 512 values is not believed enough for that: runs of rare errors look like it.
+    pub fn change_seen(&mut self) {
+        let heard = self.window.as_ref().map_or(0, Autocorrelation::count);
+        if self.length == 0 && self.params.early && heard >= BELIEVED_FROM {
+            self.window.iter_mut().for_each(Autocorrelation::clear);
+            self.doubt = false;
+        }
     }
 
     /// Counts the values still to come before the length is chosen, if they are not all the same.
@@ -314,7 +361,7 @@ impl Batcher {
         put_u64(out, self.rest);
         put_u64(out, self.due);
         put_u64(out, self.asked);
-        out.push(u8::from(self.window.is_some()));
+        out.push(u8::from(self.window.is_some()) | u8::from(self.doubt) << 1);
         if let Some(window) = &self.window {
             window.write(out);
         }
@@ -343,7 +390,11 @@ impl Batcher {
         ensure(next.rest <= self.params.recheck.max(RESTS * WINDOW_LIMIT), "rest")?;
         ensure((self.params.learn..=WINDOW_LIMIT).contains(&next.due), "due")?;
         ensure(next.asked <= self.params.longest, "asked")?;
-        let listening = bytes.u8()?;
+        let flags = bytes.u8()?;
+        let listening = flags & 1;
+        next.doubt = flags & 2 != 0;
+        let doubtful = listening == 1 && next.length == 0 && self.params.early;
+        ensure(flags < 4 && (doubtful || !next.doubt), "doubt")?;
         let may = self.params.length == 0;
         ensure(listening <= u8::from(may) && (listening == 1 || next.length > 0), "listening")?;
         next.window = if listening == 1 { Some(Autocorrelation::read(bytes)?) } else { None };

@@ -12,7 +12,8 @@ const VERSION: u8 = 1;
 ///
 /// As a [`Detector`] it is asked without a time: the seasonal stage then sees one hour for ever, and the
 /// gap stage nothing; [`Prepared::update_at`] takes the time. A value for which nothing comes out of the
-/// preparation gives the last statistic with [`crate::Level::Normal`]. After a gap the detector is reset
+/// preparation gives the last statistic with [`crate::Level::Normal`]. After a gap, or when
+/// batches get another length ([`Preparation::restarts`]), the detector is reset
 /// before it is given the value, and its random numbers begin again where [`Detector::reseed`] last put them; only
 /// [`Detector::reset`] returns to the parameters' own seed. `count` counts the finite values given to the preparation.
 ///
@@ -60,15 +61,20 @@ impl Prepared {
     /// the detector was not given anything.
     #[inline]
     pub fn update_at(&mut self, value: f64, seconds: i64) -> Option<Signal> {
-        let gaps = self.preparation.gaps();
+        let restarts = self.preparation.restarts();
         let value = self.preparation.update(value, seconds);
-        if self.preparation.gaps() != gaps {
+        if self.preparation.restarts() != restarts {
             self.detector.reset();
             if let Some(seed) = self.seed {
                 self.detector.reseed(seed);
             }
         }
-        let signal = self.detector.update(value?);
+        let mut signal = self.detector.update(value?);
+        if self.preparation.doubts() {
+            signal = Signal::quiet(signal.statistic, signal.threshold);
+        } else if signal.drift_detected() {
+            self.preparation.change_seen();
+        }
         (self.statistic, self.threshold) = (signal.statistic, signal.threshold);
         Some(signal)
     }

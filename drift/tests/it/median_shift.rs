@@ -1,7 +1,7 @@
 //! The bound on the false alarms of `MedianShift`, and what it still sees under it.
 
 use visu_tility_drift::simulate::{Random, Source, Stream};
-use visu_tility_drift::{Detector, Direction, MedianShift, MedianShiftParams, ValueLaw};
+use visu_tility_drift::{Detector, Direction, MedianShift, MedianShiftParams};
 
 /// Values of one law that do not depend on each other, or can change places.
 type Draw = fn(&mut Stream, &mut Urn) -> f64;
@@ -71,28 +71,6 @@ fn without_a_bound_two_levels_alarm_hundreds_of_times_a_month() {
     assert!(unbound > 500 && bound <= 4, "{name}: {unbound} and {bound}");
 }
 
-#[test]
-fn windows_of_a_metric_keep_to_the_bound() {
-    // A share of right answers among 20 of 0.9 is as far from normal as windows come.
-    let answers: Draw = |u, _| (0..20).filter(|_| uniform(u) < 0.9).count() as f64 / 20.0;
-    let normal: Draw = |u, _| (-2.0 * uniform(u).ln()).sqrt() * (std::f64::consts::TAU * uniform(u)).cos();
-    let windows = MedianShiftParams {
-        recent: 5,
-        reference: 20,
-        share: 0.5,
-        threshold: 1e-6,
-        law: ValueLaw::Normal,
-        arl: 200.0,
-        ..Default::default()
-    };
-    let values = 100_000;
-    let (found, rough) = (alarms(windows, normal, values), alarms(windows, answers, values));
-    let allowed = values as f64 / 200.0;
-    assert!((found as f64) < allowed && found > 20, "{found} of {allowed}");
-    // Skewed windows give more than normal ones, and are within the bound all the same.
-    assert!((rough as f64) < allowed, "{rough} of {allowed}");
-}
-
 /// 150 values of level 20 with noise, then of 26; every 25th is a spike.
 fn spiky(i: u64) -> f64 {
     let level = if i < 150 { 20.0 } else { 26.0 };
@@ -142,12 +120,44 @@ fn a_run_length_that_is_moved_to_and_fro_leaves_no_trace() {
 }
 
 #[test]
+fn a_shift_that_a_shorter_run_length_would_tell_is_known_before_it_is_told() {
+    let mut detector = MedianShift::new(MedianShiftParams { arl: 1e15, ..Default::default() }).unwrap();
+    let mut told = false;
+    for i in 0..300 {
+        let mut shorter = detector.clone();
+        assert!(shorter.set_arl(100.0));
+        // Asked before the value that tells, as the windows then are.
+        let (reached, drift) = (detector.reaches(100.0), detector.update(spiky(i)).drift_detected());
+        if reached {
+            told = true;
+            // One value more of the same does not take the shift away.
+            assert!((150..200).contains(&i) && shorter.update(spiky(i)).drift_detected(), "{i}");
+        }
+        if drift {
+            break;
+        }
+    }
+    assert!(told && !detector.reaches(1e15));
+    let mut unbound = MedianShift::new(MedianShiftParams { arl: 0.0, ..Default::default() }).unwrap();
+    assert!(
+        (0..300).all(|i| {
+            unbound.update(spiky(i));
+            !unbound.reaches(2.0)
+        }),
+        "it has no run length"
+    );
+}
+
+#[test]
 fn a_run_length_beyond_what_the_windows_can_show_is_refused() {
     let few = MedianShiftParams { reference: 4, ..Default::default() };
     let most = few.arl_most();
     assert!((1e5..1e6).contains(&most) && MedianShiftParams::default().arl_most() == 1e15);
     let beyond = MedianShiftParams { arl: 2.0 * most, ..few };
-    assert_eq!(MedianShift::new(beyond).unwrap_err().param, "arl");
+    let refused = MedianShift::new(beyond).unwrap_err();
+    let said = format!("0, or from 2 to {}, the most that these windows can show", most as u64);
+    assert_eq!((refused.param, &*refused.allowed), ("arl", &*said));
+    assert!(MedianShift::new(MedianShiftParams { arl: (most as u64) as f64, ..few }).is_ok());
     let mut held = MedianShift::new(few).unwrap();
     assert!(held.set_arl(1e9) && held.arl() == Some(most));
     for arl in [-1.0, 1.0, f64::NAN, 1e16] {

@@ -48,7 +48,7 @@ fn with_windows(all: &mut Vec<AnyDetector>) {
     }
     for (recent, reference, share) in [(10, 30, 0.5), (1, 4, 1.0), (40, 200, 0.8)] {
         let windows = [("recent", Count(recent)), ("reference", Count(reference)), ("share", Number(share))];
-        for bound in [("arl", Number(0.0)), ("arl", Number(20.0)), ("law", Word("normal"))] {
+        for bound in [("arl", Number(0.0)), ("arl", Number(20.0))] {
             all.push(with("median-shift", &[windows[0], windows[1], windows[2], bound]));
         }
     }
