@@ -121,8 +121,8 @@ impl AdwinParams {
 ///
 /// # References
 ///
-/// Bifet and Gavaldà, "Learning from Time-Changing Data with Adaptive Windowing", SDM 2007, section 3.2
-/// (the test) and section 4 (ADWIN2); Babcock et al., "Maintaining Variance and k-Medians over Data Stream
+/// Bifet and Gavaldà, "Learning from Time-Changing Data with Adaptive Windowing", SDM 2007
+/// (the test; ADWIN2, its window in buckets); Babcock et al., "Maintaining Variance and k-Medians over Data Stream
 /// Windows", PODS 2003 (variance of merged buckets).
 #[derive(Clone, Debug)]
 pub struct Adwin {

@@ -21,7 +21,7 @@ pub(crate) struct Bucket {
 /// oldest rows last.
 ///
 /// A row holds at most `max_buckets` between updates; one more and its two oldest become one bucket of
-/// the next row (Bifet and Gavaldà 2007, section 4; Datar et al. 2002). Rows are added as they are needed.
+/// the next row (Bifet and Gavaldà 2007; Datar et al. 2002). Rows are added as they are needed.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
     stride: usize,

@@ -116,7 +116,10 @@ impl ConformalSrParams {
 ///
 /// # Edges
 ///
-/// Values that are not finite change nothing. On a constant stream p-values are the random numbers alone.
+/// Values that are not finite change nothing. On a constant stream p-values are the random numbers alone, and alarms
+/// come by chance, as seldom as `arl` says. (A p-value of 1 for all while nothing has varied would stop those, and keep
+/// the guarantee on such a stream; but on one that begins constant the p-values after would no longer be independent
+/// of those before, of which the proof stands.)
 /// After 2^32 - 1 values no more are counted.
 ///
 /// # Differences
@@ -128,7 +131,7 @@ impl ConformalSrParams {
 ///
 /// Vovk, Petej, Nouretdinov, Ahlberg, Carlsson and Gammerman, "Retrain or not retrain: conformal test
 /// martingales for change-point detection", COPA 2021 (arXiv 2102.10439); Shin, Ramdas and Rinaldo,
-/// "E-detectors" (arXiv 2203.03532), theorem 2.4.
+/// "E-detectors" (arXiv 2203.03532).
 #[derive(Clone, Debug)]
 pub struct ConformalSr {
     params: ConformalSrParams,

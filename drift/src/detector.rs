@@ -97,7 +97,7 @@ pub trait Detector {
     ///
     /// While nothing has changed, the e-value at any stopping time is on average at most the number of
     /// values since the detector was built, last reset or last started afresh ("e-detector": Shin, Ramdas
-    /// and Rinaldo, arXiv 2203.03532, definition 2.2), so an alarm when it reaches `A` comes on average
+    /// and Rinaldo, arXiv 2203.03532), so an alarm when it reaches `A` comes on average
     /// after at least `A` values; and the weighted average of several is another one
     /// ([`crate::combination::EvidenceMerge`]).
     fn log_evidence(&self) -> Option<f64> {

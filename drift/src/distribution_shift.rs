@@ -12,7 +12,7 @@ use crate::{Detector, ParamError, Signal};
 
 /// The largest `arl`.
 const ARL_MOST: f64 = 1e12;
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// The edges are the quantiles of at most this many first values.
 const EDGES_FROM: u32 = 256;

@@ -177,7 +177,7 @@ impl ExceedanceParams {
 /// # References
 ///
 /// Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection",
-/// NEJSDS 2023 (arXiv 2203.03532), theorem 2.4; the law of the share: David and Nagaraja, "Order
+/// NEJSDS 2023 (arXiv 2203.03532); the law of the share: David and Nagaraja, "Order
 /// Statistics" (2003), chapter on distribution-free intervals.
 #[derive(Clone, Debug)]
 pub struct Exceedance {

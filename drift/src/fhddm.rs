@@ -273,7 +273,11 @@ impl Detector for Fhddm {
         let short = Peak::read(bytes, short_size, window.ones(short_size), tally.taken)?;
         let statistic = state::unit(bytes, "statistic")?;
         let threshold = bytes.f64()?;
-        state::ensure(self.bounds.contains(&threshold), "threshold")?;
+        // Another mathematical library may have rounded the bounds otherwise.
+        let same = |bound: &&f64| (**bound - threshold).abs() <= 1e-9 * **bound;
+        let known =
+            self.bounds.iter().min_by(|a, b| (*a - threshold).abs().total_cmp(&(*b - threshold).abs()));
+        let threshold = *known.filter(same).ok_or(DecodeError::Range { field: "threshold" })?;
         let stale = state::flag(bytes, "stale")?;
         *self = Self {
             params: self.params,

@@ -8,10 +8,13 @@ use crate::distance::{BinnedDistance, DistanceError, NullLaw};
 use crate::state::{self, Fingerprint, Tally, VALUE_LIMIT, ensure};
 use crate::{Direction, Histogram, Level, Signal};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// The largest run length.
 const ARL_MOST: f64 = 1e12;
+
+/// Fitted thresholds of one law that two mathematical libraries find differ by less than this part of them.
+const SAME: f64 = 1e-6;
 
 /// Most bins, so that the state stays below 4 KiB.
 pub(crate) const MAX_BINS: usize = 64;
@@ -35,8 +38,8 @@ pub(crate) const MAX_BINS: usize = 64;
 /// # Cost
 ///
 /// A comparison with each edge a value; a pass over the bins a window. Building computes the fitted law (about 10 us
-/// a bin). A window that passes it costs 0.1 to 0.2 ms more for 10 bins where it is far beyond, up to 0.8 ms where it is near; for 64
-/// bins 0.3 to 1.6 and up to 4.5 ms (measured, windows of 100 to a million values). At most 64 bins; state at
+/// a bin). A window that passes it costs 0.1 to 0.2 ms more for 10 bins where it is far beyond, up to 0.8 ms where it is near (4.7 where
+/// one bin holds 99 of 100 values); for 64 bins 0.3 to 1.6 and up to 5.8 ms (measured, windows of 100 to a million values). At most 64 bins; state at
 /// most 0.6 KiB, the reference up to 1 KiB.
 ///
 /// # Examples
@@ -186,6 +189,8 @@ impl Windows {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         put_u32(out, self.filled);
         put_f64(out, self.statistic);
+        // Rounded by the library that wrote it: found again it might be another.
+        put_f64(out, self.fitted);
         out.push(u8::from(self.computed.is_some()));
         self.computed.iter().for_each(|&threshold| put_f64(out, threshold));
         self.current.iter().for_each(|&count| put_u32(out, count as u32));
@@ -195,15 +200,18 @@ impl Windows {
         let filled = bytes.u32()?;
         ensure(filled < self.window, "filled")?;
         let statistic = bytes.finite("statistic")?;
+        let fitted = bytes.finite("threshold")?;
+        ensure((fitted - self.fitted).abs() <= SAME * self.fitted, "threshold")?;
         let computed = if state::flag(bytes, "computed")? { Some(bytes.finite("threshold")?) } else { None };
-        ensure(computed.is_none_or(|threshold| threshold >= self.fitted), "threshold")?;
-        ensure(statistic >= 0.0 && statistic < computed.unwrap_or(self.fitted), "statistic")?;
+        ensure(computed.is_none_or(|threshold| threshold >= fitted), "threshold")?;
+        ensure(statistic >= 0.0 && statistic < computed.unwrap_or(fitted), "statistic")?;
         let mut current = self.current.clone();
         for count in &mut current {
             *count = bytes.u32()?.into();
         }
         ensure(current.iter().sum::<u64>() == u64::from(filled), "current")?;
-        (self.filled, self.statistic, self.computed, self.current) = (filled, statistic, computed, current);
+        (self.filled, self.statistic, self.current) = (filled, statistic, current);
+        (self.fitted, self.computed) = (fitted, computed);
         Ok(())
     }
 }

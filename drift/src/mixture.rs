@@ -198,7 +198,7 @@ impl Mixture {
     /// Chooses the bets for `params` as the paper does.
     ///
     /// The bets lie on a geometric grid of the information per value between `delta_lower` and
-    /// `delta_upper`; number and weights minimise the bound on the delay (section 4, the threshold
+    /// `delta_upper`; number and weights minimise the bound on the delay (the paper's threshold
     /// function `g`). Building takes well under a millisecond.
     ///
     /// # Errors

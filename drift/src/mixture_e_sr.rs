@@ -90,8 +90,8 @@ const SCALED: i32 = 1 << 30;
 /// # References
 ///
 /// Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection",
-/// NEJSDS 2023 (arXiv 2203.03532): definition 2.2 (e-detectors), theorem 2.4 (average run length),
-/// section 3 (mixtures of baseline increments), section 4 (the grid), section 5 (bounded values).
+/// NEJSDS 2023 (arXiv 2203.03532): e-detectors, their average run length, mixtures of baseline increments, the
+/// grid, bounded values.
 #[derive(Clone, Debug)]
 pub struct MixtureESr {
     mixture: Arc<Mixture>,

@@ -87,8 +87,8 @@ impl EvidenceMergeParams {
 ///
 /// # References
 ///
-/// Shin, Ramdas and Rinaldo, arXiv 2203.03532: definition 2.2, theorem 2.4 and section 3 (mixtures of
-/// e-detectors); Vovk and Wang, "E-values: Calibration, combination and applications", Ann. Stat. 49 (2021):
+/// Shin, Ramdas and Rinaldo, arXiv 2203.03532 (the run length of e-detectors, and of mixtures of
+/// them); Vovk and Wang, "E-values: Calibration, combination and applications", Ann. Stat. 49 (2021):
 /// the average is the best symmetric way to merge dependent e-values.
 #[derive(Clone, Debug)]
 pub struct EvidenceMerge {

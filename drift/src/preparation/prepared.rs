@@ -3,10 +3,11 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::codec::{DecodeError, Reader, put_f64};
+use crate::codec::{DecodeError, Reader, put_f64, put_u64};
+use crate::state;
 use crate::{AnyDetector, Detector, Direction, ParamError, Preparation, PreparationParams, Signal};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A [`Preparation`] and the detector behind it.
 ///
@@ -14,8 +15,9 @@ const VERSION: u8 = 1;
 /// gap stage nothing; [`Prepared::update_at`] takes the time. A value for which nothing comes out of the
 /// preparation gives the last statistic with [`crate::Level::Normal`]. After a gap, or when
 /// batches get another length ([`Preparation::restarts`]), the detector is reset
-/// before it is given the value, and its random numbers begin again where [`Detector::reseed`] last put them; only
-/// [`Detector::reset`] returns to the parameters' own seed. `count` counts the finite values given to the preparation.
+/// before it is given the value, and its random numbers begin again where [`Detector::reseed`] last put them (which
+/// is a part of the state); only [`Detector::reset`] returns to the parameters' own seed. `count` counts the finite
+/// values given to the preparation.
 ///
 /// # Examples
 ///
@@ -41,8 +43,7 @@ pub struct Prepared {
     detector: AnyDetector,
     statistic: f64,
     threshold: f64,
-    /// Where the detector's random numbers begin after a gap, if not where its parameters say. It is the caller's, so
-    /// it is not in the state.
+    /// Where the detector's random numbers begin after a gap, if not where its parameters say.
     seed: Option<u64>,
 }
 
@@ -140,6 +141,8 @@ impl Detector for Prepared {
         out.push(VERSION);
         put_f64(out, self.statistic);
         put_f64(out, self.threshold);
+        out.push(u8::from(self.seed.is_some()));
+        put_u64(out, self.seed.unwrap_or(0));
         self.preparation.write_state(out);
         self.detector.write_state(out);
     }
@@ -150,10 +153,13 @@ impl Detector for Prepared {
             return Err(DecodeError::Version { what: "prepared", found });
         }
         let (statistic, threshold) = (bytes.finite("statistic")?, bytes.finite("threshold")?);
+        let (seeded, seed) = (state::flag(bytes, "seed")?, bytes.u64()?);
+        state::ensure(seeded || seed == 0, "seed")?;
         let mut preparation = self.preparation.clone();
         preparation.read_state(bytes)?;
         self.detector.read_state(bytes)?;
         (self.preparation, self.statistic, self.threshold) = (preparation, statistic, threshold);
+        self.seed = seeded.then_some(seed);
         Ok(())
     }
 }

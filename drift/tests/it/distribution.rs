@@ -303,3 +303,33 @@ fn a_common_largest_value_has_a_bin_of_its_own() {
     }
     assert_eq!(reference.counts().iter().filter(|&&count| count > 0).count(), 2);
 }
+
+/// The story: a threshold that was found again by another mathematical library, and rounded otherwise, made a good state
+/// refused.
+#[test]
+fn a_state_keeps_the_threshold_of_the_library_that_wrote_it() {
+    let training: Vec<f64> = (0..1_000).map(|i| f64::from(i * 7 % 100)).collect();
+    let mut reference = Histogram::of_quantiles(&training, 10).unwrap();
+    for &value in &training {
+        reference.insert(value);
+    }
+    let build = || HistogramDrift::new(&reference, BinnedDistance::Hellinger, 100, 10_000.0).unwrap();
+    let mut scores = build();
+    for &value in &training[..150] {
+        scores.update(value);
+    }
+    let mut bytes = Vec::new();
+    scores.write_state(&mut bytes);
+    let own = scores.threshold();
+    let at = bytes.windows(8).position(|eight| eight == own.to_le_bytes()).unwrap();
+    let read = |threshold: f64| {
+        let mut bytes = bytes.clone();
+        bytes[at..at + 8].copy_from_slice(&threshold.to_le_bytes());
+        let mut scores = build();
+        scores.read_state(&mut Reader::new(&bytes)).map(|()| scores.threshold())
+    };
+    for threshold in [own, own.next_up(), own.next_down()] {
+        assert_eq!(read(threshold), Ok(threshold));
+    }
+    assert!(read(1.01 * own).is_err() && read(0.99 * own).is_err() && read(f64::NAN).is_err());
+}

@@ -1,5 +1,8 @@
 //! What a stream's preparation tells while it learns, and what it keeps of its own after a silence.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use visu_tility_drift::codec::Reader;
 use visu_tility_drift::simulate::Source;
 use visu_tility_drift::{
     BatcherParams, ConformalSr, ConformalSrParams, Detector, ExceedanceBitsParams, GapParams, Preparation,
@@ -71,4 +74,53 @@ fn after_a_gap_a_stream_goes_on_with_random_numbers_of_its_own() {
         seen.push(expected);
     }
     assert!(seen[0] != seen[1] && seen[1] != seen[2] && seen[2] != seen[0]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// The story: the seed was not in the state, so that a stream that was restored went on after the next silence with
+    /// the random numbers of its parameters, and decided otherwise than one that had never stopped.
+    #[test]
+    fn a_snapshot_at_any_point_changes_nothing_whatever_gaps_follow(
+        steps in vec(prop_oneof![40 => Just(1_i64), 1 => Just(10_000_i64)], 0..600),
+        cut in 0_usize..600,
+        seed in any::<Option<u64>>(),
+    ) {
+        let gap = Some(GapParams { longest_seconds: 600, latest_seconds: 0 });
+        let params = PreparationParams { gap, ..PreparationParams::default() };
+        let fresh = || {
+            let scores = ConformalSrParams { cuts: 10, arl: 100.0, ..ConformalSrParams::default() };
+            Prepared::new(params, ConformalSr::new(scores).unwrap()).unwrap()
+        };
+        let mut whole = fresh();
+        if let Some(seed) = seed {
+            whole.reseed(seed);
+        }
+        let bits = Source::Bernoulli { p: 0.5 }.stream(3).unwrap();
+        let times = steps.iter().scan(0, |now, step| { *now += step; Some(*now) });
+        let stream: Vec<(f64, i64)> = bits.zip(times).collect();
+        let (before, after) = stream.split_at(cut.min(stream.len()));
+        for &(x, t) in before {
+            whole.update_at(x, t);
+        }
+        let mut bytes = Vec::new();
+        whole.write_state(&mut bytes);
+        // What it was given before does not matter.
+        let mut restored = fresh();
+        restored.reseed(99);
+        let mut reader = Reader::new(&bytes);
+        prop_assert_eq!(restored.read_state(&mut reader), Ok(()));
+        prop_assert_eq!(reader.finish(), Ok(()));
+        for &(x, t) in after {
+            prop_assert_eq!(whole.update_at(x, t), restored.update_at(x, t));
+        }
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        whole.write_state(&mut a);
+        restored.write_state(&mut b);
+        prop_assert_eq!(a, b);
+        // The form that had no seed.
+        bytes[0] = 1;
+        prop_assert!(fresh().read_state(&mut Reader::new(&bytes)).is_err());
+    }
 }
