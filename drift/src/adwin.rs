@@ -103,7 +103,8 @@ impl AdwinParams {
 /// Values that are not finite change nothing; values beyond ±1e100 are taken as ±1e100. A single wild
 /// value raises the variance, and with it the threshold, for as long as it is in the window: clip first.
 /// Sums are of the values as they are: a mean that is more than 1e10 deviations from 0 leaves too few digits for
-/// the deviations; put a [`crate::Standardizer`] in front.
+/// the deviations; put a [`crate::Standardizer`] in front. Of 10,000 normal values without a change, 0 alarms came up
+/// to 1e10 deviations, 1 at 1e12, 9 to 22 from 1e13 to 1e15; at 1e16 all values are alike to it, and it is silent.
 /// The window is bounded by memory: 32 rows at the default (2.6e10 values), 13 at 16 buckets (131,000
 /// values); then the oldest bucket is dropped without a signal.
 ///

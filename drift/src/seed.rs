@@ -95,7 +95,8 @@ impl SeedParams {
 ///
 /// Values that are not finite change nothing; values beyond ±1e100 are taken as ±1e100. When 128 blocks are
 /// held, the two neighbours with the closest means are merged, whatever `epsilon_prime`. As with [`crate::Adwin`]
-/// a mean more than 1e10 deviations from 0 leaves too few digits for the deviations.
+/// a mean more than 1e10 deviations from 0 leaves too few digits for the deviations: of 10,000 normal values without a
+/// change, 0 alarms came up to 1e12 deviations, 9 to 40 from 1e13 to 1e15, and none at 1e16, where all values are alike.
 ///
 /// # Differences
 ///
