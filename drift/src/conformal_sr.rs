@@ -110,7 +110,7 @@ impl ConformalSrParams {
 ///     .map(|i| (i, scores.update(score(i))))
 ///     .find(|(_, signal)| signal.drift_detected())
 ///     .expect("a change of this size is found");
-/// assert_eq!((at, signal.since, signal.direction), (3016, 16, Direction::Up));
+/// assert_eq!((at, signal.since, signal.direction), (3015, 15, Direction::Up));
 /// # Ok::<(), visu_tility_drift::ParamError>(())
 /// ```
 ///
