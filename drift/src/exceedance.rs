@@ -67,7 +67,9 @@ impl ExceedanceParams {
         let allowed =
             "small enough that it and the share of bad values that is still good are together below 1";
         self.mixture().validate().map_err(|error| match error.param {
-            "delta_upper" if self.delta_upper >= self.delta_lower => ParamError { allowed: allowed.into(), ..error },
+            "delta_upper" if self.delta_upper >= self.delta_lower => {
+                ParamError { allowed: allowed.into(), ..error }
+            }
             _ => error,
         })
     }

@@ -93,10 +93,43 @@ fn summary(rule: &Rule, subject: &str, signal: &Signal, grounds: Option<String>)
         (Check::DriftScore(_), _) => format!("is {statistic}, above {threshold}"),
         (Check::Performance(_), _) => format!("averages {statistic}, below {threshold}"),
         (Check::Latency(_), _) => format!("is within its objective for {statistic}, below {threshold}"),
-        (Check::DataQuality(_), _) => format!("has a bad share of {statistic}, above {threshold}"),
-        (Check::Staleness(_), _) => format!("has been silent for {statistic} s"),
+        (Check::DataQuality(_), _) => {
+            format!("has a share of {statistic} missing or out of range, above {threshold}")
+        }
+        (Check::Staleness(_), _) => format!("has been silent for {}", span(signal.statistic)),
     };
     format!("{subject} {what} ({})", rule.name)
+}
+
+/// Said of what is as it should be.
+pub(super) const WELL: &str = "is well again";
+
+/// What is said when the alert of a check is over: many a detector that has found a change takes what came after it as
+/// usual, so that its silence is no sign that all is well; a change back is (`detected`).
+const fn over(check: &Check, detected: bool) -> &'static str {
+    match check {
+        Check::Change(_) | Check::Combination(_) if !detected => {
+            "shows no further change, which does not say that it is good again"
+        }
+        _ => WELL,
+    }
+}
+
+/// A span in seconds, in the two largest units that it has.
+fn span(seconds: f64) -> String {
+    let seconds = seconds as u64;
+    let units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
+    let mut parts = units.iter().scan(seconds, |rest, (unit, size)| {
+        let count = *rest / size;
+        *rest %= size;
+        Some((count, *unit))
+    });
+    let first = parts.find(|(count, _)| *count > 0);
+    let Some((count, unit)) = first else { return "0 s".into() };
+    match parts.next() {
+        Some((more, smaller)) if more > 0 => format!("{count} {unit} {more} {smaller}"),
+        _ => format!("{count} {unit}"),
+    }
 }
 
 /// What an observer wants when it fires.
@@ -105,6 +138,8 @@ pub(super) struct Demand {
     pub severity: Severity,
     pub priority: i32,
     pub summary: String,
+    /// What is said of the subject when the alert is over.
+    pub over: &'static str,
 }
 
 impl Body {
@@ -155,6 +190,7 @@ impl Body {
             severity: rule.severity,
             priority: rule.priority,
             summary: summary(rule, &origin.subject(self.model.as_str()), &signal, instance.state.grounds()),
+            over: over(&rule.check, detected),
         };
         if transition != Transition::Fired && detected {
             self.write(&origin, signal, cause, ObserverAction::NoOp, out);
@@ -182,7 +218,8 @@ impl Body {
             response: rule.response,
             severity: rule.severity,
             priority: rule.priority,
-            summary: format!("{} has been silent for {} s ({})", self.model, figure(silent), rule.name),
+            summary: format!("{} has been silent for {} ({})", self.model, span(silent), rule.name),
+            over: WELL,
         };
         let (origin, life) = (Origin::of(rule, None), switch.life);
         self.tell(&origin, (transition, life), signal, Cause::time(at), demand, out);
@@ -198,7 +235,7 @@ impl Body {
         demand: Demand,
         out: &mut Vec<ActionRecord>,
     ) {
-        let Demand { response, severity, priority, summary } = demand;
+        let Demand { response, severity, priority, summary, over } = demand;
         let phase = match transition {
             Transition::None => return,
             Transition::Fired => AlertPhase::Firing,
@@ -212,7 +249,7 @@ impl Body {
             let summary = if fired {
                 summary.clone()
             } else {
-                format!("{} is well again ({})", origin.subject(self.model.as_str()), origin.observer)
+                format!("{} {over} ({})", origin.subject(self.model.as_str()), origin.observer)
             };
             let alert = Alert { dedup_key, severity, phase, started: life.started(), summary };
             self.write(origin, signal, cause, ObserverAction::Alert(alert), out);

@@ -17,7 +17,7 @@ use crate::plan::{MonitorPlan, Reaction};
 use crate::time::Timestamp;
 
 use super::body::Body;
-use super::emit::{Cause, Demand, Origin};
+use super::emit::{Cause, Demand, Origin, WELL};
 use super::series::{SeriesIndex, SeriesKey};
 use super::{Casualty, Reading};
 
@@ -335,7 +335,7 @@ impl Body {
                 "" => format!("{} ({})", self.model, origin.observer),
                 text => text.to_owned(),
             };
-            let demand = Demand { response, severity, priority: said.priority, summary };
+            let demand = Demand { response, severity, priority: said.priority, summary, over: WELL };
             self.tell(&origin, (transition, life), signal, cause, demand, out);
         }
     }
@@ -421,7 +421,13 @@ impl Body {
             let transition = ended.life.step(AlertCondition::Over, now, &Persistence::default());
             let origin = Origin { observer: name, about: self.names_of(ended.series) };
             let summary = format!("{} ({})", self.model, origin.observer);
-            let demand = Demand { response: ended.response, severity: ended.severity, priority: 0, summary };
+            let demand = Demand {
+                response: ended.response,
+                severity: ended.severity,
+                priority: 0,
+                summary,
+                over: WELL,
+            };
             let signal = Signal { level: Level::Drift, ..Signal::default() };
             self.tell(&origin, (transition, ended.life), signal, Cause::time(now), demand, out);
         }
