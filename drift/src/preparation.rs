@@ -17,6 +17,7 @@
 
 pub(crate) mod autocorrelation;
 pub(crate) mod batcher;
+pub(crate) mod blocks;
 pub(crate) mod exceedance;
 pub(crate) mod gap;
 pub(crate) mod guard;

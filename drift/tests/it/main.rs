@@ -30,3 +30,4 @@ mod run_length;
 mod tail;
 mod variants;
 mod vector;
+mod within_blocks;
