@@ -119,8 +119,8 @@ fn rules_on_top_of_the_default_ones_replace_those_of_the_same_name() {
     let default = MonitorPlan::default();
     assert_eq!(plan.rules().len(), default.rules().len() + 1);
     assert_eq!(plan.rules()[0].check, Check::DriftScore(DriftDetector::new(0.5).unwrap()));
-    assert_eq!(plan.rules()[1..10], default.rules()[1..10]);
-    assert_eq!(&*plan.rules()[10].name, "new");
+    assert_eq!(plan.rules()[1..11], default.rules()[1..11]);
+    assert_eq!(&*plan.rules()[11].name, "new");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn the_plan_of_the_docs_is_one() {
     let docs = std::fs::read_to_string(root().join("docs/plan.md")).unwrap();
     let text = docs.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     let plan = MonitorPlan::from_toml(text).unwrap();
-    assert_eq!(plan.rules().len(), 11);
+    assert_eq!(plan.rules().len(), 12);
     unsuited(&plan);
     let wrong = text.replace("min_accuracy", "min_acuracy").replace("critical", "urgent");
     let said = docs.split("```text\n").nth(1).unwrap().split("\n```").next().unwrap();
