@@ -42,7 +42,7 @@ pub(crate) fn write(
             let said = entry.said.as_deref().unwrap_or("As in the default plan.");
             comment(&mut out, said);
             if unbudgeted(&entry.rule) {
-                comment(&mut out, "Its detector has no run length to set: it keeps to no budget.");
+                comment(&mut out, "It keeps to no budget: its run length is its own, or it has none.");
             }
         }
         for one in entry.made_from.iter().take(MODELS_TOLD) {

@@ -105,10 +105,11 @@ impl MonitorPlan {
     /// Says what the plan asks for and does not get, a sentence for each.
     ///
     /// Rules that ask for a retrain, without the feature `automated_retraining`: an alert is raised instead. And, when
-    /// somebody set the budget of false alarms, rules whose detectors keep to none; rules whose windows are too short
-    /// for the run length that the budget asks for at one value a second; and rules one of whose detectors is blind to
-    /// what is bad of a kind that they are for, or takes values to be normal that seldom are. A rule that names no kinds
-    /// is for all. And floors and limits on kinds that are bad on the other side, or that have another range.
+    /// somebody set the budget of false alarms, rules whose detectors keep to none, or a member of which says its own
+    /// `arl`; rules whose windows are too short for the run length that the budget asks for at one value a second when
+    /// each rule that shares it watches one version and kind; and rules one of whose detectors is blind to what is bad of
+    /// a kind that they are for, or is told that latencies, features or custom kinds are normal, which they seldom are
+    /// (other kinds, and detectors that take no law, are not looked at). A rule that names no kinds is for all. And floors and limits on kinds that are bad on the other side, or that have another range.
     pub fn warnings(&self) -> Vec<String> {
         let unmet = self.rules.iter().filter(|rule| {
             matches!(rule.response, Reaction::Retrain | Reaction::AlertAndRetrain)
@@ -126,8 +127,7 @@ impl MonitorPlan {
             )
         });
         let unbound = self.rules.iter().filter(|_| self.budget_said).filter_map(unbound);
-        let most = self.budget.run_length(None, 1);
-        let short = self.rules.iter().filter_map(|rule| short(rule, most));
+        let short = self.rules.iter().filter_map(|rule| short(rule, &self.rules, self.budget));
         let blind = self.rules.iter().flat_map(blind);
         let heavy = self.rules.iter().flat_map(heavy);
         let opposed = self.rules.iter().filter_map(opposed);

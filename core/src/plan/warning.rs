@@ -2,8 +2,8 @@
 
 use visu_tility_drift::{AnyParams, Detector, Direction, Input, PreparationParams, Setting};
 
-use super::{Glob, Rule};
-use crate::check::{AlertOn, Check};
+use super::{FalseAlarmBudget, Glob, Rule};
+use crate::check::{AlertOn, Check, Combine};
 use crate::kind::{MetricKind, ValueRange};
 
 /// The kinds without a name of their own that the rule is for: those of its patterns, or without patterns those that its
@@ -69,6 +69,12 @@ fn members(rule: &Rule) -> Vec<Member<'_>> {
 }
 
 /// Names a rule whose false alarms are not within the budget.
+///
+/// | `arl` of | is | warned of |
+/// |---|---|---|
+/// | the rule | missing in the detector, or 0 | yes |
+/// | the rule | given | no: it is the rule's own bound, where the rule says it |
+/// | a member of a vote or a gate | given | yes: it takes the whole combination out of the budget |
 pub(super) fn unbound(rule: &Rule) -> Option<String> {
     let why = match &rule.check {
         Check::Change(change) => match change.detector().get("arl") {
@@ -76,14 +82,32 @@ pub(super) fn unbound(rule: &Rule) -> Option<String> {
             Some(Setting::Number(0.0)) => "`arl` is 0".to_owned(),
             Some(_) => return None,
         },
-        Check::Combination(combination) => combination.unbound()?,
+        Check::Combination(all) => match all.unbound() {
+            Some(why) => why,
+            None if all.is_budgeted() || matches!(all.combine(), Combine::EvidenceMerge(_)) => return None,
+            None => "a member has an `arl` of its own, which takes all members out".to_owned(),
+        },
         _ => return None,
     };
     Some(format!("rule {:?}: {why}, so its false alarms are not within the budget", rule.name))
 }
 
-/// Names a rule whose detector cannot show a run length of `arl`, which the budget may ask for.
-pub(super) fn short(rule: &Rule, arl: f64) -> Option<String> {
+/// Counts the rules that share a budget with one: those that the budget sets and that may be for the same model, itself
+/// included. How many versions and kinds each watches is not known before they come.
+fn sharers(rule: &Rule, rules: &[Rule]) -> u32 {
+    let with = |other: &&Rule| {
+        let (mine, theirs) = (&rule.scope.models, &other.scope.models);
+        other.check.is_budgeted() && (mine.is_empty() || theirs.is_empty() || mine == theirs)
+    };
+    u32::try_from(rules.iter().filter(with).count()).unwrap_or(u32::MAX).max(1)
+}
+
+/// Names a rule whose detector cannot show the run length that the budget may ask for: at one value a second, when each
+/// rule of the plan that shares the budget watches one version and kind of a model. With faster values, or more versions
+/// and kinds, it asks for more.
+pub(super) fn short(rule: &Rule, rules: &[Rule], budget: FalseAlarmBudget) -> Option<String> {
+    let sharers = sharers(rule, rules);
+    let arl = budget.run_length(None, sharers);
     let (whose, most) = match &rule.check {
         Check::Change(change) if change.is_budgeted() => {
             let mut detector = change.detector().build().ok()?;
@@ -96,9 +120,13 @@ pub(super) fn short(rule: &Rule, arl: f64) -> Option<String> {
     if most >= 0.999 * arl {
         return None;
     }
+    let shared = match sharers {
+        1 => "nothing else shares it on a model".to_owned(),
+        rules => format!("the {rules} rules that share it watch one version and kind each"),
+    };
     Some(format!(
         "rule {:?}: the windows of {whose} can show run lengths up to {most:.0}, and the budget asks for {arl:.0} at one \
-         value a second: beyond, its false alarms are not within the budget",
+         value a second when {shared}: beyond, its false alarms are not within the budget",
         rule.name
     ))
 }
@@ -168,6 +196,10 @@ pub(super) fn opposed(rule: &Rule) -> Option<String> {
 
 /// Names a rule one of whose detectors takes values to be normal, for kinds that seldom are: a single value far out in a
 /// heavy tail is then evidence beyond every threshold, and scaling does not make the tail lighter.
+///
+/// Only the law that a detector was given is held against `LatencyMs`, `Feature:*` and `Custom:*`. Not covered are other
+/// kinds (a throughput may have a heavy tail too), detectors that take no law and have no bound for one (`page-hinkley`,
+/// `adwin`, `novelty` and what is kept for river's and MOA's sake), and that means of a few heavy values are heavy too.
 pub(super) fn heavy(rule: &Rule) -> Vec<String> {
     members(rule).iter().filter_map(|member| heavy_member(rule, member)).collect()
 }

@@ -119,8 +119,8 @@ fn rules_on_top_of_the_default_ones_replace_those_of_the_same_name() {
     let default = MonitorPlan::default();
     assert_eq!(plan.rules().len(), default.rules().len() + 1);
     assert_eq!(plan.rules()[0].check, Check::DriftScore(DriftDetector::new(0.5).unwrap()));
-    assert_eq!(plan.rules()[1..10], default.rules()[1..10]);
-    assert_eq!(&*plan.rules()[10].name, "new");
+    assert_eq!(plan.rules()[1..11], default.rules()[1..11]);
+    assert_eq!(&*plan.rules()[11].name, "new");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn the_plan_of_the_docs_is_one() {
     let docs = std::fs::read_to_string(root().join("docs/plan.md")).unwrap();
     let text = docs.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     let plan = MonitorPlan::from_toml(text).unwrap();
-    assert_eq!(plan.rules().len(), 11);
+    assert_eq!(plan.rules().len(), 12);
     unsuited(&plan);
     let wrong = text.replace("min_accuracy", "min_acuracy").replace("critical", "urgent");
     let said = docs.split("```text\n").nth(1).unwrap().split("\n```").next().unwrap();
@@ -376,7 +376,8 @@ fn windows_too_short_for_the_budget_are_a_warning() {
         said("reference = 4\n"),
         [
             "rule \"w\": the windows of \"median-shift\" can show run lengths up to 315962, and the budget asks for \
-          2592000 at one value a second: beyond, its false alarms are not within the budget"
+          2592000 at one value a second when nothing else shares it on a model: beyond, its false alarms are not \
+          within the budget"
         ]
     );
     // An `arl` that is given asks for nothing.
@@ -391,6 +392,21 @@ fn windows_too_short_for_the_budget_are_a_warning() {
         warning.starts_with("rule \"w\": the windows of a member can show run lengths up to 315962,"),
         "{warning}"
     );
+    // Windows that are enough alone, and are not with two others that may be for the same model.
+    let other = |name: &str, models: &str| {
+        format!(
+            "[[rule]]\nname = \"{name}\"\ntype = \"change\"\nmodels = \"{models}\"\ndetector = \"focus\"\n"
+        )
+    };
+    let with = |a: &str, b: &str| {
+        let (mine, a, b) = ("models = \"m\"\nreference = 4\n", other("a", a), other("b", b));
+        said(&format!("{mine}{a}{b}[budget]\nfalse_alarms_per_30_days = 10\n"))
+    };
+    assert_eq!(with("n", "o"), [""; 0]);
+    let shared = with("m", "m");
+    let [warning] = &shared[..] else { panic!("{shared:?}") };
+    assert!(warning.contains("when the 3 rules that share it watch one version and kind each"), "{warning}");
+    assert!(warning.contains("asks for 1036800 at one value a second"), "{warning}");
     let off = "arl = 0\n[budget]\nfalse_alarms_per_30_days = 2\n";
     assert_eq!(said(off), ["rule \"w\": `arl` is 0, so its false alarms are not within the budget"]);
 }

@@ -179,7 +179,8 @@ impl Autocorrelation {
         Some(if time.is_finite() { time.min(WINDOW_LIMIT as f64) } else { 1.0 })
     }
 
-    /// Whether neighbours may be alike: of independent values about one in 4,000 is suspected at each length.
+    /// Whether neighbours may be alike. Of independent streams one in 2,000 is suspected at one of the lengths; of bits of
+    /// which one in a hundred is an error, one in 25.
     pub(crate) fn is_suspect(&self) -> bool {
         self.rungs.iter().any(Rung::is_suspect)
     }

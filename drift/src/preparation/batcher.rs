@@ -21,15 +21,16 @@ const RESTS: u64 = 4;
 const NEGLIGIBLE: f64 = 1.25;
 /// Values after which a change makes it begin to learn again.
 const BELIEVED_FROM: u64 = 512;
-/// Values after which it may doubt, for the first time, that neighbours are not alike.
-const DOUBT_FROM: u64 = 32;
+/// Values after which it says for the first time whether neighbours seem to be alike; up to then it doubts.
+const DOUBT_FROM: u64 = 64;
 
 parameters! {
     /// Parameters of [`Batcher`].
     pub struct BatcherParams {
         /// Values per batch, at most 1,048,576; 0 to learn it.
         pub length: u64 = 0,
-        /// Values to learn the autocorrelation from, in 256..=1048576. Nothing comes out before.
+        /// Values to learn the autocorrelation from, in 256..=1048576. Nothing comes out before, unless
+        /// `early`.
         pub learn: u64 = 2_048,
         /// Length of a batch in autocorrelation times, in [1, 100].
         pub times: f64 = 6.0,
@@ -95,9 +96,13 @@ impl BatcherParams {
 /// longer (or less than half as long) before it changes: a single change of the level looks like
 /// dependence in the one window that holds it.
 ///
-/// With `early` the first values come out singly. Who judges them can ask for its doubt ([`Batcher::doubts`]): after 32
-/// values and at each doubling it says whether neighbours seem to be alike (a correlation of 3.5 standard errors at one
-/// of the lengths), and what is detected up to the next should count for nothing if so. A detector should start afresh when batches begin ([`crate::Preparation::restarts`]).
+/// With `early` the first values come out singly. Who judges them can ask for its doubt ([`Batcher::doubts`]): it doubts
+/// until 64 values have come; then, and at each doubling, it says whether neighbours seem to be alike (a correlation of
+/// 3.5 standard errors at one of the lengths), and what is detected up to the next should count for nothing if so. A
+/// detector should start afresh when batches begin ([`crate::Preparation::restarts`]). The price of both: rare errors that
+/// come in short runs do not look alike in so few values, and set off alarms; a change within the first 1,000 values may
+/// itself look like dependence, so that one in ten is not told. A change that was seen while it learns
+/// ([`Batcher::change_seen`]) makes it learn once more instead of taking two levels for dependence.
 ///
 /// # Levels that come and go
 ///
@@ -171,6 +176,8 @@ pub struct Batcher {
     asked: u64,
     /// While it learns: neighbours are alike, as far as has been seen.
     doubt: bool,
+    /// While it learns: a change was seen so early that the window went on.
+    changed: bool,
     window: Option<Autocorrelation>,
     /// The blocks of that window, `within_blocks` only.
     blocks: Option<Box<Blocks>>,
@@ -198,6 +205,7 @@ impl Batcher {
             due: params.learn,
             asked: 0,
             doubt: false,
+            changed: false,
             window: None,
             blocks: None,
         };
@@ -210,11 +218,13 @@ impl Batcher {
     fn open_window(&mut self) {
         self.window = Some(Autocorrelation::new());
         self.blocks = self.params.within_blocks.then(Blocks::new);
+        self.doubt = self.length == 0 && self.params.early;
     }
 
     fn clear_window(&mut self) {
         self.window.iter_mut().for_each(Autocorrelation::clear);
         self.blocks.iter_mut().for_each(|blocks| blocks.clear());
+        (self.doubt, self.changed) = (self.length == 0 && self.params.early, false);
     }
 
     /// Takes the next value; returns the mean of the batch that it completes, and nothing otherwise.
@@ -265,12 +275,16 @@ impl Batcher {
             }
             return self.length == 0;
         }
+        if self.changed {
+            self.clear_window();
+            return true;
+        }
         self.doubt = false;
         let Some(time) = window.time() else {
             // All values were the same: it goes on listening, and says nothing of the window before.
-            self.clear_window();
             let first = self.length == 0;
             self.length = self.length.max(1);
+            self.clear_window();
             return first;
         };
         let time =
@@ -319,13 +333,17 @@ impl Batcher {
         self.doubt
     }
 
-    /// Says that a change was seen: the values before it and those after it are not to be learned from together. One
-    /// within 512 values is not believed enough for that: runs of rare errors look like it.
+    /// Says that a change was seen: the values before it and those after it are not to be learned from together. It begins
+    /// to learn again: at once, or, as runs of rare errors look like a change within 512 values, when the window is over.
     pub fn change_seen(&mut self) {
         let heard = self.window.as_ref().map_or(0, Autocorrelation::count);
-        if self.length == 0 && self.params.early && heard >= BELIEVED_FROM {
+        if self.length > 0 || !self.params.early {
+            return;
+        }
+        if heard >= BELIEVED_FROM {
             self.clear_window();
-            self.doubt = false;
+        } else {
+            self.changed = true;
         }
     }
 
@@ -400,7 +418,7 @@ impl Batcher {
         put_u64(out, self.rest);
         put_u64(out, self.due);
         put_u64(out, self.asked);
-        out.push(u8::from(self.window.is_some()) | u8::from(self.doubt) << 1);
+        out.push(u8::from(self.window.is_some()) | u8::from(self.doubt) << 1 | u8::from(self.changed) << 2);
         if let Some(window) = &self.window {
             window.write(out);
         }
@@ -434,9 +452,9 @@ impl Batcher {
         ensure(next.asked <= self.params.longest, "asked")?;
         let flags = bytes.u8()?;
         let listening = flags & 1;
-        next.doubt = flags & 2 != 0;
+        (next.doubt, next.changed) = (flags & 2 != 0, flags & 4 != 0);
         let doubtful = listening == 1 && next.length == 0 && self.params.early;
-        ensure(flags < 4 && (doubtful || !next.doubt), "doubt")?;
+        ensure(flags < 8 && (doubtful || !(next.doubt || next.changed)), "doubt")?;
         let may = self.params.length == 0;
         ensure(listening <= u8::from(may) && (listening == 1 || next.length > 0), "listening")?;
         (next.window, next.blocks) = (None, None);

@@ -126,6 +126,27 @@ fn whoever_sets_a_budget_is_told_of_members_that_do_not_keep_to_it() {
 }
 
 #[test]
+fn a_member_with_an_arl_of_its_own_under_a_budget_is_a_warning() {
+    let said = |budget: &str, rule: &str| {
+        let text = format!("{budget}[[rule]]\nname = \"a\"\ntype = \"combination\"\n{rule}");
+        MonitorPlan::from_toml(&text).unwrap().warnings()
+    };
+    let budget = "[budget]\nfalse_alarms_per_30_days = 1\n";
+    let vote = "combine = \"vote\"\nmembers = [{ detector = \"focus\", arl = 100 }, { detector = \"conformal-sr\" }]\n";
+    let gate = "combine = \"gate\"\nwarn_share = 0.5\nmembers = [{ detector = \"focus\", arl = 100 }]\n";
+    let merge = "combine = \"evidence-merge\"\narl = 100\nkinds = \"ErrorRate\"\n\
+                 members = [{ detector = \"e-sr\" }, { detector = \"conformal-sr\" }]\n";
+    for rule in [vote, gate] {
+        let warning = "rule \"a\": a member has an `arl` of its own, which takes all members out, so its false alarms are not \
+                       within the budget";
+        assert_eq!(said(budget, rule), [warning]);
+        assert_eq!((said("", rule), said(budget, &rule.replace(", arl = 100", ""))), (vec![], vec![]));
+    }
+    // The `arl` of the rule itself is its own bound, as for a single detector.
+    assert_eq!(said(budget, merge), [""; 0]);
+}
+
+#[test]
 fn what_is_missing_is_told_once() {
     rule_refused(
         "combination",

@@ -100,7 +100,7 @@ fn a_plan_with_too_many_rules_is_refused() {
     assert_eq!(MonitorPlan::from_toml(&rules(1_000)).unwrap().rules().len(), 1_000);
     refused(&rules(1_001), &["line 1: the plan has 1001 rules, must be at most 1000"]);
     let on_top = format!("default_rules = true\n{}", rules(1_000));
-    refused(&on_top, &["line 2: the plan has 1010 rules, must be at most 1000"]);
+    refused(&on_top, &["line 2: the plan has 1011 rules, must be at most 1000"]);
 }
 
 #[test]
