@@ -144,9 +144,7 @@ impl Silence {
             return;
         }
         self.last = Some(at);
-        if self.after.is_some() {
-            return;
-        }
+        // With a fixed limit too: a plan that learns may follow.
         let gap = micros(at.since(last));
         let [first, second] = self.current;
         if gap > second {

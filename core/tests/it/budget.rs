@@ -44,7 +44,8 @@ fn a_month_of_values_that_are_like_their_neighbours_keeps_to_the_budget() {
     for (kind, source) in [
         (&correct, Source::Bernoulli { p: 0.9 }),
         (&correct, Source::Sticky { p: 0.9, phi: 0.8 }),
-        (&correct, Source::Sticky { p: 0.98, phi: 0.5 }),
+        (&correct, Source::Sticky { p: 0.9, phi: 0.5 }),
+        (&correct, Source::Sticky { p: 0.95, phi: 0.5 }),
         (&feature, Source::Gaussian { mean: 0.0, deviation: 1.0 }),
         (&feature, related(0.5, 0.0, 1.0)),
         (&feature, related(0.9, 0.0, 1.0)),

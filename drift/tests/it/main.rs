@@ -10,6 +10,7 @@ mod combination;
 mod comparison;
 mod cusum;
 mod distribution;
+mod early;
 mod focus;
 #[cfg(feature = "serde")]
 mod form;

@@ -213,12 +213,11 @@ pub(super) fn may_match(pattern: &str, vectors: bool) -> bool {
 /// The kind that a pattern is of when all that it may match are bad only in the direction opposite to `fires`.
 pub(super) fn opposite(pattern: &str, fires: Direction) -> Option<MetricKind> {
     let glob = Glob::new(pattern);
-    let head = pattern.split(['*', '?']).next().unwrap_or(pattern);
-    let is_wild = head.len() < pattern.len();
+    let (head, is_wild) = glob.head();
     // Of what has a name of its own the bad direction is not known.
     let named = MetricKind::NAMED
         .iter()
-        .any(|family| head.starts_with(&format!("{family}:")) || (is_wild && family.starts_with(head)));
+        .any(|family| head.starts_with(&format!("{family}:")) || (is_wild && family.starts_with(&head)));
     let mut matched = MetricKind::PLAIN.into_iter().filter(|kind| glob.matches(kind.family()));
     let first = matched.next()?;
     let away = |kind: &MetricKind| fires != Direction::Unknown && kind.bad_direction() != fires;
