@@ -6,6 +6,7 @@
 //!   (`collect`), sorts what comes back (`records`) and makes the [`Report`] (`assemble`);
 //! - [`Labels`] say when models really changed; [`Score`] holds the alarms against them, by [`DriftScore`]
 //!   for a few drifts and [`ChangeScore`] for many changes;
+//! - [`OverBudget`] names rules that made more alarms than the plan's budget allows;
 //! - a report is written as JSON by [`Report::write_json`], as text by [`TextReport`], as a page by
 //!   [`HtmlReport`].
 
@@ -18,6 +19,7 @@ mod figures;
 mod html;
 mod intake;
 mod labels;
+mod over_budget;
 mod plot;
 mod records;
 mod report;
@@ -36,6 +38,7 @@ pub use collect::PlotDetail;
 pub use drift_score::DriftScore;
 pub use html::HtmlReport;
 pub use labels::{Drift, LabelError, LabelForm, Labels, Truth};
+pub use over_budget::OverBudget;
 pub use plot::{Bucket, Plot};
 pub use report::{AlarmReport, AlertReport, KindReport, ModelReport, ObserverReport, Report, RetrainReport};
 pub use run::{Input, Replay, ReplayError, ReplayWatcher};

@@ -227,12 +227,14 @@ fn batch_length(proposal: &Proposal) -> u64 {
     proposal.preparation.batch.map_or(1, |batch| batch.length.max(1))
 }
 
-/// The rule of the default plan that looks for changes of this kind.
+/// The rule of the default plan that looks for changes of this kind; of several, one that keeps to the budget.
 pub(crate) fn default_rule(kind: &MetricKind) -> Option<Rule> {
     let plan = MonitorPlan::default();
     let version = Version::unversioned();
     let mine = || plan.rules().iter().filter(|rule| rule.is_for_series(&version, kind));
-    mine().find(|rule| has_detector(rule)).or_else(|| mine().find(|rule| finds_changes(rule))).cloned()
+    let within = mine().find(|rule| has_detector(rule) && rule.check.is_budgeted());
+    let any = || mine().find(|rule| has_detector(rule)).or_else(|| mine().find(|rule| finds_changes(rule)));
+    within.or_else(any).cloned()
 }
 
 /// Is true for a rule whose place a proposal takes where both would watch.
@@ -250,11 +252,13 @@ pub(crate) fn finds_changes(rule: &Rule) -> bool {
 enum AnyLaw {
     /// The default plan's.
     Default(AnyParams),
-    /// In its place, as the default plan's sees only values that move by several times their spread.
+    /// In its place, as the default plan's for latencies and throughput, a median shift, sees only values that move by
+    /// several times their spread.
     Instead(AnyParams),
 }
 
-/// The detector that suits values of any law in the place of this rule, if the rule's own has a run length for such.
+/// The detector that suits values of any law in the place of this rule, if the rule's own has a run length for such: the
+/// rule's own, but for latencies and throughput, whose is a median shift.
 fn of_any_law(rule: &Rule) -> Option<AnyLaw> {
     let Check::Change(change) = &rule.check else { return None };
     match change.detector() {

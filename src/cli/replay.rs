@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use visu_tility::ingest::EventReader;
 use visu_tility::monitoring::MonitorPlan;
-use visu_tility::replay::{HtmlReport, Input, Labels, Replay, Score, TextReport};
+use visu_tility::replay::{HtmlReport, Input, Labels, Replay, TextReport};
 
 use super::args::ReplayArgs;
 use super::check::read_plan;
@@ -44,8 +44,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Outcome, Failure> {
     progress.finish(&report.bad);
     // Without events there is nothing to score, and that is told by the status.
     if let Some(labels) = labels.filter(|_| report.events > 0) {
-        let score = Score::of(&report, &labels, args.max_delay);
-        report.score = Some(score.map_err(|error| Failure::at("labels", error))?);
+        report.hold_against(&labels, args.max_delay).map_err(|error| Failure::at("labels", error))?;
         let warnings = labels.warnings(&report);
         warn(warnings.iter().map(|warning| format!("labels: {warning}")));
     }

@@ -8,6 +8,7 @@ use visu_tility_core::{Check, MetricKind, ModelId, MonitorPlan, Version};
 use crate::ingest::{Series, SeriesTable};
 use crate::replay::bad_lines::BadLines;
 use crate::replay::collect::{Collector, SeriesCount};
+use crate::replay::over_budget::allowed;
 use crate::replay::records::Records;
 use crate::replay::report::{KindReport, ModelReport, ObserverReport, Report};
 use crate::replay::unseen::Unseen;
@@ -35,6 +36,7 @@ impl Report {
                 observers: Vec::new(),
                 missing: 0,
                 unseen: Unseen::default(),
+                allowed: Vec::new(),
                 length: 0,
             });
             if !model.versions.contains(&series.version) {
@@ -46,6 +48,7 @@ impl Report {
             if let Some(model) = model {
                 (model.events, model.missing, model.length) = (count.events, count.missing, count.depth);
                 model.observers = observers(model, &mut records, plan);
+                model.allowed = allowed(model, plan);
             }
         }
         let mut models: Vec<ModelReport> = models.into_iter().flatten().collect();
@@ -60,6 +63,7 @@ impl Report {
             alarms: records.alarms,
             alerts: records.alerts,
             retrains: records.retrains,
+            over_budget: Vec::new(),
             score: None,
             bad,
             unlisted: records.unlisted,

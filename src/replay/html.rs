@@ -10,6 +10,7 @@ use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
 use crate::replay::figures::{count, counted, span, time};
+use crate::replay::over_budget::OverBudget;
 use crate::replay::report::{AlarmReport, AlertReport, ModelReport, Report};
 use crate::replay::score::Score;
 use crate::replay::unseen::Unseen;
@@ -122,7 +123,10 @@ impl<'a> HtmlReport<'a> {
             write!(f, "<li class=\"{class}\"><b>{figure}</b> {what}</li>")?;
         }
         f.write_str("</ul>\n")?;
-        self.unseen(f, &report.unseen)
+        self.unseen(f, &report.unseen)?;
+        OverBudget::told(&report.over_budget).map_or(Ok(()), |(rules, causes)| {
+            writeln!(f, "<p class=\"note\">{}; {causes}.</p>", Safe(&rules))
+        })
     }
 
     /// What rules saw late or not at all.

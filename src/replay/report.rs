@@ -7,6 +7,7 @@ use visu_tility_core::{EventPolicy, MetricKind, ModelId, Severity, Timestamp, Ve
 use visu_tility_drift::{Direction, Level};
 
 use crate::replay::bad_lines::{BadLine, BadLines};
+use crate::replay::over_budget::OverBudget;
 use crate::replay::plot::Plot;
 use crate::replay::score::Score;
 use crate::replay::unseen::Unseen;
@@ -36,6 +37,9 @@ pub struct Report {
     pub alerts: Vec<AlertReport>,
     /// Every retrain that was asked for, in the order of events.
     pub retrains: Vec<RetrainReport>,
+    /// The rules that made more alarms than the budget allows, by model and rule; in the replay of a calibration, which has
+    /// a list of its own, empty.
+    pub over_budget: Vec<OverBudget>,
     /// How the alarms did, where labels were given.
     pub score: Option<Score>,
     /// The lines that could not be used, counted by class.
@@ -73,6 +77,9 @@ pub struct ModelReport {
     pub kinds: Vec<KindReport>,
     /// The observers that watch it, silent ones included.
     pub observers: Vec<ObserverReport>,
+    /// How many alarms the budget allows each of its rules in the time that was replayed.
+    #[serde(skip)]
+    pub(crate) allowed: Vec<(Arc<str>, f64)>,
     /// Predictions: events of its most frequent kind.
     #[serde(skip)]
     pub length: u64,

@@ -311,6 +311,7 @@ impl<'a> Run<'a> {
         let Intake { table, bad, files, .. } = self.intake;
         let mut report = Report::assemble(&table, self.collector, self.records, bad, plan);
         report.note_unseen(&table, unseen);
+        report.note_over_budget();
         report.files = files;
         report
     }

@@ -7,6 +7,7 @@ mod score;
 use std::fmt::{self, Display, Formatter};
 
 use crate::replay::figures::{count, counted, cut, more, one_line, span, time};
+use crate::replay::over_budget::OverBudget;
 use crate::replay::report::Report;
 use paint::Paint;
 
@@ -76,7 +77,10 @@ impl<'a> TextReport<'a> {
         for told in self.report.unseen.told(&self.report.policy) {
             writeln!(f, "{}", self.paint.yellow(&cut(&one_line(&told), self.width * 2)))?;
         }
-        self.found(f)
+        self.found(f)?;
+        let Some((rules, causes)) = OverBudget::told(&self.report.over_budget) else { return Ok(()) };
+        writeln!(f, "{}", self.paint.yellow(&cut(&one_line(&rules), self.width * 2)))?;
+        writeln!(f, "  {}", self.paint.dim(causes))
     }
 
     /// Counts what the observers said.

@@ -21,6 +21,7 @@ mod replay_bad_input;
 #[cfg(feature = "cli")]
 mod replay_command;
 #[cfg(feature = "cli")]
+mod replay_over_budget;
 mod replay_plan;
 mod replay_report;
 #[cfg(feature = "cli")]

@@ -74,6 +74,7 @@ fn every_true_drift_of_the_digits_is_found() {
         "events",
         "missing",
         "models",
+        "over_budget",
         "rejected",
         "retrains",
         "score",
