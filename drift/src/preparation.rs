@@ -24,6 +24,7 @@ pub(crate) mod guard;
 pub(crate) mod prepared;
 pub(crate) mod seasonal;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, put_u64};
@@ -164,12 +165,13 @@ pub struct Preparation {
     counts: PreparationCounts,
     /// Times that batches began, or changed their length, with nothing behind them that allows for it.
     rebatched: u64,
-    gap: Option<Gap>,
-    range: Option<RangeGuard>,
-    seasonal: Option<SeasonalResidual>,
-    exceedance: Option<ExceedanceBits>,
+    // Those that few have are in boxes, so that a preparation without them is small.
+    gap: Option<Box<Gap>>,
+    range: Option<Box<RangeGuard>>,
+    seasonal: Option<Box<SeasonalResidual>>,
+    exceedance: Option<Box<ExceedanceBits>>,
     batch: Option<Batcher>,
-    standardize: Option<Standardizer>,
+    standardize: Option<Box<Standardizer>>,
 }
 
 impl Preparation {
@@ -184,12 +186,12 @@ impl Preparation {
             idle: params == PreparationParams::default(),
             counts: PreparationCounts::default(),
             rebatched: 0,
-            gap: params.gap.map(Gap::new).transpose()?,
-            range: params.range.map(RangeGuard::new).transpose()?,
-            seasonal: params.seasonal.map(SeasonalResidual::new).transpose()?,
-            exceedance: params.exceedance.map(ExceedanceBits::new).transpose()?,
+            gap: params.gap.map(Gap::new).transpose()?.map(Box::new),
+            range: params.range.map(RangeGuard::new).transpose()?.map(Box::new),
+            seasonal: params.seasonal.map(SeasonalResidual::new).transpose()?.map(Box::new),
+            exceedance: params.exceedance.map(ExceedanceBits::new).transpose()?.map(Box::new),
             batch: params.batch.map(Batcher::new).transpose()?,
-            standardize: params.standardize.map(Standardizer::new).transpose()?,
+            standardize: params.standardize.map(Standardizer::new).transpose()?.map(Box::new),
         })
     }
 
@@ -262,7 +264,7 @@ impl Preparation {
 
     /// Counts the silences.
     pub fn gaps(&self) -> u64 {
-        self.gap.as_ref().map_or(0, Gap::gaps)
+        self.gap.as_ref().map_or(0, |gap| gap.gaps())
     }
 
     /// Counts what a detector should start afresh after, as [`crate::Prepared`] does: silences, and means of another
@@ -294,9 +296,9 @@ impl Preparation {
 
     /// Returns what is known.
     pub fn status(&self) -> PreparationStatus {
-        let (range, gap) = (self.range.as_ref(), self.gap.as_ref());
+        let (range, gap) = (self.range.as_deref(), self.gap.as_deref());
         let batch = self.batch.as_ref();
-        let seasonal = self.seasonal.as_ref();
+        let seasonal = self.seasonal.as_deref();
         let all_hours = |season: &SeasonalResidual| season.learned_cells() >= season.cells();
         PreparationStatus {
             counts: self.counts(),
@@ -306,12 +308,12 @@ impl Preparation {
             batch_length: batch.and_then(Batcher::length),
             autocorrelation_time: batch.and_then(Batcher::autocorrelation_time),
             seasonal_cells: seasonal.map(SeasonalResidual::learned_cells),
-            exceedance_limit: self.exceedance.as_ref().and_then(ExceedanceBits::limit),
+            exceedance_limit: self.exceedance.as_deref().and_then(ExceedanceBits::limit),
             learning_left: self.learning_left(),
             ready: seasonal.is_none_or(all_hours)
-                && self.exceedance.as_ref().is_none_or(ExceedanceBits::is_ready)
+                && self.exceedance.as_deref().is_none_or(ExceedanceBits::is_ready)
                 && batch.is_none_or(|batch| batch.length().is_some())
-                && self.standardize.as_ref().is_none_or(Standardizer::is_ready),
+                && self.standardize.as_deref().is_none_or(Standardizer::is_ready),
         }
     }
 
@@ -319,9 +321,9 @@ impl Preparation {
     fn learning_left(&self) -> Option<u64> {
         let batch = self.batch.as_ref();
         let (length, filled) = batch.map_or((1, 0), |batch| (batch.length().unwrap_or(1), batch.filled()));
-        let scores = self.standardize.as_ref().map_or(0, Standardizer::left);
+        let scores = self.standardize.as_deref().map_or(0, Standardizer::left);
         let left = [
-            self.exceedance.as_ref().map_or(0, ExceedanceBits::left),
+            self.exceedance.as_deref().map_or(0, ExceedanceBits::left),
             batch.filter(|batch| !batch.params().early).map_or(0, Batcher::left),
             scores.saturating_mul(length).saturating_sub(filled),
         ];
@@ -343,12 +345,12 @@ impl Preparation {
     /// Forgets the stream and learns anew.
     pub fn reset(&mut self) {
         self.counts = PreparationCounts::default();
-        self.gap.iter_mut().for_each(Gap::reset);
-        self.range.iter_mut().for_each(RangeGuard::reset);
-        self.seasonal.iter_mut().for_each(SeasonalResidual::reset);
-        self.exceedance.iter_mut().for_each(ExceedanceBits::reset);
+        self.gap.iter_mut().for_each(|stage| stage.reset());
+        self.range.iter_mut().for_each(|stage| stage.reset());
+        self.seasonal.iter_mut().for_each(|stage| stage.reset());
+        self.exceedance.iter_mut().for_each(|stage| stage.reset());
         self.batch.iter_mut().for_each(Batcher::reset);
-        self.standardize.iter_mut().for_each(Standardizer::reset);
+        self.standardize.iter_mut().for_each(|stage| stage.reset());
     }
 
     /// Appends the state of all stages.
