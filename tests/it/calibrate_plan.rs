@@ -79,7 +79,7 @@ fn what_is_not_in_the_history_is_watched_as_by_default_and_nothing_twice() {
         assert_eq!(wanted.len(), 2 * 7);
         for (kind, names) in &mut wanted {
             if model == "old" && kind == "Correct" {
-                *names = vec!["correct-calibrated".to_owned()];
+                *names = ["correct-calibrated", "data-quality"].map(str::to_owned).to_vec();
             }
         }
         assert_eq!(watching(calibrated.clone()), wanted, "{model}");

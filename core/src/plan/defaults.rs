@@ -28,7 +28,7 @@ impl Default for MonitorPlan {
     /// | `embedding-change` | `Embedding:*` | maximum mean discrepancy, within the budget |
     /// | `latency` | `LatencyMs` | quantiles, for who asks |
     /// | `latency-shift` | `LatencyMs`, `Throughput` | six of the last 8 against the median of 60 before, within the budget |
-    /// | `data-quality` | `Feature:*`, `Custom:*` | more than 5 % missing |
+    /// | `data-quality` | `Feature:*`, `Custom:*`, `Correct`, `Confidence` | more than 5 % missing |
     /// | `staleness` | any | silent for twice the longest usual gap, at least 10 minutes |
     ///
     /// The four rules of conformal Shiryaev-Roberts and of `focus` stand behind the automatic batcher: values that are
@@ -102,11 +102,14 @@ fn rules() -> Result<Vec<Rule>, ObserverError> {
     let prepare = PreparationParams { batch, ..PreparationParams::default() };
     let bits = ChangeObserver::new(FocusParams::default())?.budgeted()?.prepared(prepare)?;
     let scores = ChangeObserver::new(ConformalSrParams::default())?.budgeted()?.prepared(prepare)?;
+    // Windows are few and no finer than their answers: a quarter of the cells, and of the memory.
+    let windows = ConformalSrParams { cuts: 32, ..ConformalSrParams::default() };
+    let windows = ChangeObserver::new(windows)?.budgeted()?.prepared(prepare)?;
     let latency = ChangeObserver::new(MedianShiftParams::default())?.budgeted()?.prepared(blocks())?;
     Ok(vec![
         rule("drift-score", &[], Check::DriftScore(DriftDetector::default()), Severity::Warning),
         rule("correct-change", &["Correct"], Check::Change(bits), Severity::Warning),
-        rule("quality-change", &QUALITY, Check::Change(scores.clone()), Severity::Warning),
+        rule("quality-change", &QUALITY, Check::Change(windows), Severity::Warning),
         rule("quality-collapse", &QUALITY, Check::Change(collapse()?), Severity::Warning),
         rule("confidence-change", &["Confidence"], Check::Change(scores.clone()), Severity::Info),
         rule("feature-change", &["Feature:*", "Custom:*"], Check::Change(scores), Severity::Info),
@@ -115,7 +118,7 @@ fn rules() -> Result<Vec<Rule>, ObserverError> {
         rule("latency-shift", &["LatencyMs", "Throughput"], Check::Change(latency), Severity::Info),
         rule(
             "data-quality",
-            &["Feature:*", "Custom:*"],
+            &["Feature:*", "Custom:*", "Correct", "Confidence"],
             Check::DataQuality(DataQualityObserver::default()),
             Severity::Warning,
         ),
@@ -170,7 +173,8 @@ mod tests {
         let plan = MonitorPlan::default();
         let find = |name: &str| plan.rules().iter().find(|rule| &*rule.name == name).unwrap();
         let Check::Change(quality) = &find("quality-change").check else { panic!("a change") };
-        assert_eq!(*quality.detector(), AnyParams::from(ConformalSrParams::default()));
+        let windows = ConformalSrParams { cuts: 32, ..ConformalSrParams::default() };
+        assert_eq!(*quality.detector(), AnyParams::from(windows));
         let outside = |rule: &&Rule| matches!(&rule.check, Check::Change(change) if !change.is_budgeted());
         let outside: Vec<&str> = plan.rules().iter().filter(outside).map(|rule| &*rule.name).collect();
         assert_eq!(outside, ["quality-collapse"]);

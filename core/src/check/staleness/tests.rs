@@ -205,3 +205,16 @@ fn the_state_is_written_and_read_back() {
     assert_eq!(copy.read(&mut Reader::new(&bytes)), Err(DecodeError::Range { field: "gap" }));
     assert_eq!(copy.deadline(), silence.deadline());
 }
+
+/// The story: a state that was written under a fixed limit had learnt nothing, and a plan without one paged at once.
+#[test]
+fn what_was_seen_under_a_fixed_limit_is_known_when_the_limit_is_learnt() {
+    let fixed = StalenessObserver::after(std::time::Duration::from_hours(120)).unwrap();
+    let (mut seen, mut learnt) = (Silence::new(&fixed), Silence::new(&StalenessObserver::learnt()));
+    for hour in 0..20 * 24_i64 {
+        let at = Timestamp::from_micros(1_700_000_000_000_000 + hour * HOUR as i64);
+        seen.observe(at);
+        learnt.observe(at);
+    }
+    assert_eq!((seen.start, seen.current, seen.previous), (learnt.start, learnt.current, learnt.previous));
+}

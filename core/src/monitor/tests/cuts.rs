@@ -5,11 +5,15 @@ use visu_tility_drift::simulate::Source;
 use super::*;
 
 /// One of each that keeps its evidence or its threshold in its own way, all in one budget.
-const RULES: [(&str, &str); 7] = [
+const RULES: [(&str, &str); 8] = [
     ("cusum", "type = \"change\"\ndetector = \"cusum\"\nmode = \"down\"\nbaseline = 0.9\ntarget = 0.6\n"),
     ("e-sr", "type = \"change\"\ndetector = \"e-sr\"\nmode = \"down\"\nm_pre = 0.9\ngap = true\n"),
     ("conformal", "type = \"change\"\ndetector = \"conformal-sr\"\ncuts = 20\n"),
     ("focus", "type = \"change\"\ndetector = \"focus\"\n"),
+    (
+        "batched",
+        "type = \"change\"\ndetector = \"focus\"\nbatch = true\nbatch_learn = 256\nbatch_early = true\n",
+    ),
     (
         "vote",
         "type = \"combination\"\ncombine = \"vote\"\nneed = 1\nmembers = [{ detector = \"focus\" }, \
@@ -105,7 +109,7 @@ proptest! {
 
     #[test]
     fn a_budgeted_rule_that_is_restored_anywhere_decides_as_one_that_was_not(
-        which in 1_u8..128,
+        which in 1_u8..=255,
         steps in proptest::collection::vec(step(), 1..14),
         cuts in proptest::collection::vec(0_u32..700, 1..8),
     ) {
