@@ -176,8 +176,10 @@ pub struct Batcher {
     asked: u64,
     /// While it learns: neighbours are alike, as far as has been seen.
     doubt: bool,
-    /// While it learns: a change was seen so early that the window went on.
-    changed: bool,
+    /// While it learns: an early change began the window.
+    begun: bool,
+    /// While it learns: another one was seen in it.
+    mixed: bool,
     window: Option<Autocorrelation>,
     /// The blocks of that window, `within_blocks` only.
     blocks: Option<Box<Blocks>>,
@@ -205,7 +207,8 @@ impl Batcher {
             due: params.learn,
             asked: 0,
             doubt: false,
-            changed: false,
+            begun: false,
+            mixed: false,
             window: None,
             blocks: None,
         };
@@ -224,7 +227,7 @@ impl Batcher {
     fn clear_window(&mut self) {
         self.window.iter_mut().for_each(Autocorrelation::clear);
         self.blocks.iter_mut().for_each(|blocks| blocks.clear());
-        (self.doubt, self.changed) = (self.length == 0 && self.params.early, false);
+        (self.doubt, self.mixed) = (self.length == 0 && self.params.early, false);
     }
 
     /// Takes the next value; returns the mean of the batch that it completes, and nothing otherwise.
@@ -275,11 +278,11 @@ impl Batcher {
             }
             return self.length == 0;
         }
-        if self.changed {
+        if self.mixed {
             self.clear_window();
             return true;
         }
-        self.doubt = false;
+        (self.doubt, self.begun) = (false, false);
         let Some(time) = window.time() else {
             // All values were the same: it goes on listening, and says nothing of the window before.
             let first = self.length == 0;
@@ -334,16 +337,18 @@ impl Batcher {
     }
 
     /// Says that a change was seen: the values before it and those after it are not to be learned from together. It begins
-    /// to learn again: at once, or, as runs of rare errors look like a change within 512 values, when the window is over.
+    /// to learn again at once; but for one within 512 values of another, as runs of rare errors look like changes: then it
+    /// learns once more when the window is over.
     pub fn change_seen(&mut self) {
         let heard = self.window.as_ref().map_or(0, Autocorrelation::count);
         if self.length > 0 || !self.params.early {
             return;
         }
-        if heard >= BELIEVED_FROM {
-            self.clear_window();
+        if self.begun && heard < BELIEVED_FROM {
+            self.mixed = true;
         } else {
-            self.changed = true;
+            self.clear_window();
+            self.begun = true;
         }
     }
 
@@ -418,7 +423,12 @@ impl Batcher {
         put_u64(out, self.rest);
         put_u64(out, self.due);
         put_u64(out, self.asked);
-        out.push(u8::from(self.window.is_some()) | u8::from(self.doubt) << 1 | u8::from(self.changed) << 2);
+        out.push(
+            u8::from(self.window.is_some())
+                | u8::from(self.doubt) << 1
+                | u8::from(self.begun) << 2
+                | u8::from(self.mixed) << 3,
+        );
         if let Some(window) = &self.window {
             window.write(out);
         }
@@ -452,9 +462,9 @@ impl Batcher {
         ensure(next.asked <= self.params.longest, "asked")?;
         let flags = bytes.u8()?;
         let listening = flags & 1;
-        (next.doubt, next.changed) = (flags & 2 != 0, flags & 4 != 0);
+        (next.doubt, next.begun, next.mixed) = (flags & 2 != 0, flags & 4 != 0, flags & 8 != 0);
         let doubtful = listening == 1 && next.length == 0 && self.params.early;
-        ensure(flags < 8 && (doubtful || !(next.doubt || next.changed)), "doubt")?;
+        ensure(flags < 16 && (doubtful || flags < 2), "doubt")?;
         let may = self.params.length == 0;
         ensure(listening <= u8::from(may) && (listening == 1 || next.length > 0), "listening")?;
         (next.window, next.blocks) = (None, None);
