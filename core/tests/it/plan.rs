@@ -417,8 +417,11 @@ fn a_floor_or_a_limit_for_kinds_that_are_bad_on_its_other_side_is_a_warning() {
         let text = format!("[[rule]]\nname = \"r\"\n{keys}\n");
         MonitorPlan::from_toml(&text).unwrap().warnings()
     };
-    let floor =
-        |kinds: &str| warnings(&format!("type = \"performance\"\nmin_accuracy = 0.8\nkinds = {kinds}"));
+    let floor = |kinds: &str| {
+        warnings(&format!(
+            "type = \"performance\"\nresponse = \"alert\"\nmin_accuracy = 0.8\nkinds = {kinds}"
+        ))
+    };
     assert_eq!(
         floor("\"*\""),
         ["rule \"r\": type \"performance\" fires when values go down, and LatencyMs is bad when it goes up"]
