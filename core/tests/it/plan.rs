@@ -444,6 +444,7 @@ fn a_floor_or_a_limit_for_kinds_that_are_bad_on_its_other_side_is_a_warning() {
     let check = Check::Performance(PerformanceDegrader::new(0.8).unwrap());
     let mut rule = Rule::new("r", check).unwrap();
     rule.scope.kinds = vec![Glob::new("LatencyMs")];
+    rule.response = Reaction::Alert;
     assert_eq!(MonitorPlan::empty().with_rule(rule).unwrap().warnings().len(), 1);
 }
 
