@@ -31,7 +31,7 @@ use crate::time::Timestamp;
 /// the shorter one counts as usual until it is forgotten. A stream without pauses is told of after ten
 /// minutes; one of office hours, whose longest usual gap is the week-end of 64 hours, after 128. Who wants to
 /// know sooner sets the limit. So does who has but a few events a day at random times: with one a day there
-/// is about one false alarm in 60 days, with one an hour one in eight years.
+/// is about one false alarm in 105 days, with one an hour one in five years (300 simulated years).
 ///
 /// Cost: a few comparisons per event, one timer per model. State: 48 bytes per model, and the limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
