@@ -32,7 +32,7 @@ use crate::math::sqrt;
 use crate::state::{self, COUNT_LIMIT, Fingerprint, ensure};
 use crate::{
     Arrival, Batcher, BatcherParams, ExceedanceBits, ExceedanceBitsParams, Gap, GapParams, ParamError,
-    RangeGuard, RangeGuardParams, SeasonalParams, SeasonalResidual, Standardizer, StandardizerParams,
+    RangeGuard, RangeGuardParams, SeasonalParams, SeasonalResidual, Signal, Standardizer, StandardizerParams,
 };
 
 const VERSION: u8 = 1;
@@ -274,16 +274,19 @@ impl Preparation {
         self.gaps().saturating_add(self.rebatched)
     }
 
-    /// Says that the detector saw a change and was not doubted: while it learns from single values, a batcher then
-    /// begins again.
-    pub fn change_seen(&mut self) {
-        self.batch.iter_mut().for_each(Batcher::change_seen);
-    }
-
-    /// Is true while single values pass of which neighbours are alike, as far as has been seen: what a detector says of
-    /// them counts for nothing ([`Batcher::doubts`]).
-    pub fn doubts(&self) -> bool {
-        self.batch.as_ref().is_some_and(Batcher::doubts)
+    /// Returns what a detector's signal on a value that came out counts for: nothing while single values pass of which
+    /// neighbours are alike, as far as has been seen ([`Batcher::doubts`]). A change that counts makes a batcher that
+    /// learns from single values begin again ([`Batcher::change_seen`]).
+    #[inline]
+    pub fn judge(&mut self, signal: Signal) -> Signal {
+        let Some(batch) = &mut self.batch else { return signal };
+        if batch.doubts() {
+            return Signal::quiet(signal.statistic, signal.threshold);
+        }
+        if signal.drift_detected() {
+            batch.change_seen();
+        }
+        signal
     }
 
     /// Returns what became of the values.

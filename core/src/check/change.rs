@@ -285,12 +285,7 @@ impl<D: TakesTime> ChangeState<D> {
         let before = self.last.level;
         let mut signal = self.detector.detector.update_at(value, at);
         if let Some(preparation) = &mut self.preparation {
-            if preparation.doubts() {
-                // Neighbours are alike, and how far is still being learnt.
-                signal = Signal { level: Level::Normal, direction: Direction::Unknown, since: 0, ..signal };
-            } else if signal.drift_detected() {
-                preparation.change_seen();
-            }
+            signal = preparation.judge(signal);
         }
         self.last = signal;
         match signal.level {

@@ -99,7 +99,7 @@ pub(crate) fn planned(params: MedianShiftParams, values: &[f64]) -> Vec<usize> {
             // As the budget does, which goes by the rate of what the monitor is given.
             monitor.set_arl(stages.arl(params.arl));
         }
-        if value.is_some_and(|value| monitor.update(value).drift_detected() && !stages.doubts()) {
+        if value.is_some_and(|value| stages.judge(monitor.update(value)).drift_detected()) {
             found.push(i);
         }
     }

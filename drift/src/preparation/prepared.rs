@@ -70,12 +70,7 @@ impl Prepared {
                 self.detector.reseed(seed);
             }
         }
-        let mut signal = self.detector.update(value?);
-        if self.preparation.doubts() {
-            signal = Signal::quiet(signal.statistic, signal.threshold);
-        } else if signal.drift_detected() {
-            self.preparation.change_seen();
-        }
+        let signal = self.preparation.judge(self.detector.update(value?));
         (self.statistic, self.threshold) = (signal.statistic, signal.threshold);
         Some(signal)
     }
