@@ -6,7 +6,10 @@
 //! - `commit.rs`: what one transaction holds, and what of it is refused;
 //! - `record.rs`: what is read back;
 //! - `limits.rs`: how much is kept;
-//! - `error.rs`: what can go wrong, and whether the same commit may be tried again.
+//! - `error.rs`: what can go wrong, and whether the same commit may be tried again;
+//! - `state.rs`: the contract as a value: what commits make of a store, without any medium;
+//! - `memory.rs`, `memory/`: the store that is gone with the process, and the disk that fails when it is told to;
+//! - `conformance.rs`, `conformance/`: what every implementation shows (feature `conformance`).
 //!
 //! # The contract
 //!
@@ -30,9 +33,13 @@
 //! | after `commit` answered `Ok` | with it | with it | with it |
 
 mod commit;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 mod limits;
+mod memory;
 mod record;
+mod state;
 
 use std::path::Path;
 
@@ -46,7 +53,8 @@ pub use commit::{
 };
 pub use error::StoreError;
 pub use limits::StoreLimits;
-pub use record::{OutboxQuery, StoreSummary, StoredAction, StoredLetter, StoredModel};
+pub use memory::{Effect, MemoryDisk, MemoryStore, Operation};
+pub use record::{Opened, OutboxQuery, StoreSummary, StoredAction, StoredLetter, StoredModel};
 
 /// The one writer of a store.
 ///

@@ -81,3 +81,12 @@ pub struct StoreSummary {
     /// Dead letters that ever were.
     pub dead_letters_total: u64,
 }
+
+/// How a store was found when it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Nothing was there; an empty store was made.
+    pub new: bool,
+    /// The last writer closed it; true of a new one. After an unclean stop it was checked.
+    pub clean: bool,
+}
