@@ -28,6 +28,11 @@ impl Address {
     }
 }
 
+/// A place and a tenancy of it, as one number.
+pub(crate) const fn token(address: Address, generation: u32) -> u64 {
+    (generation as u64) << 32 | address.0 as u64
+}
+
 /// One event on its way to its model, in 32 bytes: names replaced by where the model lives and a key.
 ///
 /// Built by [`SeriesHandle::reading`](crate::SeriesHandle::reading); its value was checked there.
@@ -53,6 +58,17 @@ impl Routed {
         Self { at, ..self }
     }
 
+    /// Its model's place and tenancy, as one number.
+    #[inline]
+    pub(crate) const fn token(&self) -> u64 {
+        token(self.address, self.generation)
+    }
+
+    /// Makes it an event of a tenant that is no more.
+    pub(crate) const fn astray(&mut self) {
+        self.generation = self.generation.wrapping_sub(1);
+    }
+
     /// The value; `None` when it was due but is missing.
     pub fn value(&self) -> Option<f64> {
         (!self.value.is_nan()).then_some(self.value)
@@ -68,6 +84,8 @@ pub(crate) struct Batch {
     pub(crate) permit: Option<OwnedSemaphorePermit>,
     /// Wants to know what became of a single event.
     pub(crate) reply: Option<tokio::sync::oneshot::Sender<Result<(), IngestError>>>,
+    /// It comes from the journal of a store, and may be known already.
+    pub(crate) replayed: bool,
 }
 
 impl Message for Batch {
@@ -75,6 +93,11 @@ impl Message for Batch {
 }
 
 impl Batch {
+    /// The offset after its last event.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset_of(self.load.as_slice().len().saturating_sub(1)) + 1
+    }
+
     /// The offset of the event at a place of the batch.
     #[inline]
     pub(crate) fn offset_of(&self, place: usize) -> u64 {

@@ -5,6 +5,7 @@ mod alert;
 mod asleep;
 mod delivery;
 mod drain;
+mod durable;
 mod lifecycle;
 mod overload;
 mod poison;

@@ -1,0 +1,163 @@
+//! Writes what was gathered as pieces of the journal, and mends routes whose model has changed its place.
+
+use std::sync::Arc;
+
+use visu_tility_core::Timestamp;
+use visu_tility_core::journal::{JournalWriter, SeriesToken, Turn, Unwritten};
+use visu_tility_core::store::JournalPiece;
+
+use crate::board::Board;
+use crate::directory::ModelEntry;
+use crate::ledger::inbox::{Events, What};
+use crate::routed::Routed;
+use crate::vectors::is_ticket;
+
+/// The fingerprint of an entry that means nothing: it stands for an event whose model is no more.
+pub(crate) const NO_PLAN: u64 = 0;
+
+/// Writes entries, a piece after the other.
+pub(crate) struct Scribe {
+    writer: JournalWriter,
+}
+
+impl Scribe {
+    pub(crate) fn new() -> Self {
+        Self { writer: JournalWriter::new() }
+    }
+
+    /// Writes what was gathered; `next` is the offset of its first entry.
+    pub(crate) fn write(
+        &mut self,
+        board: &Board,
+        what: &mut What,
+        next: &mut u64,
+        out: &mut Vec<JournalPiece>,
+    ) {
+        match what {
+            What::Events(Events { routed, pins, .. }) => {
+                for event in routed {
+                    self.event(board, event, pins, next, out);
+                }
+            }
+            What::Ticks(ticks) => {
+                for (entry, now) in ticks {
+                    if entry.is_retired() {
+                        self.nothing(next, out);
+                        continue;
+                    }
+                    self.about(entry, next, out, |writer, token| writer.tick(token, *now));
+                }
+            }
+            What::Turn(entry, turn, at, _) => {
+                if entry.is_retired() {
+                    return self.nothing(next, out);
+                }
+                let turn: Turn = *turn;
+                self.about(entry, next, out, |writer, token| writer.turn(token, *at, turn));
+            }
+            What::Plan(_, fingerprint, at, _) => {
+                let fingerprint = *fingerprint;
+                self.until_written(next, out, |writer| writer.plan(*at, fingerprint));
+            }
+            What::Flush(_) | What::End => {}
+        }
+    }
+
+    /// Makes a piece of what was written since the last one.
+    pub(crate) fn finish(&mut self, next: &mut u64, out: &mut Vec<JournalPiece>) {
+        if let Some(piece) = self.writer.finish(*next) {
+            *next = piece.end();
+            out.push(piece);
+        }
+    }
+
+    fn event(
+        &mut self,
+        board: &Board,
+        event: &mut Routed,
+        pins: &[Arc<ModelEntry>],
+        next: &mut u64,
+        out: &mut Vec<JournalPiece>,
+    ) {
+        // Twice at most: it has a name then, and a new piece has room.
+        for _ in 0..4 {
+            let token = SeriesToken(event.token(), event.key.get());
+            let written = if is_ticket(event.value)
+                && let Some(vector) = board.vectors.peek(event.value)
+            {
+                self.writer.vector(token, event.at, &vector)
+            } else {
+                self.writer.value(token, event.at, event.value)
+            };
+            match written {
+                Ok(()) => return,
+                Err(Unwritten::Full) => self.finish(next, out),
+                Err(Unwritten::Unnamed) if self.name(board, event, pins) => {}
+                Err(_) => break,
+            }
+        }
+        // Nobody it could be shown to, now or in a replay.
+        event.astray();
+        self.nothing(next, out);
+    }
+
+    /// Writes an entry that changes nothing, for what nobody is there any more.
+    fn nothing(&mut self, next: &mut u64, out: &mut Vec<JournalPiece>) {
+        self.until_written(next, out, |writer| writer.plan(Timestamp::EPOCH, NO_PLAN));
+    }
+
+    /// Names an event's series, of its model where that lives now; false when there is none.
+    fn name(&mut self, board: &Board, event: &mut Routed, pins: &[Arc<ModelEntry>]) -> bool {
+        if !event.at.in_bounds() {
+            return false;
+        }
+        let same =
+            |entry: &&Arc<ModelEntry>| entry.address == event.address && entry.generation == event.generation;
+        let mut entry = board.directory.at(event.address).filter(|entry| same(&entry));
+        if entry.as_ref().is_none_or(|entry| entry.is_retired()) {
+            // Retired while the event was on its way: it is of the model that takes its place.
+            let Some(gone) = pins.iter().find(same) else { return false };
+            let Some((version, kind)) = gone.names(event.key) else { return false };
+            let Ok(present) = board.directory.with_or_insert(&gone.id, Arc::clone) else { return false };
+            if present.learn(&version, &kind, board.directory.series_max()).is_err() {
+                return false;
+            }
+            (event.address, event.generation) = (present.address, present.generation);
+            entry = Some(present);
+        }
+        let Some(entry) = entry else { return false };
+        let Some((version, kind)) = entry.names(event.key) else { return false };
+        let token = SeriesToken(event.token(), event.key.get());
+        // One that is full is finished by the caller.
+        !matches!(self.writer.name(token, &entry.id, Some((&version, &kind))), Err(Unwritten::Vector(_)))
+    }
+
+    /// Writes an entry about a model as a whole.
+    fn about(
+        &mut self,
+        entry: &ModelEntry,
+        next: &mut u64,
+        out: &mut Vec<JournalPiece>,
+        write: impl Fn(&mut JournalWriter, SeriesToken) -> Result<(), Unwritten>,
+    ) {
+        let token = SeriesToken(entry.token(), 0);
+        self.until_written(next, out, |writer| {
+            writer.name(token, &entry.id, None)?;
+            write(writer, token)
+        });
+    }
+
+    /// Writes, finishing the piece when that is full.
+    fn until_written(
+        &mut self,
+        next: &mut u64,
+        out: &mut Vec<JournalPiece>,
+        write: impl Fn(&mut JournalWriter) -> Result<(), Unwritten>,
+    ) {
+        if write(&mut self.writer).is_err() {
+            self.finish(next, out);
+            // The first of an empty piece always finds room.
+            let _ = write(&mut self.writer);
+        }
+    }
+}
