@@ -240,8 +240,12 @@ impl Shard {
                     }
                     other => self.tally_admission(other),
                 }
-                if head.touched.replace(seconds) & CLEAN != 0 {
-                    self.mark_place((place as u32, routed.generation), offset);
+                let touched = head.touched.get();
+                if touched != seconds {
+                    head.touched.set(seconds);
+                    if touched & CLEAN != 0 {
+                        self.mark_place((place as u32, routed.generation), offset);
+                    }
                 }
                 if let Some(due) = monitor.next_deadline()
                     && due.micros() < head.armed.get()
