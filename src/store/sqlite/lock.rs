@@ -51,7 +51,10 @@ impl Lock {
             Err(TryLockError::Error(error)) => return Err(fault::of_file("lock", &path, &error)),
         }
         let words = Words::read(&mut file);
-        Ok((Self { file }, words))
+        let mut lock = Self { file };
+        // From now on a process that is kept out is told by whom.
+        lock.witness(words.commits);
+        Ok((lock, words))
     }
 
     /// Notes who holds the store and how many commits were acknowledged. That it failed changes nothing but what a later
