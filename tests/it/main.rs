@@ -25,3 +25,5 @@ mod replay_unseen;
 mod replay_usage;
 #[cfg(unix)]
 mod service;
+#[cfg(all(unix, feature = "sqlite"))]
+mod store_process;

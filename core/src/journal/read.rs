@@ -4,7 +4,7 @@ use visu_tility_drift::codec::{DecodeError, Reader};
 
 use crate::checksum::checksum;
 use crate::id::{ModelId, Version};
-use crate::kind::ValueRange;
+use crate::kind::{MetricKind, ValueRange};
 use crate::store::JournalPiece;
 use crate::time::Timestamp;
 
@@ -209,21 +209,54 @@ fn read_names(bytes: &[u8], named: usize) -> Result<Vec<EntryName>, DecodeError>
     }
     let mut bytes = Reader::new(bytes);
     let mut names = Vec::with_capacity(named);
+    let mut known = Known::default();
     for _ in 0..named {
         let model = ModelId::new(text(&mut bytes, "model_id")?)
             .map_err(|_| DecodeError::Range { field: "model_id" })?;
         let (version, kind) = (text(&mut bytes, "version")?, text(&mut bytes, "kind")?);
-        let series = if version.is_empty() && kind.is_empty() {
-            None
-        } else {
-            let version = if version == "-" { Ok(Version::unversioned()) } else { Version::new(version) };
-            let version = version.map_err(|_| DecodeError::Range { field: "version" })?;
-            Some((version, kind.parse().map_err(|_| DecodeError::Range { field: "kind" })?))
-        };
+        let series =
+            if version.is_empty() && kind.is_empty() { None } else { Some(known.series(version, kind)?) };
         names.push(EntryName { model, series });
     }
     bytes.finish()?;
     Ok(names)
+}
+
+/// Versions and kinds that came lately, so that those of many models are allocated once.
+#[derive(Default)]
+struct Known<'a> {
+    version: Option<(&'a str, Version)>,
+    kinds: Vec<(&'a str, MetricKind)>,
+}
+
+impl<'a> Known<'a> {
+    /// Kinds that are remembered; a longer search would cost more than it saves.
+    const KINDS: usize = 8;
+
+    fn series(&mut self, version: &'a str, kind: &'a str) -> Result<(Version, MetricKind), DecodeError> {
+        Ok((self.version(version)?, self.kind(kind)?))
+    }
+
+    fn version(&mut self, text: &'a str) -> Result<Version, DecodeError> {
+        if let Some((_, version)) = self.version.as_ref().filter(|(known, _)| *known == text) {
+            return Ok(version.clone());
+        }
+        let version = if text == "-" { Ok(Version::unversioned()) } else { Version::new(text) };
+        let version = version.map_err(|_| DecodeError::Range { field: "version" })?;
+        self.version = Some((text, version.clone()));
+        Ok(version)
+    }
+
+    fn kind(&mut self, text: &'a str) -> Result<MetricKind, DecodeError> {
+        if let Some((_, kind)) = self.kinds.iter().find(|(known, _)| *known == text) {
+            return Ok(kind.clone());
+        }
+        let kind: MetricKind = text.parse().map_err(|_| DecodeError::Range { field: "kind" })?;
+        if self.kinds.len() < Self::KINDS {
+            self.kinds.push((text, kind.clone()));
+        }
+        Ok(kind)
+    }
 }
 
 fn text<'a>(bytes: &mut Reader<'a>, field: &'static str) -> Result<&'a str, DecodeError> {

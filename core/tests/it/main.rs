@@ -1,4 +1,5 @@
 //! All integration tests, linked once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may stop
 
+mod journal_bytes;
 mod plan;
