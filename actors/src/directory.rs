@@ -57,13 +57,19 @@ impl ModelEntry {
         Ok(key)
     }
 
+    /// Works with the names that a key stands for, without a copy.
+    pub(crate) fn with_names<T>(
+        &self,
+        key: SeriesKey,
+        work: impl FnOnce(&Version, &MetricKind) -> T,
+    ) -> Option<T> {
+        let names = self.names.lock();
+        names.iter().find(|(known, ..)| *known == key).map(|(_, version, kind)| work(version, kind))
+    }
+
     /// The names that a key stands for.
     pub(crate) fn names(&self, key: SeriesKey) -> Option<(Version, MetricKind)> {
-        let names = self.names.lock();
-        names
-            .iter()
-            .find(|(known, ..)| *known == key)
-            .map(|(_, version, kind)| (version.clone(), kind.clone()))
+        self.with_names(key, |version, kind| (version.clone(), kind.clone()))
     }
 
     /// The plan under which its snapshot was written; `None` when that is not known.
@@ -164,6 +170,12 @@ impl Directory {
     /// The most series that a model's names are kept of.
     pub(crate) const fn series_max(&self) -> usize {
         self.series_max
+    }
+
+    /// Works with who lives at a place, without keeping it.
+    pub(crate) fn with_at<T>(&self, address: Address, work: impl FnOnce(&ModelEntry) -> T) -> Option<T> {
+        let places = self.places.get(address.shard())?.read();
+        places.entries.get(address.place())?.as_deref().map(work)
     }
 
     /// Who lives at a place.

@@ -353,7 +353,7 @@ impl Shard {
             urgent.extend(self.board.directory.with(record.id.model_id.as_str(), tenant));
         }
         let dirty = saving.dirty.borrow();
-        let (position, now) = (saving.position.get(), self.seconds.get());
+        let (position, now) = (saving.position.get(), (self.watch.micros() / 1_000_000) as u32);
         let every = u32::try_from(saving.policy.save_every.as_secs()).unwrap_or(u32::MAX).max(1);
         let ticks = saving.policy.save_every.as_millis() / self.settings.tick_every.as_millis().max(1);
         // So many a tick that all are saved once in that time.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use visu_tility_core::Timestamp;
 use visu_tility_core::journal::{JournalWriter, SeriesToken, Turn, Unwritten};
 use visu_tility_core::store::JournalPiece;
+use visu_tility_core::{SeriesKey, Timestamp};
 
 use crate::board::Board;
 use crate::directory::ModelEntry;
@@ -111,25 +111,32 @@ impl Scribe {
         if !event.at.in_bounds() {
             return false;
         }
-        let same =
-            |entry: &&Arc<ModelEntry>| entry.address == event.address && entry.generation == event.generation;
-        let mut entry = board.directory.at(event.address).filter(|entry| same(&entry));
-        if entry.as_ref().is_none_or(|entry| entry.is_retired()) {
-            // Retired while the event was on its way: it is of the model that takes its place.
-            let Some(gone) = pins.iter().find(same) else { return false };
-            let Some((version, kind)) = gone.names(event.key) else { return false };
-            let Ok(present) = board.directory.with_or_insert(&gone.id, Arc::clone) else { return false };
-            if present.learn(&version, &kind, board.directory.series_max()).is_err() {
-                return false;
-            }
-            (event.address, event.generation) = (present.address, present.generation);
-            entry = Some(present);
+        let (token, key) = (event.token(), event.key);
+        let here = board.directory.with_at(event.address, |entry| {
+            let here = entry.token() == token && !entry.is_retired();
+            here.then(|| self.write_name(entry, token, key)).flatten()
+        });
+        if let Some(Some(named)) = here {
+            return named;
         }
-        let Some(entry) = entry else { return false };
-        let Some((version, kind)) = entry.names(event.key) else { return false };
-        let token = SeriesToken(event.token(), event.key.get());
-        // One that is full is finished by the caller.
-        !matches!(self.writer.name(token, &entry.id, Some((&version, &kind))), Err(Unwritten::Vector(_)))
+        // Retired while the event was on its way: it is of the model that takes its place.
+        let Some(gone) = pins.iter().find(|entry| entry.token() == token) else { return false };
+        let Some((version, kind)) = gone.names(key) else { return false };
+        let Ok(present) = board.directory.with_or_insert(&gone.id, Arc::clone) else { return false };
+        if present.learn(&version, &kind, board.directory.series_max()).is_err() {
+            return false;
+        }
+        (event.address, event.generation) = (present.address, present.generation);
+        self.write_name(&present, event.token(), key).unwrap_or(false)
+    }
+
+    /// Names a series; `None` when its names are not known. A piece that is full is finished by the caller.
+    fn write_name(&mut self, entry: &ModelEntry, token: u64, key: SeriesKey) -> Option<bool> {
+        let token = SeriesToken(token, key.get());
+        let writer = &mut self.writer;
+        entry.with_names(key, |version, kind| {
+            !matches!(writer.name(token, &entry.id, Some((version, kind))), Err(Unwritten::Vector(_)))
+        })
     }
 
     /// Writes an entry about a model as a whole.

@@ -6,6 +6,7 @@ mod asleep;
 mod delivery;
 mod drain;
 mod durable;
+mod durable_life;
 mod lifecycle;
 mod overload;
 mod poison;
