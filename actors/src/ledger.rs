@@ -90,6 +90,8 @@ pub(crate) struct Ledger {
     due: Option<(Timestamp, ModelId)>,
     /// When it is looked again, by the stopwatch.
     look_at: i64,
+    /// When the journal is cut by itself, by the stopwatch.
+    trim_at: i64,
     recovery: Recovery,
     /// The plan that the builder was given, under its fingerprint.
     own: (u64, Arc<MonitorPlan>),
@@ -142,6 +144,7 @@ impl Ledger {
             ending: false,
             due: None,
             look_at: 0,
+            trim_at: 0,
             recovery,
             own,
         }
@@ -250,7 +253,10 @@ impl Ledger {
         self.commit.settled.extend_from_slice(&self.settled);
         let low = self.low_water();
         let nothing = self.commit == Commit::default();
-        if low > self.truncated && (!nothing || low - self.truncated >= self.policy.save_events) {
+        // Along with something else, or by itself when nothing else has come for long.
+        let now = self.watch.micros();
+        if low > self.truncated && (!nothing || now >= self.trim_at) {
+            self.trim_at = now + i64::try_from(self.policy.save_every.as_micros()).unwrap_or(i64::MAX / 2);
             self.commit.truncate_below = Some(low);
             return true;
         }
