@@ -12,7 +12,7 @@ pub use visu_tility_actors::{
     AlertDispatcher, AlertSink, BatchReceipt, BoxFuture, Clock, ControlError, DeadLetter, DeadReason,
     Decision, DispatcherStatus, DrainReport, DurabilityPolicy, EventBatch, FleetStatus, FollowModel,
     InspectDispatcher, InspectModel, InspectShard, Lifecycle, LifecycleSink, LogSink, ManualClock,
-    MemorySnapshots, ModelActor, ModelHandle, ModelPhase, ModelStatus, ModelSupervisor, Monitoring,
+    MemorySnapshots, ModelActor, ModelHandle, ModelPhase, ModelRow, ModelStatus, ModelSupervisor, Monitoring,
     MonitoringBuilder, MonitoringHandle, PassivateModel, PauseModel, PublishError, RecoveryReport, Rejected,
     ResetModel, RestartPolicy, ResumeModel, RetireModel, Routed, SeriesHandle, ShardStatus, SinkFailure,
     SnapshotKeeper, StartError, StoreStatus, SupervisionEvent, SystemClock, UnkeptSnapshot,

@@ -4,7 +4,7 @@
 //! asks the core, records, forwards. The map:
 //!
 //! - the way in: [`Monitoring::builder`] starts, [`MonitoringHandle`] publishes, asks, steers, subscribes;
-//!   [`ModelHandle`] and [`SeriesHandle`] skip look-ups;
+//!   [`ModelHandle`] and [`SeriesHandle`] skip look-ups; `listing` is what fronts ask;
 //! - at the edge: `board` (offsets, credits, control lanes), `directory` (names, interned once), `routed`
 //!   (what travels);
 //! - on an arbiter: [`ModelSupervisor`] (`shard`) takes batches; `shard_state` calls its models directly
@@ -56,6 +56,7 @@ mod house;
 mod journaled;
 mod ledger;
 mod lifecycle;
+mod listing;
 mod model;
 mod model_handle;
 mod outlet;
@@ -96,6 +97,7 @@ pub use hook::{install_panic_hook, panics_suppressed};
 pub use ledger::replay::RecoveryReport;
 pub use ledger::status::StoreStatus;
 pub use lifecycle::{Decision, Lifecycle};
+pub use listing::ModelRow;
 pub use model::{
     FollowModel, InspectModel, ModelActor, PassivateModel, PauseModel, ResetModel, ResumeModel, RetireModel,
 };

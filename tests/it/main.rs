@@ -8,6 +8,8 @@ mod calibrate_season;
 mod combination;
 mod event_time;
 mod facade;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "cli")]
 mod output;
 #[cfg(feature = "cli")]
