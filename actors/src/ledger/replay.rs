@@ -158,6 +158,7 @@ impl Ledger {
         let run = run.count().min(EVENTS_MAX).min(credits);
         let mut counts = vec![0; self.board.docks.len()];
         let mut routed = Vec::with_capacity(run);
+        let mut pins = Vec::new();
         for place in 0..run {
             let Some((_, JournalEntry::Event { name, at, value })) = decoded.entries.get(place) else {
                 break;
@@ -172,6 +173,9 @@ impl Ledger {
                 },
             };
             let Some((entry, key)) = resolve(&self.board, decoded, name, report)? else { break };
+            if pins.last().is_none_or(|last| !Arc::ptr_eq(last, &entry)) {
+                pins.push(Arc::clone(&entry));
+            }
             if let Some(count) = counts.get_mut(entry.address.shard()) {
                 *count += 1;
             }
@@ -192,9 +196,10 @@ impl Ledger {
         }
         report.entries += routed.len() as u64;
         decoded.entries.drain(..routed.len());
+        let pins = Some(Arc::new(pins));
         for (shard, load) in dispatch::sort(routed, self.board.docks.len()) {
-            let permit = dispatch::permit(&mut permits, shard);
-            self.send_again(shard, Batch { base, load, permit, reply: None, replayed: true });
+            let (permit, pins) = (dispatch::permit(&mut permits, shard), pins.clone());
+            self.send_again(shard, Batch { base, load, permit, reply: None, replayed: true, pins });
         }
         Ok(Some(Next::Now))
     }
