@@ -6,6 +6,8 @@ mod calibrate;
 #[cfg(feature = "cli")]
 mod calibrate_season;
 mod combination;
+#[cfg(all(unix, feature = "serve"))]
+mod crash;
 mod event_time;
 mod facade;
 #[cfg(feature = "http")]
@@ -25,6 +27,8 @@ mod replay_report;
 mod replay_unseen;
 #[cfg(feature = "cli")]
 mod replay_usage;
+#[cfg(all(unix, feature = "serve"))]
+mod serve;
 #[cfg(unix)]
 mod service;
 #[cfg(all(unix, feature = "sqlite"))]
