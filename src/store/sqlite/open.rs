@@ -56,7 +56,7 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // Nothing of this writes to the file. Sizes of cells are checked so that a damaged page is an error, not nonsense.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; \
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;",
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 67108864;",
     )
 }
 
