@@ -347,7 +347,9 @@ fn what_may_not_be_written_is_refused_by_name_and_can_be_read() {
     fs::remove_file(folder.file("store.db.lock")).unwrap();
     allow(&folder.0, 0o555);
     let error = open(&path).unwrap_err();
+    let read = shown_at(&path);
     allow(&folder.0, 0o755);
+    assert_eq!(read.unwrap(), texts[2], "where nothing may be written beside it");
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
 }
 
