@@ -41,7 +41,7 @@ impl Receipt {
     }
 
     /// So many more are to be done with it.
-    pub(crate) fn expect(&self, more: usize) {
+    pub(crate) fn also_for(&self, more: usize) {
         self.left.fetch_add(more, Ordering::AcqRel);
     }
 
@@ -248,7 +248,7 @@ mod tests {
         let inbox = Arc::new(Inbox::new());
         let clock: Arc<dyn Clock> = Arc::new(crate::clock::ManualClock::default());
         let receipt = Receipt::new(4, &inbox, &clock);
-        receipt.expect(2);
+        receipt.also_for(2);
         receipt.done(false);
         receipt.done(true);
         assert!(inbox.with(|queue| queue.settled.is_empty()));
