@@ -100,6 +100,8 @@ pub(crate) struct Saving {
     urgent: RefCell<BTreeSet<Tenant>>,
     sleepy: RefCell<Vec<Rc<ModelCell>>>,
     forgotten: RefCell<Vec<ModelChange>>,
+    /// Models that were retired, with the save that says so: until it is kept the store still shows what they were.
+    graves: RefCell<BTreeMap<ModelId, u64>>,
     records: RefCell<Vec<ActionRecord>>,
     letters: RefCell<Vec<LetterEntry>>,
     /// Where the shard was when the first of those that wait came.
@@ -126,6 +128,7 @@ impl Saving {
             urgent: RefCell::default(),
             sleepy: RefCell::default(),
             forgotten: RefCell::default(),
+            graves: RefCell::default(),
             records: RefCell::default(),
             letters: RefCell::default(),
             waiting_from: Cell::new(u64::MAX),
@@ -173,6 +176,7 @@ impl Saving {
     /// Has a model forgotten.
     pub(crate) fn forget(&self, model: &ModelId, next_offset: u64) {
         self.wait();
+        self.graves.borrow_mut().insert(model.clone(), self.number.get() + 1);
         self.forgotten.borrow_mut().push(ModelChange::Forget { model: model.clone(), next_offset });
     }
 
@@ -215,6 +219,9 @@ impl Saving {
 
     /// Reads what is kept of a model.
     pub(crate) fn recall(&self, model: &ModelId) -> Reading {
+        if self.graves.borrow().contains_key(model) {
+            return Ok(None);
+        }
         again(|| self.recall_once(model))
     }
 
@@ -423,6 +430,7 @@ impl Shard {
             }
             self.reach(saving.position.get());
         }
+        saving.graves.borrow_mut().retain(|_, number| *number > saved);
         let mut rounds = saving.rounds.borrow_mut();
         let pending = std::mem::take(&mut *rounds);
         for (number, round, reply) in pending {
