@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use actix::{Addr, Recipient};
 use tokio::sync::oneshot;
-use visu_tility_core::store::StoreLimits;
 use visu_tility_core::{Accepted, ActionRecord, IngestError, MetricEvent, ModelId, MonitorPlan, PlanChange};
 
 use crate::alert::InspectDispatcher;
@@ -61,12 +60,12 @@ impl WeakMonitoringHandle {
 }
 
 impl MonitoringHandle {
-    /// Publishes one event, waiting for room.
+    /// Publishes one event, waiting for room; with a store, until it is durable.
     ///
     /// # Errors
     ///
-    /// Fails with [`IngestError::Future`], [`IngestError::Limit`] or [`IngestError::Closed`]; the event was
-    /// then not taken.
+    /// Fails with [`IngestError::Future`], [`IngestError::Limit`], [`IngestError::Closed`] or, with a store,
+    /// [`IngestError::Store`]; the event was then not taken.
     pub async fn publish(&self, event: MetricEvent) -> Result<Accepted, IngestError> {
         let board = &self.house.board;
         let mut pins = Vec::new();
@@ -80,7 +79,8 @@ impl MonitoringHandle {
         Ok(Accepted { events: 1, first_offset })
     }
 
-    /// Publishes one event if there is room.
+    /// Publishes one event if there is room. With a store it is on its way to the journal when this answers, and not
+    /// durable yet.
     ///
     /// # Errors
     ///
@@ -286,7 +286,8 @@ impl MonitoringHandle {
         self.steer(model_id.as_ref(), Steering::Reset).await
     }
 
-    /// Puts a running model to sleep until its next event.
+    /// Puts a running model to sleep until its next event. With a store this answers when that is asked for: it sleeps
+    /// once its state is saved, if nothing has come for it meanwhile ([`MonitoringHandle::flush`] waits for that).
     ///
     /// # Errors
     ///
@@ -307,9 +308,12 @@ impl MonitoringHandle {
 
     /// Follows a new plan from the next event on, and says what changed.
     ///
+    /// With a store the plan is kept as text. Observers of your own are then those that the builder was given, found by
+    /// their names, and keep their states: a plan that brings others is refused, for a replay would not find them.
+    ///
     /// # Errors
     ///
-    /// Fails with [`ControlError::Busy`] or [`ControlError::Closed`].
+    /// Fails with [`ControlError::Busy`], [`ControlError::Closed`] or [`ControlError::Store`].
     pub async fn reload(&self, plan: MonitorPlan) -> Result<PlanChange, ControlError> {
         let plan = Arc::new(plan);
         if self.house.durable.is_some() {
@@ -406,16 +410,7 @@ impl MonitoringHandle {
     /// Has a plan journaled and waits until all shards follow it.
     async fn reload_durably(&self, plan: Arc<MonitorPlan>) -> Result<PlanChange, ControlError> {
         let (text, fingerprint) = written(&plan);
-        let kept = if text.len() > StoreLimits::PLAN_BYTES_MAX {
-            Err(format!(
-                "the plan is {} bytes long, a store keeps {}",
-                text.len(),
-                StoreLimits::PLAN_BYTES_MAX
-            ))
-        } else {
-            MonitorPlan::from_kept(&text, &plan).map_err(|error| error.to_string())
-        };
-        kept.map_err(ControlError::Store)?;
+        let plan = self.house.as_kept(&plan, &text).map_err(ControlError::Store)?;
         let _ = self.recovered().await;
         let (replies, answers): (Vec<_>, Vec<_>) =
             self.house.shards.iter().map(|_| oneshot::channel()).unzip();

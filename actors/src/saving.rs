@@ -14,15 +14,14 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 use visu_tility_core::store::{
-    Commit, LetterEntry, ModelChange, OutboxEntry, OutboxTopic, Snapshot, StoreReader, StoredPhase,
+    Commit, LetterEntry, ModelChange, OutboxEntry, Snapshot, StoreReader, StoredPhase,
 };
-use visu_tility_core::{ActionRecord, ModelId, MonitorPlan, ObserverAction};
+use visu_tility_core::{ActionRecord, ModelId, MonitorPlan};
 
 use crate::awakening::Recalled;
 use crate::cell::{ModelCell, ModelPhase};
 use crate::dead_letter::DeadLetter;
 use crate::durability::DurabilityPolicy;
-use crate::ledger::delivery::body_of;
 use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::kept;
 use crate::plans::Plans;
@@ -54,27 +53,13 @@ impl Save {
     pub(crate) fn enter(&self, commit: &mut Commit) {
         commit.models.extend_from_slice(&self.models);
         commit.letters.extend_from_slice(&self.letters);
-        for record in &self.records {
-            if let Some(topic) = topic_of(record) {
-                commit.outbox.push(OutboxEntry {
-                    id: record.id.clone(),
-                    cause: self.cause,
-                    topic,
-                    at: record.at,
-                    body: body_of(record),
-                });
-            }
-        }
+        commit.outbox.extend(self.records.iter().filter_map(|record| OutboxEntry::of(record, self.cause)));
     }
 }
 
-/// Where a record is to be delivered; `None` for one that asks for nothing.
-pub(crate) const fn topic_of(record: &ActionRecord) -> Option<OutboxTopic> {
-    match &record.action {
-        ObserverAction::Alert(_) => Some(OutboxTopic::Alert),
-        ObserverAction::Retrain(_) => Some(OutboxTopic::Retrain),
-        _ => None,
-    }
+/// Whether a record goes into the outbox.
+pub(crate) const fn is_posted(record: &ActionRecord) -> bool {
+    !record.action.is_noop()
 }
 
 /// What was read of a model.
@@ -115,6 +100,8 @@ pub(crate) struct Saving {
     urgent: RefCell<BTreeSet<Tenant>>,
     sleepy: RefCell<Vec<Rc<ModelCell>>>,
     forgotten: RefCell<Vec<ModelChange>>,
+    /// Models that were retired, with the save that says so: until it is kept the store still shows what they were.
+    graves: RefCell<BTreeMap<ModelId, u64>>,
     records: RefCell<Vec<ActionRecord>>,
     letters: RefCell<Vec<LetterEntry>>,
     /// Where the shard was when the first of those that wait came.
@@ -141,6 +128,7 @@ impl Saving {
             urgent: RefCell::default(),
             sleepy: RefCell::default(),
             forgotten: RefCell::default(),
+            graves: RefCell::default(),
             records: RefCell::default(),
             letters: RefCell::default(),
             waiting_from: Cell::new(u64::MAX),
@@ -188,6 +176,7 @@ impl Saving {
     /// Has a model forgotten.
     pub(crate) fn forget(&self, model: &ModelId, next_offset: u64) {
         self.wait();
+        self.graves.borrow_mut().insert(model.clone(), self.number.get() + 1);
         self.forgotten.borrow_mut().push(ModelChange::Forget { model: model.clone(), next_offset });
     }
 
@@ -220,7 +209,7 @@ impl Saving {
         let next_offset = match &recalled {
             Ok(Some(recalled)) => recalled.next_offset,
             Ok(None) => {
-                let row = self.reader.borrow_mut().model(model);
+                let row = again(|| self.reader.borrow_mut().model(model).map_err(|error| error.to_string()));
                 row.ok().flatten().map_or(0, |row| row.next_offset)
             }
             Err(_) => 0,
@@ -229,7 +218,14 @@ impl Saving {
     }
 
     /// Reads what is kept of a model.
-    pub(crate) fn recall(&self, model: &ModelId) -> Result<Option<Recalled>, String> {
+    pub(crate) fn recall(&self, model: &ModelId) -> Reading {
+        if self.graves.borrow().contains_key(model) {
+            return Ok(None);
+        }
+        again(|| self.recall_once(model))
+    }
+
+    fn recall_once(&self, model: &ModelId) -> Result<Option<Recalled>, String> {
         let snapshot = self.reader.borrow_mut().snapshot(model).map_err(|error| error.to_string())?;
         let Some(Snapshot { next_offset, phase, plan, form, state, .. }) = snapshot else { return Ok(None) };
         let known = self.plans.borrow().find(plan);
@@ -266,6 +262,11 @@ impl Saving {
         let at_hand = self.at_hand.take()?;
         (at_hand.0 == *model).then_some(at_hand.1)
     }
+}
+
+/// Reads a few times, for what may pass.
+fn again<T>(mut read: impl FnMut() -> Result<T, String>) -> Result<T, String> {
+    read().or_else(|_| read()).or_else(|_| read())
 }
 
 /// How much is saved.
@@ -347,7 +348,7 @@ impl Shard {
     /// Picks models to save.
     fn choose(&self, saving: &Saving, extent: Extent) {
         let mut urgent = saving.urgent.borrow_mut();
-        for record in saving.records.borrow().iter().filter(|record| topic_of(record).is_some()) {
+        for record in saving.records.borrow().iter().filter(|record| is_posted(record)) {
             let tenant =
                 |entry: &Arc<crate::directory::ModelEntry>| (entry.address.place() as u32, entry.generation);
             urgent.extend(self.board.directory.with(record.id.model_id.as_str(), tenant));
@@ -381,6 +382,10 @@ impl Shard {
             let Some(cell) = self.cell(place as usize).filter(|cell| cell.generation == generation) else {
                 continue;
             };
+            if cell.is_unreadable() {
+                // Neither its snapshot nor its part of the journal gives way.
+                continue;
+            }
             let snapshot = self.snapshot_of(saving, &cell, &mut round);
             low = low.min(saving.unmark(place as usize).unwrap_or(u64::MAX));
             if let Some(snapshot) = snapshot {
@@ -425,6 +430,7 @@ impl Shard {
             }
             self.reach(saving.position.get());
         }
+        saving.graves.borrow_mut().retain(|_, number| *number > saved);
         let mut rounds = saving.rounds.borrow_mut();
         let pending = std::mem::take(&mut *rounds);
         for (number, round, reply) in pending {

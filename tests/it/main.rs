@@ -31,5 +31,7 @@ mod replay_usage;
 mod serve;
 #[cfg(unix)]
 mod service;
+#[cfg(feature = "sqlite")]
+mod store_monitoring;
 #[cfg(all(unix, feature = "sqlite"))]
 mod store_process;
