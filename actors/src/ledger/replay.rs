@@ -194,7 +194,7 @@ impl Ledger {
         decoded.entries.drain(..routed.len());
         for (shard, load) in dispatch::sort(routed, self.board.docks.len()) {
             let permit = dispatch::permit(&mut permits, shard);
-            self.send_again(shard, Batch { base, load, permit, reply: None, replayed: true });
+            self.send_again(shard, Batch { base, load, permit, reply: None, replayed: true, pins: None });
         }
         Ok(Some(Next::Now))
     }
