@@ -90,10 +90,9 @@ pub(crate) struct Batch {
     pub(crate) reply: Option<tokio::sync::oneshot::Sender<Result<(), IngestError>>>,
     /// It comes from the journal of a store, and may be known already.
     pub(crate) replayed: bool,
-    /// With a store: keeps the places of the events' models until they are handled. A model that falls asleep meanwhile
-    /// would lose its place, and the events their model.
+    /// With a store: its models, which keep their places until it is handled.
     #[expect(dead_code, reason = "held until the batch is dropped")]
-    pub(crate) pins: Option<Arc<Vec<Arc<ModelEntry>>>>,
+    pub(crate) pins: Option<Arc<[Arc<ModelEntry>]>>,
 }
 
 impl Message for Batch {

@@ -196,7 +196,7 @@ impl Ledger {
         }
         report.entries += routed.len() as u64;
         decoded.entries.drain(..routed.len());
-        let pins = Some(Arc::new(pins));
+        let pins: Option<Arc<[_]>> = Some(pins.into());
         for (shard, load) in dispatch::sort(routed, self.board.docks.len()) {
             let (permit, pins) = (dispatch::permit(&mut permits, shard), pins.clone());
             self.send_again(shard, Batch { base, load, permit, reply: None, replayed: true, pins });
