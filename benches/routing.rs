@@ -1,5 +1,6 @@
 //! What a routed event costs: through the supervisor into model actors, against one actix message per
-//! event, and against a bare loop over the same checks.
+//! event, and against a bare loop over the same checks; and, by itself, with a store in memory: the journal, piece by piece
+//! of one batch each, and the snapshots, on the same thread.
 //!
 //! Everything runs on one thread and in turns, so that the ratios hold on a busy machine. The median of
 //! the rounds is printed. `--quick` makes fewer, `--models 1000` leaves the other out.
@@ -7,13 +8,14 @@
 use std::cell::Cell;
 use std::hint::black_box;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Context, Handler, Message};
 use visu_tility::monitoring::{
-    AlertCondition, Check, DriftDetector, MetricKind, MonitorPlan, Monitoring, MonitoringHandle,
-    PerformanceDegrader, Routed, RunningCheck, Timestamp, Version,
+    AlertCondition, Check, DriftDetector, DurabilityPolicy, MetricKind, MonitorPlan, Monitoring,
+    MonitoringHandle, PerformanceDegrader, Routed, RunningCheck, Timestamp, Version,
 };
+use visu_tility::store::{MemoryStore, StoreLimits};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -155,6 +157,38 @@ fn later(events: &mut [Raw]) {
     }
 }
 
+/// Events whose names are interned where they are made.
+fn prepare(handle: &MonitoringHandle, models: usize, events: &[Raw]) -> Result<Vec<Routed>, Failure> {
+    let version = Version::new("1")?;
+    let mut series = Vec::with_capacity(models);
+    for model in 0..models {
+        series.push(handle.model(format!("model-{model}"))?.series(&version, &MetricKind::Accuracy));
+    }
+    let reading = |event: &Raw| {
+        let series = series.get(event.model as usize).ok_or("a model without a handle")?;
+        Ok(series.reading(Timestamp::from_micros(event.at), event.value)?)
+    };
+    events.iter().map(reading).collect()
+}
+
+/// A monitoring whose store is in memory: what the journal and the snapshots cost, without the disk.
+struct Kept {
+    handle: MonitoringHandle,
+    template: Vec<Routed>,
+}
+
+impl Kept {
+    fn start(plan: MonitorPlan, models: usize, events: &[Raw]) -> Result<Self, Failure> {
+        let store = Box::new(MemoryStore::new(StoreLimits::default()));
+        let gathers_what_is_there =
+            DurabilityPolicy { gather_max: Duration::ZERO, ..DurabilityPolicy::default() };
+        let builder = Monitoring::builder().plan(plan).arbiters(0);
+        let handle = builder.store(store).durability(gathers_what_is_there).start()?;
+        let template = prepare(&handle, models, events)?;
+        Ok(Self { handle, template })
+    }
+}
+
 async fn measure(models: usize, events: usize, rounds: usize) -> Result<(), Failure> {
     let mut events = stream(models, events);
     let mut states = (0..models).map(|_| Bare::new()).collect::<Result<Vec<_>, _>>()?;
@@ -166,20 +200,8 @@ async fn measure(models: usize, events: usize, rounds: usize) -> Result<(), Fail
     let plan = MonitorPlan::empty()
         .with_observer(Box::new(PerformanceDegrader::new(0.85)?))?
         .with_observer(Box::new(DriftDetector::default()))?;
-    let handle = Monitoring::builder().plan(plan).arbiters(0).start()?;
-    let version = Version::new("1")?;
-    let mut series = Vec::with_capacity(models);
-    for model in 0..models {
-        series.push(handle.model(format!("model-{model}"))?.series(&version, &MetricKind::Accuracy));
-    }
-    let template: Result<Vec<Routed>, Failure> = events
-        .iter()
-        .map(|event| {
-            let series = series.get(event.model as usize).ok_or("a model without a handle")?;
-            Ok(series.reading(Timestamp::from_micros(event.at), event.value)?)
-        })
-        .collect();
-    let template = template?;
+    let handle = Monitoring::builder().plan(plan.clone()).arbiters(0).start()?;
+    let template = prepare(&handle, models, &events)?;
     let (mut bares, mut naives, mut routeds) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=rounds {
         let start = Instant::now();
@@ -203,12 +225,23 @@ async fn measure(models: usize, events: usize, rounds: usize) -> Result<(), Fail
     }
     let status = handle.status().await?;
     assert_eq!(status.events, (events.len() * (rounds + 1)) as u64);
-    let (bare, naive, routed) = (median(bares), median(naives), median(routeds));
+    drop((handle, actors, template));
+    let mut durables = Vec::new();
+    let kept = Kept::start(plan, models, &events)?;
+    for round in 0..=rounds {
+        let start = Instant::now();
+        self::routed(&kept.handle, &kept.template, (round * events.len()) as i64).await?;
+        if round > 0 {
+            durables.push(per_event(start, events.len()));
+        }
+    }
+    let (bare, naive, routed, durable) = (median(bares), median(naives), median(routeds), median(durables));
     println!(
-        "{models:>8} models: bare {bare:>6.2} ns, routed {routed:>6.2} ns, naive {naive:>7.1} ns per event; \
-         routed is {:>5.1}x naive, {:>4.2}x the bare loop's time",
+        "{models:>8} models: bare {bare:>6.2} ns, routed {routed:>6.2} ns, durable {durable:>6.2} ns, naive {naive:>7.1} ns \
+         per event; routed is {:>5.1}x naive, {:>4.2}x the bare loop's time; durable is {:>4.2}x routed",
         naive / routed,
-        routed / bare
+        routed / bare,
+        durable / routed
     );
     Ok(())
 }

@@ -1,16 +1,23 @@
 //! The command line: `args` says what can be asked, `replay`, `calibrate` and `check` do it (what the
-//! first two have in common is in `run`), `progress` shows it, `output` is where it goes, `spool` keeps what can be read only once.
+//! first two have in common is in `run`), `progress` shows it, `output` is where it goes, `spool` keeps what can be
+//! read only once; `serve` is the server, `inspect` and `backup` look at its store.
 //!
 //! Exit status: 0 done; 1 there were alarms and `--fail-on-alarm` asks for it; 2 wrong usage, plan or labels,
-//! or a file that cannot be opened or written; 3 no event could be used.
+//! or a file that cannot be opened or written; 3 no event could be used; 4 the server did not end in time.
 
 mod args;
+#[cfg(feature = "sqlite")]
+mod backup;
 mod calibrate;
 mod check;
+#[cfg(feature = "sqlite")]
+mod inspect;
 mod output;
 mod progress;
 mod replay;
 mod run;
+#[cfg(feature = "serve")]
+mod serve;
 mod spool;
 
 use std::fmt::Display;
@@ -32,6 +39,9 @@ pub(crate) enum Outcome {
     Usage = 2,
     /// There was nothing to work on.
     NoEvent = 3,
+    /// It was told to end and could not do all in time.
+    #[cfg(feature = "serve")]
+    Cut = 4,
 }
 
 /// What was asked cannot be done; the text says why.
@@ -51,6 +61,12 @@ pub(crate) fn run() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Check(args) => check::run(&args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(&args),
+        #[cfg(feature = "sqlite")]
+        Command::Inspect(args) => inspect::run(&args),
+        #[cfg(feature = "sqlite")]
+        Command::Backup(args) => backup::run(&args),
     };
     let outcome = outcome.unwrap_or_else(|Failure(text)| {
         complain(&format!("error: {text}"));

@@ -19,6 +19,8 @@ mod series;
 mod source;
 
 pub use csv::CsvColumns;
+#[cfg(feature = "http")]
+pub(crate) use gzip::Members;
 pub use json::parse_json;
 pub use line::{EventLine, LineError};
 pub use reader::{LineReader, RawLine};

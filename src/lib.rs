@@ -4,7 +4,8 @@
 //! observers turn events into alerts and retrain requests. Start with [`monitoring`]: everything that an
 //! embedder needs is there. [`drift`] has the detectors, for who wants them alone; [`ingest`] reads events
 //! from files, [`replay`] runs a file of events through the same actors and reports what they said,
-//! [`calibrate`] proposes a plan from such a file.
+//! [`calibrate`] proposes a plan from such a file; [`store`] is what is to outlive
+//! the process, `http` (feature `http`) is the surface over HTTP for a server of yours.
 //!
 //! ```
 //! use visu_tility::monitoring::*;
@@ -22,7 +23,8 @@
 //! }
 //! ```
 //!
-//! Features: `cli` (default) is the command `visu-tility`; `automated_retraining` lets observers ask for
+//! Features: `cli` (default) is the command `visu-tility`; `sqlite` (default) is the store in one SQLite file; `serve` (default) is the command
+//! `visu-tility serve`; `http` is its surface alone; `automated_retraining` lets observers ask for
 //! retrains, without it they raise an alert instead; `hyperparameter_tuning` turns `automated_retraining`
 //! on and adds nothing yet: searches come with the retraining loop.
 
@@ -33,6 +35,9 @@ struct Readme;
 pub use visu_tility_core::drift;
 
 pub mod calibrate;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod ingest;
 pub mod monitoring;
 pub mod replay;
+pub mod store;

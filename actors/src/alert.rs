@@ -16,6 +16,7 @@ use visu_tility_core::{ActionRecord, AlertPhase, ObserverAction, Severity};
 
 use crate::caught::Caught;
 use crate::hook::guard;
+use crate::ledger::delivery::Receipt;
 use crate::supervise::{RestartCause, Restartable};
 
 /// A future that may be sent to another thread.
@@ -129,14 +130,21 @@ impl DispatchDesk {
     }
 
     /// Hands an alert over, or counts that there was no room.
-    pub(crate) fn submit(&self, record: &Arc<ActionRecord>) {
+    ///
+    /// With a receipt it is settled when all sinks are done with it; what finds no room is not settled.
+    pub(crate) fn submit(&self, record: &Arc<ActionRecord>, receipt: Option<Arc<Receipt>>) {
         let on_their_way = self.tally.on_their_way.fetch_add(1, Ordering::AcqRel);
         if on_their_way >= self.waiting_max || !self.addr.connected() {
             self.tally.on_their_way.fetch_sub(1, Ordering::AcqRel);
             self.tally.refused.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.addr.do_send(Page(Arc::clone(record)));
+        self.addr.do_send(Page { record: Arc::clone(record), receipt });
+    }
+
+    /// Whether half of the room is free.
+    pub(crate) fn has_room(&self) -> bool {
+        self.tally.waiting() < self.waiting_max.div_ceil(2)
     }
 
     /// Waits until all alerts handed over have been delivered or have failed.
@@ -170,9 +178,9 @@ impl Drop for DispatchDesk {
 /// One sink, and the alerts that wait for it. A slow or hung one holds up nobody else.
 struct Line {
     sink: Arc<dyn AlertSink>,
-    queue: VecDeque<Arc<ActionRecord>>,
+    queue: VecDeque<Page>,
     /// The alert that is being delivered.
-    current: Option<Arc<ActionRecord>>,
+    current: Option<Page>,
 }
 
 impl Line {
@@ -207,8 +215,8 @@ impl Restartable for AlertDispatcher {
     fn restarted(&mut self, cause: &RestartCause, ctx: &mut Context<Self>) {
         self.status.restarts = cause.panics;
         for line in &mut self.lines {
-            if let Some(record) = line.current.take() {
-                line.queue.push_front(record);
+            if let Some(page) = line.current.take() {
+                line.queue.push_front(page);
             }
         }
         self.next_all(ctx);
@@ -218,7 +226,10 @@ impl Restartable for AlertDispatcher {
     fn quarantined(&mut self, cause: &RestartCause, ctx: &mut Context<Self>) {
         self.status.restarts = cause.panics;
         for line in &mut self.lines {
-            self.status.failed += u64::from(line.current.take().is_some());
+            if let Some(page) = line.current.take() {
+                self.status.failed += 1;
+                page.done(false);
+            }
         }
         self.next_all(ctx);
     }
@@ -252,8 +263,9 @@ impl AlertDispatcher {
     fn next(&mut self, index: usize, ctx: &mut Context<Self>) {
         let timeout = self.delivery_timeout;
         let Some(line) = self.lines.get_mut(index).filter(|line| line.current.is_none()) else { return };
-        let Some(record) = line.queue.pop_front() else { return };
-        line.current = Some(Arc::clone(&record));
+        let Some(page) = line.queue.pop_front() else { return };
+        let record = Arc::clone(&page.record);
+        line.current = Some(page);
         let sink = Arc::clone(&line.sink);
         let name = guard(|| sink.name().to_owned()).unwrap_or_default();
         let delivery = guard(|| sink.deliver(record)).map(Caught::new);
@@ -266,6 +278,7 @@ impl AlertDispatcher {
             }
         };
         ctx.spawn(delivery.into_actor(self).map(move |done, actor, ctx| {
+            let delivered = done.is_ok();
             match done {
                 Ok(()) => actor.status.delivered += 1,
                 Err(error) => {
@@ -273,8 +286,8 @@ impl AlertDispatcher {
                     tracing::error!(%error, "alert was not delivered");
                 }
             }
-            if let Some(line) = actor.lines.get_mut(index) {
-                line.current = None;
+            if let Some(page) = actor.lines.get_mut(index).and_then(|line| line.current.take()) {
+                page.done(delivered);
             }
             actor.next(index, ctx);
             actor.rest(ctx);
@@ -283,7 +296,20 @@ impl AlertDispatcher {
 }
 
 /// One alert to deliver.
-struct Page(Arc<ActionRecord>);
+#[derive(Clone)]
+struct Page {
+    record: Arc<ActionRecord>,
+    /// Told when it is done with.
+    receipt: Option<Arc<Receipt>>,
+}
+
+impl Page {
+    fn done(&self, delivered: bool) {
+        if let Some(receipt) = &self.receipt {
+            receipt.done(delivered);
+        }
+    }
+}
 
 impl Message for Page {
     type Result = ();
@@ -292,15 +318,20 @@ impl Message for Page {
 impl Handler<Page> for AlertDispatcher {
     type Result = ();
 
-    fn handle(&mut self, Page(record): Page, ctx: &mut Context<Self>) {
+    fn handle(&mut self, page: Page, ctx: &mut Context<Self>) {
         self.tally.on_their_way.fetch_sub(1, Ordering::AcqRel);
+        if let Some(receipt) = &page.receipt {
+            receipt.also_for(self.lines.len());
+        }
         for line in &mut self.lines {
             if line.len() < self.waiting_max {
-                line.queue.push_back(Arc::clone(&record));
+                line.queue.push_back(page.clone());
             } else {
+                page.done(false);
                 self.tally.refused.fetch_add(1, Ordering::Relaxed);
             }
         }
+        page.done(false);
         self.next_all(ctx);
     }
 }

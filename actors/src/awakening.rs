@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use visu_tility_core::{ActionRecord, ModelMonitor};
+use visu_tility_core::{ActionRecord, ModelMonitor, MonitorPlan};
 
 use crate::cell::{ModelCell, ModelPhase};
 use crate::directory::ModelEntry;
@@ -12,8 +12,20 @@ use crate::hook::guard;
 use crate::lifecycle::Lifecycle;
 use crate::model::{ModelActor, Stay};
 use crate::shard_state::Shard;
+use crate::slab::CLEAN;
 use crate::supervise::supervise;
 use crate::tally::bump;
+
+/// What was kept of a model.
+pub(crate) struct Recalled {
+    /// Its state; `None` when it had none.
+    pub(crate) bytes: Option<Vec<u8>>,
+    /// The plan that it was written under, when that is known.
+    pub(crate) plan: Option<Arc<MonitorPlan>>,
+    pub(crate) phase: ModelPhase,
+    /// The first offset that it does not hold.
+    pub(crate) next_offset: u64,
+}
 
 impl Shard {
     /// Starts a model's actor with the state it was put to sleep with, or none.
@@ -55,13 +67,26 @@ impl Shard {
             return;
         }
         let model_id = cell.entry.id.clone();
-        let snapshot = self.recall(&cell.entry);
-        let woken = snapshot.is_some();
-        let monitor = self.build(&cell.entry, snapshot.as_deref(), out);
-        let phase = if monitor.is_some() { ModelPhase::Running } else { ModelPhase::Quarantined };
+        let recalled = self.recall(&cell.entry);
+        let woken = !matches!(recalled, Ok(None));
+        let kept = recalled.as_ref().ok().and_then(Option::as_ref);
+        let phase = kept.map_or(ModelPhase::Running, |recalled| recalled.phase);
+        if recalled.is_err() {
+            cell.in_trouble(|trouble| trouble.unreadable = true);
+        }
+        let monitor = if recalled.is_ok() { self.build(&cell.entry, kept, out) } else { None };
+        let phase = if monitor.is_some() { phase } else { ModelPhase::Quarantined };
         self.enter(cell, phase);
         cell.set_monitor(monitor);
-        cell.head(|head| head.touched.set(self.seconds.get()));
+        cell.entry.awake.store(true, Ordering::Release);
+        let clean = if self.saving.is_some() { CLEAN } else { 0 };
+        cell.head(|head| head.touched.set(self.seconds.get() | clean));
+        if let (Some(saving), Some(kept)) = (&self.saving, kept)
+            && !saving.plans.borrow().since(kept.next_offset).is_empty()
+        {
+            // It followed plans that came while it slept.
+            self.mark(cell, saving.position.get());
+        }
         let asleep_until = cell.entry.asleep_until.swap(i64::MAX, Ordering::Relaxed);
         cell.head(|head| head.armed.set(asleep_until));
         self.arm(cell);
@@ -76,8 +101,24 @@ impl Shard {
     }
 
     /// Reads what was kept of a model.
-    pub(crate) fn recall(&self, entry: &ModelEntry) -> Option<Vec<u8>> {
-        guard(|| self.keeper.recall(&entry.id)).unwrap_or(None)
+    ///
+    /// # Errors
+    ///
+    /// Fails when something is kept and cannot be read; then it is not overwritten either.
+    pub(crate) fn recall(&self, entry: &ModelEntry) -> Result<Option<Recalled>, String> {
+        if let Some(saving) = &self.saving {
+            let recalled = self.recalled_at_hand(entry).unwrap_or_else(|| saving.recall(&entry.id));
+            return recalled.inspect_err(|reason| {
+                tracing::error!(model = %entry.id, reason, "state cannot be read, model is quarantined");
+            });
+        }
+        let bytes = guard(|| self.keeper.recall(&entry.id)).unwrap_or(None);
+        Ok(bytes.map(|bytes| Recalled {
+            bytes: Some(bytes),
+            plan: entry.kept_plan(),
+            phase: ModelPhase::Running,
+            next_offset: u64::MAX,
+        }))
     }
 
     /// Keeps a snapshot, and under which plan it was written.
@@ -100,28 +141,47 @@ impl Shard {
     pub(crate) fn build(
         &self,
         entry: &ModelEntry,
-        snapshot: Option<&[u8]>,
+        recalled: Option<&Recalled>,
         out: &mut Vec<ActionRecord>,
     ) -> Option<ModelMonitor> {
         let (model, plan) = (&entry.id, self.plan.borrow().clone());
         let built = guard(|| {
-            if let Some(bytes) = snapshot {
-                let written_under = entry.kept_plan().unwrap_or_else(|| Arc::clone(&plan));
-                match ModelMonitor::restore(model.clone(), Arc::clone(&written_under), bytes) {
+            if let Some(Recalled { bytes: Some(bytes), plan: written_under, next_offset, .. }) = recalled {
+                let written_under = written_under.clone().unwrap_or_else(|| Arc::clone(&plan));
+                match ModelMonitor::restore(model.clone(), written_under, bytes) {
                     Ok(mut monitor) => {
-                        if !Arc::ptr_eq(&written_under, &plan) {
-                            monitor.reload(plan, out);
-                        }
-                        return monitor;
+                        self.follow_plans(&mut monitor, *next_offset, &plan, out);
+                        return Some(monitor);
+                    }
+                    Err(error) if self.saving.is_some() => {
+                        tracing::error!(%model, %error, "snapshot was not restored, model is quarantined");
+                        return None;
                     }
                     Err(error) => {
                         tracing::error!(%model, %error, "snapshot was not restored, model starts afresh");
                     }
                 }
             }
-            ModelMonitor::new(model.clone(), plan)
+            Some(ModelMonitor::new(model.clone(), plan))
         });
-        built.inspect_err(|reason| tracing::error!(%model, reason, "model was not started")).ok()
+        built.inspect_err(|reason| tracing::error!(%model, reason, "model was not started")).ok().flatten()
+    }
+
+    /// Brings a model that slept to the present plan; with a store, by way of all that were in force meanwhile, as if it
+    /// had been awake.
+    fn follow_plans(
+        &self,
+        monitor: &mut ModelMonitor,
+        next_offset: u64,
+        present: &Arc<MonitorPlan>,
+        out: &mut Vec<ActionRecord>,
+    ) {
+        let missed = self.saving.as_ref().map(|saving| saving.plans.borrow().since(next_offset));
+        for plan in missed.into_iter().flatten().chain([Arc::clone(present)]) {
+            if !Arc::ptr_eq(monitor.plan(), &plan) {
+                monitor.reload(plan, out);
+            }
+        }
     }
 }
 

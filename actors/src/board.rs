@@ -8,11 +8,14 @@ use std::time::Duration;
 use actix::{Addr, WeakAddr};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use visu_tility_core::journal::Turn as Life;
 use visu_tility_core::{IngestError, MetricEvent, Timestamp};
 
 use crate::clock::Clock;
-use crate::control::{Control, ControlError};
+use crate::control::{Control, ControlError, Steering};
 use crate::directory::{Directory, ModelEntry};
+use crate::journaled::Journaled;
+use crate::ledger::inbox::{Events, Inbox, Piece, Reply, What};
 use crate::routed::{Batch, Load, Routed};
 use crate::shard::ModelSupervisor;
 use crate::vectors::{Unqueued, Vectors};
@@ -68,6 +71,12 @@ pub(crate) struct Dock {
     /// Of those dealt with, the ones that still wait for their model's restart.
     pub(crate) held: AtomicUsize,
     pub(crate) refused_full: AtomicU64,
+    /// With a store: the offset after the last entry that the shard has handled.
+    pub(crate) position: AtomicU64,
+    /// With a store: the first offset that a recovery would need for what the shard has handled.
+    pub(crate) dirty_from: AtomicU64,
+    /// With a store: the number of the shard's last save that is kept.
+    pub(crate) saved: AtomicU64,
     pub(crate) pulse: Arc<ShardPulse>,
 }
 
@@ -85,6 +94,9 @@ impl Dock {
             events_unseen: AtomicU64::new(0),
             held: AtomicUsize::new(0),
             refused_full: AtomicU64::new(0),
+            position: AtomicU64::new(0),
+            dirty_from: AtomicU64::new(u64::MAX),
+            saved: AtomicU64::new(0),
             pulse: Arc::default(),
         }
     }
@@ -131,6 +143,11 @@ impl Dock {
     pub(crate) fn close_control(&self) {
         let left = self.control.lock().take();
         drop(left);
+    }
+
+    /// Whether nobody looks there any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.control.lock().is_none()
     }
 
     /// Takes note that a batch of so many events was handled.
@@ -180,6 +197,8 @@ pub(crate) struct Board {
     /// The next offset. Held while batches are handed to shards, so that the order of offsets is the order
     /// of delivery.
     offset: Mutex<u64>,
+    /// With a store: where everything that is to be durable goes.
+    pub(crate) ledger: Option<Arc<Inbox>>,
     closed: AtomicBool,
     peers: OnceLock<Vec<WeakAddr<ModelSupervisor>>>,
     /// The largest event time seen at the edge; `i64::MIN` before the first.
@@ -195,6 +214,7 @@ impl Board {
         event_time: bool,
         ahead_max: Duration,
         first_offset: u64,
+        ledger: Option<Arc<Inbox>>,
     ) -> Self {
         Self {
             directory,
@@ -204,6 +224,7 @@ impl Board {
             event_time,
             ahead_max,
             offset: Mutex::new(first_offset),
+            ledger,
             closed: AtomicBool::new(false),
             peers: OnceLock::new(),
             newest: AtomicI64::new(i64::MIN),
@@ -269,10 +290,19 @@ impl Board {
 
     /// Replaces an event's names by where its model lives, and its vector by a ticket: whoever does not queue
     /// the event gives the ticket back ([`Board::watch`]).
-    pub(crate) fn route(&self, event: &MetricEvent, limit: Timestamp) -> Result<Routed, IngestError> {
+    /// With a store the model's entry is kept in `pins`, so that it has its place until the event is journaled.
+    pub(crate) fn route(
+        &self,
+        event: &MetricEvent,
+        limit: Timestamp,
+        pins: &mut Vec<Arc<ModelEntry>>,
+    ) -> Result<Routed, IngestError> {
         let at = self.stamp(event.ts(), limit)?;
         let max = self.directory.series_max();
         let routed = self.directory.with_or_insert(event.model_id(), |entry: &Arc<ModelEntry>| {
+            if self.ledger.is_some() && pins.last().is_none_or(|last| !Arc::ptr_eq(last, entry)) {
+                pins.push(Arc::clone(entry));
+            }
             Ok::<Routed, IngestError>(Routed {
                 address: entry.address,
                 generation: entry.generation,
@@ -309,7 +339,7 @@ impl Board {
         for (shard, load, permit) in loads {
             if let Some(dock) = self.docks.get(shard) {
                 dock.events_taken.fetch_add(load.as_slice().len() as u64, Ordering::AcqRel);
-                send(shard, Batch { base, load, permit, reply: None });
+                send(shard, Batch { base, load, permit, reply: None, replayed: false, pins: None });
                 dock.enqueued.fetch_add(1, Ordering::AcqRel);
             }
         }
@@ -323,10 +353,19 @@ impl Board {
         routed: Routed,
         reply: Option<tokio::sync::oneshot::Sender<Result<(), IngestError>>>,
         here: Option<usize>,
+        pins: Vec<Arc<ModelEntry>>,
     ) -> Result<Turn, IngestError> {
         let unqueued = self.watch(&[routed]);
         let shard = routed.address.shard();
         let dock = self.docks.get(shard).ok_or(IngestError::Closed)?;
+        if self.ledger.is_some() {
+            let permits = vec![(shard, dock.try_room(1)?)];
+            let reply = reply.map_or(Reply::Nobody, Reply::Handled);
+            let events = Events { routed: vec![routed], permits, pins, reply };
+            let base = self.journal(What::Events(events))?;
+            unqueued.queued();
+            return Ok(Turn::Queued(base));
+        }
         let mut next = self.offset.lock();
         if self.is_closed() {
             return Err(IngestError::Closed);
@@ -342,11 +381,90 @@ impl Board {
         let permit = Some(dock.try_room(1)?);
         let peer = self.peer(shard).ok_or(IngestError::Closed)?;
         dock.events_taken.fetch_add(1, Ordering::AcqRel);
-        peer.do_send(Batch { base, load: Load::One(routed), permit, reply });
+        peer.do_send(Batch { base, load: Load::One(routed), permit, reply, replayed: false, pins: None });
         dock.enqueued.fetch_add(1, Ordering::AcqRel);
         *next += 1;
         unqueued.queued();
         Ok(Turn::Queued(base))
+    }
+
+    /// Leaves something to be journaled; answers the offset that it is going to have.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the monitoring is shut down, or the store takes nothing at present.
+    pub(crate) fn journal(&self, what: What) -> Result<u64, IngestError> {
+        let inbox = self.ledger.as_ref().ok_or(IngestError::Closed)?;
+        let mut next = self.offset.lock();
+        let last_words = matches!(what, What::Flush(_) | What::End);
+        if self.is_closed() && !last_words {
+            return Err(IngestError::Closed);
+        }
+        let (base, entries) = (*next, what.entries() as u64);
+        inbox.push(Piece { base, what })?;
+        *next += entries;
+        Ok(base)
+    }
+
+    /// Has a turn of a model's life journaled.
+    ///
+    /// # Errors
+    ///
+    /// As [`Board::journal`], and for a turn that changes no state.
+    pub(crate) fn journal_turn(
+        &self,
+        entry: &Arc<ModelEntry>,
+        turn: Steering,
+        reply: tokio::sync::oneshot::Sender<Result<(), ControlError>>,
+    ) -> Result<(), ControlError> {
+        let turn = match turn {
+            Steering::Pause => Life::Pause,
+            Steering::Resume => Life::Resume,
+            Steering::Reset => Life::Reset,
+            Steering::Retire => Life::Retire,
+            Steering::Passivate => return Err(ControlError::Closed),
+        };
+        if entry.is_retired() {
+            return Err(ControlError::UnknownModel(entry.id.to_string()));
+        }
+        self.journal(What::Turn(Arc::clone(entry), turn, self.clock.now(), reply))?;
+        Ok(())
+    }
+
+    /// Has timers that went off journaled; those that cannot be go off again.
+    pub(crate) fn journal_ticks(&self, ticks: Vec<(Arc<ModelEntry>, Timestamp)>) {
+        let entries: Vec<_> = ticks.iter().map(|(entry, _)| Arc::clone(entry)).collect();
+        if self.journal(What::Ticks(ticks)).is_err() {
+            for entry in entries {
+                let shard = entry.address.shard();
+                self.tell(
+                    shard,
+                    Journaled { offset: 0, what: crate::journaled::Occurrence::TickLost(entry) },
+                );
+            }
+        }
+    }
+
+    /// Gives offsets again from `offset` on, after what was to have them is taken back.
+    pub(crate) fn begin_again_at(&self, offset: u64, take_back: impl FnOnce()) {
+        let mut next = self.offset.lock();
+        take_back();
+        *next = offset;
+    }
+
+    /// Hands a journaled batch to its shard.
+    pub(crate) fn send(&self, shard: usize, batch: Batch) {
+        let (Some(dock), Some(peer)) = (self.docks.get(shard), self.peer(shard)) else { return };
+        dock.events_taken.fetch_add(batch.load.as_slice().len() as u64, Ordering::AcqRel);
+        peer.do_send(batch);
+        dock.enqueued.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Hands a journal entry that is no event to a shard.
+    pub(crate) fn tell(&self, shard: usize, journaled: Journaled) {
+        if let Some(peer) = self.peer(shard) {
+            peer.do_send(journaled);
+        }
     }
 
     /// A shard's address, while it lives.

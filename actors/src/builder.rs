@@ -5,9 +5,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use actix::{Arbiter, ArbiterHandle, System};
+use actix::{Addr, Arbiter, ArbiterHandle, System};
 use parking_lot::Mutex;
 use thiserror::Error;
+use visu_tility_core::store::{Store, StoreError};
 use visu_tility_core::{MetricObserver, MonitorPlan, ObserverError};
 
 use crate::alert::{AlertSink, DispatchDesk, LogSink};
@@ -15,9 +16,11 @@ use crate::board::{Board, Dock};
 use crate::census::Census;
 use crate::clock::{Clock, SystemClock};
 use crate::directory::Directory;
+use crate::durability::DurabilityPolicy;
 use crate::handle::MonitoringHandle;
 use crate::hook::install_panic_hook;
 use crate::house::House;
+use crate::ledger::durably::Durably;
 use crate::outlet::Outlet;
 use crate::restart::RestartPolicy;
 #[cfg(feature = "automated_retraining")]
@@ -41,6 +44,9 @@ pub enum StartError {
     /// A thread could not be started.
     #[error("start monitoring: no thread for an arbiter")]
     Thread(#[from] std::io::Error),
+    /// The store cannot be read or written.
+    #[error("start monitoring")]
+    Store(#[from] StoreError),
 }
 
 /// The way in: [`Monitoring::builder`].
@@ -72,6 +78,8 @@ pub struct MonitoringBuilder {
     panic_hook: bool,
     clock: Arc<dyn Clock>,
     keeper: Arc<dyn SnapshotKeeper>,
+    store: Option<Box<dyn Store>>,
+    durability: DurabilityPolicy,
     sinks: Vec<Arc<dyn AlertSink>>,
     supervision_sink: Arc<dyn LifecycleSink>,
     #[cfg(feature = "automated_retraining")]
@@ -103,6 +111,8 @@ impl Default for MonitoringBuilder {
             panic_hook: true,
             clock: Arc::new(SystemClock),
             keeper: Arc::new(MemorySnapshots::default()),
+            store: None,
+            durability: DurabilityPolicy::default(),
             sinks: Vec::new(),
             supervision_sink: Arc::new(LogLifecycle),
             #[cfg(feature = "automated_retraining")]
@@ -222,6 +232,19 @@ impl MonitoringBuilder {
         Self { keeper, ..self }
     }
 
+    /// Has everything that is acknowledged outlive the process. Publishing is answered when the event is durable; states,
+    /// alerts and retrain requests are kept; what the store's journal holds is repeated first. It takes the place of
+    /// [`MonitoringBuilder::snapshots`] and [`MonitoringBuilder::first_offset`], and cannot be used with
+    /// [`MonitoringBuilder::event_time`]. Default none: all is in memory and gone with the process.
+    pub fn store(self, store: Box<dyn Store>) -> Self {
+        Self { store: Some(store), ..self }
+    }
+
+    /// How much is gathered for a commit and how often states are saved; of use with a store only.
+    pub fn durability(self, durability: DurabilityPolicy) -> Self {
+        Self { durability, ..self }
+    }
+
     /// Adds a sink for alerts. With none they go to the log.
     pub fn alert_sink(mut self, sink: Arc<dyn AlertSink>) -> Self {
         self.sinks.push(sink);
@@ -252,16 +275,11 @@ impl MonitoringBuilder {
     /// Fails when an observer cannot be added to the plan, when `first_offset` is too large, when `arbiters` is 0 and this thread has no
     /// actix `System`, or when no thread can be started.
     pub fn start(self) -> Result<MonitoringHandle, StartError> {
-        if self.first_offset > Self::FIRST_OFFSET_MAX {
-            let (offset, max) = (self.first_offset, Self::FIRST_OFFSET_MAX);
-            let said = format!("`first_offset` is {offset}, must be at most {max}");
-            return Err(ObserverError::Config(said).into());
-        }
-        let mut plan = self.plan;
-        for observer in self.observers {
-            plan = plan.with_observer(observer)?;
-        }
-        let plan = Arc::new(plan);
+        let plan = whole(self.plan, self.observers, self.first_offset)?;
+        let mut durable = match self.store {
+            Some(store) => Some(Durably::open(store, self.durability, &plan, self.event_time, &*self.clock)?),
+            None => None,
+        };
         if self.panic_hook {
             install_panic_hook();
         }
@@ -276,8 +294,11 @@ impl MonitoringBuilder {
         let docks: Vec<_> = arbiters.iter().map(|_| Arc::new(Dock::new(self.credits))).collect();
         let names_max = 2 * plan.events().series_max as usize;
         let directory = Directory::new(arbiters.len(), self.models_max, names_max);
+        let begin = |durable: &Durably| (durable.journal.end, Some(Arc::clone(&durable.inbox)));
+        let (first_offset, inbox) = durable.as_ref().map_or((self.first_offset, None), begin);
+        let clock = Arc::clone(&self.clock);
         let board =
-            Board::new(directory, docks, self.clock, self.event_time, self.ahead_max, self.first_offset);
+            Board::new(directory, docks, self.clock, self.event_time, self.ahead_max, first_offset, inbox);
         let board = Arc::new(board);
         let sinks = if self.sinks.is_empty() { vec![Arc::new(LogSink) as _] } else { self.sinks };
         let alerts = DispatchDesk::open(sinks, self.alerts_max, self.delivery_timeout, |build| {
@@ -295,6 +316,7 @@ impl MonitoringBuilder {
             alerts,
             #[cfg(feature = "automated_retraining")]
             retrains,
+            clock,
         ));
         let mut shards = Vec::with_capacity(arbiters.len());
         for (index, (arbiter, dock)) in arbiters.iter().zip(&board.docks).enumerate() {
@@ -305,19 +327,43 @@ impl MonitoringBuilder {
                 dock: Arc::clone(dock),
                 outlet: Arc::clone(&outlet),
                 keeper: Arc::clone(&self.keeper),
-                plan: Arc::clone(&plan),
+                plan: durable.as_ref().map_or_else(|| Arc::clone(&plan), |durable| durable.before.present()),
                 supervision: supervision.clone(),
+                saving: durable.as_mut().map(|durable| durable.for_shard(dock)).transpose()?,
             };
-            let name = format!("model-supervisor-{index}");
-            let build = move |_: &mut _| ModelSupervisor::new(Rc::new(Shard::new(parts)));
-            shards.push(supervise_in(arbiter, &name, supervision.clone(), build));
+            shards.push(start_shard(arbiter, parts));
         }
         board.introduce(shards.iter().map(actix::Addr::downgrade).collect());
+        let on_arbiter = system.is_none().then_some(&first);
+        let durable =
+            durable.map(|durable| durable.start(&board, &outlet, census.enter(), on_arbiter)).transpose()?;
         let plan = Mutex::new(plan);
         let drained = AtomicBool::new(false);
-        let house = House { board, outlet, shards, plan, census, arbiter: first, system, drained };
+        let house = House { board, outlet, shards, plan, census, arbiter: first, system, drained, durable };
         Ok(MonitoringHandle { house: Arc::new(house) })
     }
+}
+
+/// Checks the first offset, and adds the observers to the plan.
+fn whole(
+    mut plan: MonitorPlan,
+    observers: Vec<Box<dyn MetricObserver>>,
+    first_offset: u64,
+) -> Result<Arc<MonitorPlan>, ObserverError> {
+    let max = MonitoringBuilder::FIRST_OFFSET_MAX;
+    if first_offset > max {
+        let said = format!("`first_offset` is {first_offset}, must be at most {max}");
+        return Err(ObserverError::Config(said));
+    }
+    for observer in observers {
+        plan = plan.with_observer(observer)?;
+    }
+    Ok(Arc::new(plan))
+}
+
+fn start_shard(arbiter: &ArbiterHandle, parts: ShardParts) -> Addr<ModelSupervisor> {
+    let (name, supervision) = (format!("model-supervisor-{}", parts.index), parts.supervision.clone());
+    supervise_in(arbiter, &name, supervision, move |_| ModelSupervisor::new(Rc::new(Shard::new(parts))))
 }
 
 /// The threads that shards run on.

@@ -27,14 +27,20 @@ pub enum ControlError {
         /// How many may wait.
         waiting_max: usize,
     },
+    /// The store could not make it durable, so it was not done.
+    #[error("the store could not keep it: {0}")]
+    Store(String),
     /// The monitoring has been shut down.
     #[error("monitoring is shut down")]
     Closed,
 }
 
 impl From<IngestError> for ControlError {
-    fn from(_: IngestError) -> Self {
-        Self::Closed
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Store { reason, .. } => Self::Store(reason),
+            _ => Self::Closed,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use visu_tility_core::store::LetterEntry;
 use visu_tility_core::{MetricKind, ModelId, Timestamp, Version};
 
 /// Why an event is a dead letter.
@@ -67,6 +68,19 @@ pub struct DeadLetter {
     pub observer: Option<Arc<str>>,
     /// Why.
     pub reason: DeadReason,
+}
+
+impl DeadLetter {
+    /// As it stands in a store.
+    pub(crate) fn entry(&self) -> LetterEntry {
+        LetterEntry {
+            model: self.model_id.clone(),
+            offset: self.offset,
+            observer: self.observer.as_deref().unwrap_or_default().to_owned(),
+            at: self.at,
+            body: serde_json::to_string(self).unwrap_or_default(),
+        }
+    }
 }
 
 /// The latest dead letters, and how many there have been.

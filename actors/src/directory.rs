@@ -8,8 +8,10 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::{Mutex, RwLock};
 use visu_tility_core::{IngestError, MetricKind, ModelId, MonitorPlan, SeriesKey, Version};
 
-use crate::routed::Address;
+use crate::routed::{Address, token};
 
+/// Who holds a model that may be evicted: the list of names, its place, its cell.
+const EVICTED_BY: usize = 3;
 /// Parts of the table, each under a lock of its own.
 const PARTS: usize = 16;
 
@@ -19,6 +21,8 @@ pub(crate) struct ModelEntry {
     pub(crate) address: Address,
     pub(crate) generation: u32,
     retired: AtomicBool,
+    /// Whether its monitor is in memory.
+    pub(crate) awake: AtomicBool,
     /// When the timer of a sleeping model goes off; `i64::MAX` when it is awake or has none.
     pub(crate) asleep_until: AtomicI64,
     names: Mutex<Vec<(SeriesKey, Version, MetricKind)>>,
@@ -53,13 +57,19 @@ impl ModelEntry {
         Ok(key)
     }
 
+    /// Works with the names that a key stands for, without a copy.
+    pub(crate) fn with_names<T>(
+        &self,
+        key: SeriesKey,
+        work: impl FnOnce(&Version, &MetricKind) -> T,
+    ) -> Option<T> {
+        let names = self.names.lock();
+        names.iter().find(|(known, ..)| *known == key).map(|(_, version, kind)| work(version, kind))
+    }
+
     /// The names that a key stands for.
     pub(crate) fn names(&self, key: SeriesKey) -> Option<(Version, MetricKind)> {
-        let names = self.names.lock();
-        names
-            .iter()
-            .find(|(known, ..)| *known == key)
-            .map(|(_, version, kind)| (version.clone(), kind.clone()))
+        self.with_names(key, |version, kind| (version.clone(), kind.clone()))
     }
 
     /// The plan under which its snapshot was written; `None` when that is not known.
@@ -69,6 +79,11 @@ impl ModelEntry {
 
     pub(crate) fn keep_plan(&self, plan: Option<Arc<MonitorPlan>>) {
         *self.kept_plan.lock() = plan;
+    }
+
+    /// Its place and tenancy, as one number.
+    pub(crate) const fn token(&self) -> u64 {
+        token(self.address, self.generation)
     }
 
     pub(crate) fn is_retired(&self) -> bool {
@@ -115,10 +130,24 @@ impl Directory {
         part.find(hash, |entry| entry.id.as_str() == id).map(read)
     }
 
+    /// A model's entry, made on the first call for its name, however many there are: it was admitted before.
+    pub(crate) fn insert_again(&self, id: &ModelId) -> Result<Arc<ModelEntry>, IngestError> {
+        self.insert(id, u64::MAX, Arc::clone)
+    }
+
     /// Reads a model's entry, made on the first call for its name.
     pub(crate) fn with_or_insert<T>(
         &self,
         id: &ModelId,
+        read: impl FnOnce(&Arc<ModelEntry>) -> T,
+    ) -> Result<T, IngestError> {
+        self.insert(id, self.models_max, read)
+    }
+
+    fn insert<T>(
+        &self,
+        id: &ModelId,
+        models_max: u64,
         read: impl FnOnce(&Arc<ModelEntry>) -> T,
     ) -> Result<T, IngestError> {
         let hash = self.hasher.hash_one(id.as_str());
@@ -132,7 +161,7 @@ impl Directory {
         if let Some(entry) = part.find(hash, |entry| entry.id == *id) {
             return Ok(read(entry));
         }
-        let entry = self.settle(id)?;
+        let entry = self.settle(id, models_max)?;
         let seen = read(&entry);
         part.insert_unique(hash, entry, |entry| self.hasher.hash_one(entry.id.as_str()));
         Ok(seen)
@@ -150,21 +179,42 @@ impl Directory {
 
     /// Forgets a model; its place is given to another one with the next generation.
     pub(crate) fn remove(&self, entry: &ModelEntry) {
+        self.unlist(entry);
+        self.free(entry);
+    }
+
+    /// Takes a model's name off the list, so that who names it next means another one. It keeps its place.
+    pub(crate) fn unlist(&self, entry: &ModelEntry) {
         entry.retired.store(true, Ordering::Release);
         let hash = self.hasher.hash_one(entry.id.as_str());
-        let same = |found: &Arc<ModelEntry>| found.id == entry.id && found.generation == entry.generation;
-        let removed =
-            self.part(hash).write().find_entry(hash, same).map(|found| drop(found.remove())).is_ok();
-        if !removed {
-            return;
+        let same = |found: &Arc<ModelEntry>| found.token() == entry.token();
+        if let Ok(found) = self.part(hash).write().find_entry(hash, same) {
+            drop(found.remove());
         }
-        self.models.fetch_sub(1, Ordering::Relaxed);
-        if let Some(places) = self.places.get(entry.address.shard()) {
-            let mut places = places.write();
-            if let Some(slot) = places.entries.get_mut(entry.address.place()) {
-                *slot = None;
-            }
+    }
+
+    /// Lets go of a sleeping model's name and place if nobody but its shard holds them: whoever names it next gets it a
+    /// place, and its state from the store.
+    pub(crate) fn evict(&self, entry: &Arc<ModelEntry>) {
+        let hash = self.hasher.hash_one(entry.id.as_str());
+        let mut part = self.part(hash).write();
+        let Ok(found) = part.find_entry(hash, |found| found.token() == entry.token()) else { return };
+        // Under the lock nobody gets hold of it: the list, its place and its cell have it.
+        if Arc::strong_count(found.get()) <= EVICTED_BY {
+            drop(found.remove());
+            self.free(entry);
+        }
+    }
+
+    /// Gives a model's place to whoever comes next.
+    fn free(&self, entry: &ModelEntry) {
+        let Some(places) = self.places.get(entry.address.shard()) else { return };
+        let mut places = places.write();
+        let slot = places.entries.get_mut(entry.address.place());
+        if let Some(slot) = slot.filter(|slot| slot.as_ref().is_some_and(|at| at.token() == entry.token())) {
+            *slot = None;
             places.free.push((entry.address.place() as u32, entry.generation.wrapping_add(1)));
+            self.models.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -196,14 +246,14 @@ impl Directory {
     }
 
     /// Gives a new model its place.
-    fn settle(&self, id: &ModelId) -> Result<Arc<ModelEntry>, IngestError> {
+    fn settle(&self, id: &ModelId, models_max: u64) -> Result<Arc<ModelEntry>, IngestError> {
         let limit = |limit: &str, max: u64| {
             self.refused.fetch_add(1, Ordering::Relaxed);
             IngestError::Limit { limit: limit.into(), max }
         };
         let counted = self
             .models
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < self.models_max).then_some(n + 1));
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < models_max).then_some(n + 1));
         if counted.is_err() {
             return Err(limit("models_max", self.models_max));
         }
@@ -226,6 +276,7 @@ impl Directory {
             address: Address::new(shard as u8, place),
             generation,
             retired: AtomicBool::new(false),
+            awake: AtomicBool::new(false),
             asleep_until: AtomicI64::new(i64::MAX),
             names: Mutex::new(Vec::new()),
             kept_plan: Mutex::new(None),

@@ -59,8 +59,14 @@ impl Shard {
         }
     }
 
-    /// Outside event-time mode: tells monitors that wait for it that it is `now`.
+    /// Outside event-time mode: tells monitors that wait for it that it is `now`; with a store, has the journal say so.
     pub(crate) fn tick_due(self: &Rc<Self>, now: Timestamp) {
+        if self.saving.is_some() {
+            if !self.is_repeating() {
+                self.ask_ticks(now);
+            }
+            return;
+        }
         self.deciding(|out| {
             loop {
                 let due = self.timers.borrow_mut().next_tick(now.micros());
@@ -93,7 +99,17 @@ impl Shard {
                 self.wake(&entry, out)
             }
         };
-        cell.head(|head| head.armed.set(i64::MAX));
+        self.tick_cell(&cell, now, out);
+    }
+
+    /// Tells a model what time it is, and sets its timer anew.
+    pub(crate) fn tick_cell(self: &Rc<Self>, cell: &Rc<ModelCell>, now: i64, out: &mut Vec<ActionRecord>) {
+        let set = cell.head(|head| head.armed.replace(i64::MAX));
+        if self.saving.is_some() && set != i64::MAX {
+            // It may be set for later: the journal's ticks need not come from it.
+            let tenant = (cell.entry.address.place() as u32, cell.generation);
+            self.timers.borrow_mut().disarm(set, tenant);
+        }
         if cell.phase() == ModelPhase::Running {
             let ticked = guard(|| {
                 cell.with_monitor(|monitor| {
@@ -103,7 +119,7 @@ impl Shard {
                 });
             });
             if let Err(reason) = ticked {
-                let _ = self.casualties(&cell, None, reason, out);
+                let _ = self.casualties(cell, None, reason, out);
             }
         }
         // A timer is never set for a time that has passed: it could go off for ever.
@@ -111,7 +127,7 @@ impl Shard {
         if let Some(next) = next
             && next.micros() > now
         {
-            self.arm(&cell);
+            self.arm(cell);
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::dead_letter::DeadLetter;
 use crate::directory::ModelEntry;
 use crate::hook::panics_suppressed;
 use crate::house::House;
+use crate::ledger::inbox::What;
+use crate::ledger::opening::written;
+use crate::ledger::replay::RecoveryReport;
 use crate::lifecycle::{Decision, Lifecycle};
 use crate::model::ModelActor;
 use crate::model_handle::{ModelHandle, PublishError};
@@ -57,32 +60,35 @@ impl WeakMonitoringHandle {
 }
 
 impl MonitoringHandle {
-    /// Publishes one event, waiting for room.
+    /// Publishes one event, waiting for room; with a store, until it is durable.
     ///
     /// # Errors
     ///
-    /// Fails with [`IngestError::Future`], [`IngestError::Limit`] or [`IngestError::Closed`]; the event was
-    /// then not taken.
+    /// Fails with [`IngestError::Future`], [`IngestError::Limit`], [`IngestError::Closed`] or, with a store,
+    /// [`IngestError::Store`]; the event was then not taken.
     pub async fn publish(&self, event: MetricEvent) -> Result<Accepted, IngestError> {
         let board = &self.house.board;
-        let routed = match board.route(&event, board.limit()) {
+        let mut pins = Vec::new();
+        let routed = match board.route(&event, board.limit(), &mut pins) {
             Err(IngestError::Full { .. }) => {
-                board.vectors.room(|| board.route(&event, board.limit())).await?
+                board.vectors.room(|| board.route(&event, board.limit(), &mut pins)).await?
             }
             done => done?,
         };
-        let first_offset = self.house.put_one(routed).await?;
+        let first_offset = self.house.put_one(routed, pins).await?;
         Ok(Accepted { events: 1, first_offset })
     }
 
-    /// Publishes one event if there is room.
+    /// Publishes one event if there is room. With a store it is on its way to the journal when this answers, and not
+    /// durable yet.
     ///
     /// # Errors
     ///
     /// Fails like [`Self::publish`], and with [`IngestError::Full`].
     pub fn try_publish(&self, event: &MetricEvent) -> Result<Accepted, IngestError> {
-        let routed = self.house.board.route(event, self.house.board.limit())?;
-        let first_offset = self.house.try_put_one(routed)?;
+        let mut pins = Vec::new();
+        let routed = self.house.board.route(event, self.house.board.limit(), &mut pins)?;
+        let first_offset = self.house.try_put_one(routed, pins)?;
         Ok(Accepted { events: 1, first_offset })
     }
 
@@ -94,9 +100,10 @@ impl MonitoringHandle {
         let mut from = 0;
         while let Some(rest) = events.get(from..).filter(|rest| !rest.is_empty()) {
             let piece = rest.get(..piece_max).unwrap_or(rest);
-            let (routed, done) = self.house.route_while_room(piece, from, &mut receipt);
+            let mut pins = Vec::new();
+            let (routed, done) = self.house.route_while_room(piece, from, &mut receipt, &mut pins);
             let taken = routed.len();
-            let put = if taken == 0 { Ok(0) } else { self.house.put(routed).await };
+            let put = if taken == 0 { Ok(0) } else { self.house.put(routed, pins).await };
             note(&mut receipt, from, done, taken, put);
             from += done;
             // A vector that found no place waits for one, with nothing of this batch in hand.
@@ -116,9 +123,10 @@ impl MonitoringHandle {
         let piece_max = self.house.piece_max();
         for (piece, part) in events.chunks(piece_max).enumerate() {
             let from = piece * piece_max;
-            let routed = self.house.route_all(part, from, &mut receipt);
+            let mut pins = Vec::new();
+            let routed = self.house.route_all(part, from, &mut receipt, &mut pins);
             let taken = routed.len();
-            let put = if taken == 0 { Ok(0) } else { self.house.try_put(routed) };
+            let put = if taken == 0 { Ok(0) } else { self.house.try_put(routed, pins) };
             let stop = put.as_ref().err().cloned();
             note(&mut receipt, from, part.len(), taken, put);
             if let Some(error) = stop {
@@ -141,7 +149,7 @@ impl MonitoringHandle {
             let events = routed.len();
             self.house.check_times(&mut routed, from, &mut receipt);
             let taken = routed.len();
-            let put = if taken == 0 { Ok(0) } else { self.house.put(routed).await };
+            let put = if taken == 0 { Ok(0) } else { self.house.put(routed, Vec::new()).await };
             note(&mut receipt, from, events, taken, put);
             from += events;
             routed = rest;
@@ -200,12 +208,13 @@ impl MonitoringHandle {
             #[cfg(feature = "automated_retraining")]
             retrains: outlet.retrains.status().await.ok_or(ControlError::Closed)?,
             shards,
+            store: self.house.durable.as_ref().map(|durable| durable.figures.status()),
         })
     }
 
-    /// The names of all models, sorted.
+    /// The names of all models, sorted; with a store also of those that sleep in it, which are read one page after the other.
     pub fn models(&self) -> Vec<ModelId> {
-        self.house.board.directory.ids()
+        self.house.ids()
     }
 
     /// One model as it is now; a sleeping one is not woken.
@@ -277,7 +286,8 @@ impl MonitoringHandle {
         self.steer(model_id.as_ref(), Steering::Reset).await
     }
 
-    /// Puts a running model to sleep until its next event.
+    /// Puts a running model to sleep until its next event. With a store this answers when that is asked for: it sleeps
+    /// once its state is saved, if nothing has come for it meanwhile ([`MonitoringHandle::flush`] waits for that).
     ///
     /// # Errors
     ///
@@ -298,11 +308,17 @@ impl MonitoringHandle {
 
     /// Follows a new plan from the next event on, and says what changed.
     ///
+    /// With a store the plan is kept as text. Observers of your own are then those that the builder was given, found by
+    /// their names, and keep their states: a plan that brings others is refused, for a replay would not find them.
+    ///
     /// # Errors
     ///
-    /// Fails with [`ControlError::Busy`] or [`ControlError::Closed`].
+    /// Fails with [`ControlError::Busy`], [`ControlError::Closed`] or [`ControlError::Store`].
     pub async fn reload(&self, plan: MonitorPlan) -> Result<PlanChange, ControlError> {
         let plan = Arc::new(plan);
+        if self.house.durable.is_some() {
+            return self.reload_durably(plan).await;
+        }
         let before = std::mem::replace(&mut *self.house.plan.lock(), Arc::clone(&plan));
         let changes = before.changes_to(&plan);
         for shard in 0..self.house.shards.len() {
@@ -385,7 +401,43 @@ impl MonitoringHandle {
         shutdown::end(&self.house, deadline).await
     }
 
+    /// Waits until what the store's journal held has been repeated, and says what that came to. Without a store there is
+    /// nothing to wait for. What is published before waits behind it.
+    pub async fn recovered(&self) -> RecoveryReport {
+        self.house.recovered().await
+    }
+
+    /// Has a plan journaled and waits until all shards follow it.
+    async fn reload_durably(&self, plan: Arc<MonitorPlan>) -> Result<PlanChange, ControlError> {
+        let (text, fingerprint) = written(&plan);
+        let plan = self.house.as_kept(&plan, &text).map_err(ControlError::Store)?;
+        let _ = self.recovered().await;
+        let (replies, answers): (Vec<_>, Vec<_>) =
+            self.house.shards.iter().map(|_| oneshot::channel()).unzip();
+        let at = self.house.board.clock.now();
+        let before = {
+            // So that the plan that is shown is the last one journaled.
+            let mut present = self.house.plan.lock();
+            self.house.board.journal(What::Plan(Arc::clone(&plan), fingerprint, at, replies))?;
+            std::mem::replace(&mut *present, Arc::clone(&plan))
+        };
+        for answer in answers {
+            if let Err(error) = answer.await.unwrap_or(Err(ControlError::Closed)) {
+                *self.house.plan.lock() = before;
+                return Err(error);
+            }
+        }
+        Ok(before.changes_to(&plan))
+    }
+
     async fn steer(&self, model_id: &str, turn: Steering) -> Result<(), ControlError> {
+        if self.house.durable.is_some() && turn != Steering::Passivate {
+            let _ = self.recovered().await;
+            let entry = self.house.known(model_id)?;
+            let (reply, done) = oneshot::channel();
+            self.house.board.journal_turn(&entry, turn, reply)?;
+            return done.await.unwrap_or(Err(ControlError::Closed));
+        }
         self.order(model_id, |reply| Order::Turn(turn, reply)).await?
     }
 
@@ -394,8 +446,8 @@ impl MonitoringHandle {
         model_id: &str,
         order: impl FnOnce(oneshot::Sender<T>) -> Order,
     ) -> Result<T, ControlError> {
-        let entry = self.house.board.directory.with(model_id, Arc::clone);
-        let entry = entry.ok_or_else(|| ControlError::UnknownModel(model_id.to_owned()))?;
+        let _ = self.recovered().await;
+        let entry = self.house.known(model_id)?;
         self.order_of(&entry, order).await
     }
 

@@ -1,19 +1,28 @@
 //! What a handle holds: the board, the addresses of the shards, and the threads that were started for it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{Addr, ArbiterHandle, System};
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use visu_tility_core::{IngestError, MetricEvent, MonitorPlan};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use visu_tility_core::store::{StoreLimits, StoreReader, StoredPhase};
+use visu_tility_core::{IngestError, MetricEvent, ModelId, MonitorPlan};
 
 use crate::board::Board;
 use crate::census::Census;
 use crate::control::{Control, ControlError};
+use crate::directory::ModelEntry;
+use crate::ledger::dispatch::sort;
+use crate::ledger::inbox::{Events, Reply, What};
+use crate::ledger::replay::RecoveryReport;
+use crate::ledger::status::Figures;
 use crate::outlet::Outlet;
 use crate::routed::{Batch, BatchReceipt, Load, Rejected, Routed};
 use crate::shard::{LastHandleGone, ModelSupervisor, Poke, Settle};
+
+/// Models that are read at a time.
+const MODELS_PAGE: usize = 1_024;
 
 /// What all handles of one monitoring share. When the last is dropped, the actors stop.
 pub(crate) struct House {
@@ -28,7 +37,23 @@ pub(crate) struct House {
     pub(crate) system: Option<System>,
     /// Whether a shutdown has come to its end with all stages done.
     pub(crate) drained: AtomicBool,
+    /// With a store.
+    pub(crate) durable: Option<Durable>,
 }
+
+/// What only a monitoring with a store has.
+pub(crate) struct Durable {
+    /// The plan that the builder was given.
+    pub(crate) own: Arc<MonitorPlan>,
+    pub(crate) reader: Mutex<Box<dyn StoreReader>>,
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) recovery: watch::Receiver<Option<RecoveryReport>>,
+    /// Whether the ledger was told that nothing comes any more.
+    pub(crate) ended: AtomicBool,
+}
+
+/// Models whose places events need until they are journaled; none without a store.
+pub(crate) type Pins = Vec<Arc<ModelEntry>>;
 
 /// One batch, sorted by shard, with its credits.
 type Loads = Vec<(usize, Load, Option<OwnedSemaphorePermit>)>;
@@ -46,11 +71,12 @@ impl House {
         events: &[MetricEvent],
         from: usize,
         receipt: &mut BatchReceipt,
+        pins: &mut Pins,
     ) -> Vec<Routed> {
         let limit = self.board.limit();
         let mut routed = Vec::with_capacity(events.len());
         for (index, event) in events.iter().enumerate() {
-            match self.board.route(event, limit) {
+            match self.board.route(event, limit, pins) {
                 Ok(event) => routed.push(event),
                 Err(error) => receipt.rejected.push(Rejected { index: from + index, error }),
             }
@@ -64,11 +90,12 @@ impl House {
         events: &[MetricEvent],
         from: usize,
         receipt: &mut BatchReceipt,
+        pins: &mut Pins,
     ) -> (Vec<Routed>, usize) {
         let limit = self.board.limit();
         let mut routed = Vec::with_capacity(events.len());
         for (index, event) in events.iter().enumerate() {
-            match self.board.route(event, limit) {
+            match self.board.route(event, limit, pins) {
                 Ok(event) => routed.push(event),
                 Err(IngestError::Full { .. }) if event.vector().is_some() => return (routed, index),
                 Err(error) => receipt.rejected.push(Rejected { index: from + index, error }),
@@ -98,23 +125,17 @@ impl House {
     }
 
     /// Sorts a piece's events by shard, without credits.
-    pub(crate) fn sort(&self, routed: Vec<Routed>) -> Vec<(usize, Load)> {
-        if self.shards.len() <= 1 {
-            return vec![(0, Load::Many(routed))];
-        }
-        let mut sorted: Vec<(Vec<Routed>, Vec<u32>)> = vec![Default::default(); self.shards.len()];
-        for (place, event) in routed.into_iter().enumerate() {
-            if let Some((shard, places)) = sorted.get_mut(event.address.shard()) {
-                shard.push(event);
-                places.push(place as u32);
-            }
-        }
-        let parts = sorted.into_iter().enumerate().filter(|(_, (load, _))| !load.is_empty());
-        parts.map(|(shard, (load, places))| (shard, Load::Part(load, places))).collect()
+    fn sort(&self, routed: Vec<Routed>) -> Vec<(usize, Load)> {
+        sort(routed, self.shards.len())
     }
 
     /// Waits for room in every shard that a piece goes to, then hands it over.
-    pub(crate) async fn put(&self, routed: Vec<Routed>) -> Result<u64, IngestError> {
+    ///
+    /// With a store it answers when the piece is durable.
+    pub(crate) async fn put(&self, routed: Vec<Routed>, pins: Pins) -> Result<u64, IngestError> {
+        if self.durable.is_some() {
+            return self.put_durably(routed, pins).await;
+        }
         let events = routed.len() as u64;
         let unqueued = self.board.watch(&routed);
         let mut loads: Loads = Vec::with_capacity(self.shards.len());
@@ -130,7 +151,12 @@ impl House {
     }
 
     /// Hands a piece over if there is room in every shard that it goes to.
-    pub(crate) fn try_put(&self, routed: Vec<Routed>) -> Result<u64, IngestError> {
+    ///
+    /// With a store the piece is not durable yet when this answers: what is lost is lost in order.
+    pub(crate) fn try_put(&self, routed: Vec<Routed>, pins: Pins) -> Result<u64, IngestError> {
+        if self.durable.is_some() {
+            return self.try_put_durably(routed, pins);
+        }
         let events = routed.len() as u64;
         let unqueued = self.board.watch(&routed);
         let mut loads: Loads = Vec::with_capacity(self.shards.len());
@@ -145,7 +171,10 @@ impl House {
     }
 
     /// Waits for room for one event and hands it over.
-    pub(crate) async fn put_one(&self, routed: Routed) -> Result<u64, IngestError> {
+    pub(crate) async fn put_one(&self, routed: Routed, pins: Pins) -> Result<u64, IngestError> {
+        if self.durable.is_some() {
+            return self.put_durably(vec![routed], pins).await;
+        }
         let unqueued = self.board.watch(&[routed]);
         let shard = routed.address.shard();
         let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
@@ -156,7 +185,10 @@ impl House {
     }
 
     /// Hands one event over if there is room.
-    pub(crate) fn try_put_one(&self, routed: Routed) -> Result<u64, IngestError> {
+    pub(crate) fn try_put_one(&self, routed: Routed, pins: Pins) -> Result<u64, IngestError> {
+        if self.durable.is_some() {
+            return self.try_put_durably(vec![routed], pins);
+        }
         let unqueued = self.board.watch(&[routed]);
         let shard = routed.address.shard();
         let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
@@ -164,6 +196,134 @@ impl House {
         let base = self.enqueue(1, vec![(shard, Load::One(routed), Some(permit))])?;
         unqueued.queued();
         Ok(base)
+    }
+
+    /// Waits for room in every shard that a piece goes to, and until the piece is in the journal.
+    async fn put_durably(&self, routed: Vec<Routed>, pins: Pins) -> Result<u64, IngestError> {
+        let unqueued = self.board.watch(&routed);
+        let mut permits = Vec::new();
+        // In the order of the shards, so that two publishers never wait for each other.
+        for (shard, events) in self.count(&routed) {
+            let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
+            permits.push((shard, dock.room(events).await?));
+        }
+        self.all_live()?;
+        let (reply, durable) = oneshot::channel();
+        let events = Events { routed, permits, pins, reply: Reply::Durable(reply) };
+        self.board.journal(What::Events(events))?;
+        unqueued.queued();
+        durable.await.unwrap_or(Err(IngestError::Closed))
+    }
+
+    /// Leaves a piece to be journaled if there is room in every shard that it goes to.
+    fn try_put_durably(&self, routed: Vec<Routed>, pins: Pins) -> Result<u64, IngestError> {
+        let unqueued = self.board.watch(&routed);
+        let mut permits = Vec::new();
+        for (shard, events) in self.count(&routed) {
+            let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
+            permits.push((shard, dock.try_room(events)?));
+        }
+        self.all_live()?;
+        let events = Events { routed, permits, pins, reply: Reply::Nobody };
+        let base = self.board.journal(What::Events(events))?;
+        unqueued.queued();
+        Ok(base)
+    }
+
+    /// Events for each shard that gets any.
+    fn count(&self, routed: &[Routed]) -> Vec<(usize, usize)> {
+        if self.shards.len() <= 1 {
+            return vec![(0, routed.len())];
+        }
+        let mut counts = vec![0; self.shards.len()];
+        for event in routed {
+            if let Some(count) = counts.get_mut(event.address.shard()) {
+                *count += 1;
+            }
+        }
+        counts.into_iter().enumerate().filter(|(_, count)| *count > 0).collect()
+    }
+
+    fn all_live(&self) -> Result<(), IngestError> {
+        if self.shards.iter().all(Addr::connected) { Ok(()) } else { Err(IngestError::Closed) }
+    }
+
+    /// With a store: waits until what was published before is durable or refused, and with the shards.
+    pub(crate) async fn flush_ledger(&self) {
+        if self.durable.is_some() {
+            let (done, flushed) = oneshot::channel();
+            if self.board.journal(What::Flush(done)).is_ok() {
+                let _ = flushed.await;
+            }
+        }
+    }
+
+    /// With a store: waits until its journal has been repeated.
+    pub(crate) async fn recovered(&self) -> RecoveryReport {
+        let Some(durable) = &self.durable else { return RecoveryReport::default() };
+        let mut recovery = durable.recovery.clone();
+        let report = recovery.wait_for(Option::is_some).await.ok().and_then(|report| report.clone());
+        report.unwrap_or_else(|| RecoveryReport {
+            failed: Some("the monitoring ended first".into()),
+            ..RecoveryReport::default()
+        })
+    }
+
+    /// A model that is known by name.
+    pub(crate) fn known(&self, model_id: &str) -> Result<Arc<ModelEntry>, ControlError> {
+        let entry = self.board.directory.with(model_id, Arc::clone);
+        let entry = entry.or_else(|| self.known_to_store(model_id));
+        entry.ok_or_else(|| ControlError::UnknownModel(model_id.to_owned()))
+    }
+
+    /// A model that sleeps in the store and is given a place.
+    fn known_to_store(&self, model_id: &str) -> Option<Arc<ModelEntry>> {
+        let durable = self.durable.as_ref()?;
+        let model = ModelId::new(model_id).ok()?;
+        let row = durable.reader.lock().model(&model).ok().flatten()?;
+        let alive = row.phase != StoredPhase::Forgotten;
+        alive.then(|| self.board.directory.insert_again(&model).ok())?
+    }
+
+    /// The names of all models, those that sleep in the store too.
+    pub(crate) fn ids(&self) -> Vec<ModelId> {
+        let mut ids = self.board.directory.ids();
+        if let Some(durable) = &self.durable {
+            let mut reader = durable.reader.lock();
+            let mut after: Option<ModelId> = None;
+            while let Ok(page) = reader.models(after.as_ref(), MODELS_PAGE) {
+                let Some(last) = page.last() else { break };
+                after = Some(last.model.clone());
+                ids.extend(page.into_iter().map(|row| row.model));
+            }
+            ids.sort_unstable();
+            ids.dedup();
+        }
+        ids
+    }
+
+    /// A plan as a replay would find it: with the observers that the builder was given.
+    pub(crate) fn as_kept(&self, plan: &MonitorPlan, text: &str) -> Result<Arc<MonitorPlan>, String> {
+        let Some(durable) = &self.durable else { return Ok(Arc::new(plan.clone())) };
+        let (bytes, max) = (text.len(), StoreLimits::PLAN_BYTES_MAX);
+        if bytes > max {
+            return Err(format!("the plan is {bytes} bytes long, must be at most {max}"));
+        }
+        let kept = MonitorPlan::from_kept(text, &durable.own).map_err(|error| error.to_string())?;
+        let has = |name: &str| kept.observers().iter().any(|own| own.name() == name);
+        match plan.observers().iter().find(|own| !has(own.name())) {
+            Some(own) => Err(format!("observer `{}` was not given to the builder", own.name())),
+            None => Ok(Arc::new(kept)),
+        }
+    }
+
+    /// With a store: has the ledger keep what is left and close it.
+    pub(crate) fn end_ledger(&self) {
+        if let Some(durable) = &self.durable
+            && !durable.ended.swap(true, Ordering::AcqRel)
+        {
+            let _ = self.board.journal(What::End);
+        }
     }
 
     fn enqueue(&self, events: u64, loads: Loads) -> Result<u64, IngestError> {
@@ -191,7 +351,11 @@ impl House {
     }
 
     /// Waits until every shard has handled what was queued before.
+    ///
+    /// With a store: and until its decisions are recorded, delivered and settled.
     pub(crate) async fn settle(&self) -> Result<(), ControlError> {
+        let _ = self.recovered().await;
+        self.flush_ledger().await;
         let waits: Vec<_> = self
             .shards
             .iter()
@@ -205,6 +369,7 @@ impl House {
             wait.await.map_err(|_| ControlError::Closed)?;
         }
         self.outlet.settle().await;
+        self.flush_ledger().await;
         Ok(())
     }
 }
@@ -212,8 +377,13 @@ impl House {
 impl Drop for House {
     fn drop(&mut self) {
         self.board.close();
-        for shard in &self.shards {
-            shard.do_send(LastHandleGone);
+        if self.durable.is_some() {
+            // Behind what was published, by way of the ledger.
+            self.end_ledger();
+        } else {
+            for shard in &self.shards {
+                shard.do_send(LastHandleGone);
+            }
         }
         // The threads that were started for this end when the last actor is gone.
         if let Some(system) = self.system.take() {

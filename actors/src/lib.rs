@@ -4,7 +4,7 @@
 //! asks the core, records, forwards. The map:
 //!
 //! - the way in: [`Monitoring::builder`] starts, [`MonitoringHandle`] publishes, asks, steers, subscribes;
-//!   [`ModelHandle`] and [`SeriesHandle`] skip look-ups;
+//!   [`ModelHandle`] and [`SeriesHandle`] skip look-ups; `listing` is what fronts ask;
 //! - at the edge: `board` (offsets, credits, control lanes), `directory` (names, interned once), `routed`
 //!   (what travels);
 //! - on an arbiter: [`ModelSupervisor`] (`shard`) takes batches; `shard_state` calls its models directly
@@ -14,6 +14,8 @@
 //!   [`ModelActor`] (`model`) is one model's address;
 //! - what comes out: `outlet` to subscribers (`pump`), [`AlertDispatcher`] (`alert`), the retrain scheduler
 //!   (`retrain`, behind the feature `automated_retraining`), dead letters;
+//! - with a store: `ledger` (journal, commits, recovery), `saving` (what a shard has the store keep), `journaled` (what the
+//!   journal tells a shard besides events), `plans`, `durability` (the settings);
 //! - restart on panic: `supervise` (actors), `restart` (intensity, backoff), `hook` (a panic hook that a
 //!   storm cannot turn into a denial of service), `census` (who lives).
 //!
@@ -47,19 +49,25 @@ mod control;
 mod dead_letter;
 mod directory;
 mod due;
+mod durability;
 mod handle;
 mod hook;
 mod house;
+mod journaled;
+mod ledger;
 mod lifecycle;
+mod listing;
 mod model;
 mod model_handle;
 mod outlet;
+mod plans;
 mod pump;
 mod recovery;
 mod restart;
 #[cfg(feature = "automated_retraining")]
 mod retrain;
 mod routed;
+mod saving;
 mod shard;
 mod shard_state;
 mod shutdown;
@@ -83,9 +91,13 @@ pub use census::Census;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use control::ControlError;
 pub use dead_letter::{DeadLetter, DeadReason};
+pub use durability::DurabilityPolicy;
 pub use handle::{MonitoringHandle, WeakMonitoringHandle};
 pub use hook::{install_panic_hook, panics_suppressed};
+pub use ledger::replay::RecoveryReport;
+pub use ledger::status::StoreStatus;
 pub use lifecycle::{Decision, Lifecycle};
+pub use listing::ModelRow;
 pub use model::{
     FollowModel, InspectModel, ModelActor, PassivateModel, PauseModel, ResetModel, ResumeModel, RetireModel,
 };

@@ -48,11 +48,22 @@ impl ModelActor {
         self.stay = Some(ctx.spawn(std::future::pending::<()>().into_actor(self)));
     }
 
-    fn steer(&self, turn: Steering) {
+    /// Turns the model's life; with a store, once the turn is in its journal.
+    fn steer(&self, turn: Steering) -> Response<()> {
+        if turn != Steering::Passivate && self.shard.board.ledger.is_some() {
+            let (reply, done) = oneshot::channel();
+            let journaled = self.shard.board.journal_turn(&self.cell.entry, turn, reply);
+            return Response::fut(async move {
+                if journaled.is_ok() {
+                    let _ = done.await;
+                }
+            });
+        }
         // Refused only when the model was retired: then this actor is about to stop.
         if self.shard.steer(&self.cell.entry, turn).is_ok() {
             self.shard.remind();
         }
+        Response::reply(())
     }
 }
 
@@ -136,9 +147,10 @@ impl Handler<MetricEvent> for ModelActor {
 pub(crate) fn take_in(shard: &Rc<Shard>, event: &MetricEvent) -> Response<Result<Accepted, IngestError>> {
     let board = &shard.board;
     let (reply, answered) = oneshot::channel();
+    let mut pins = Vec::new();
     let turn = board
-        .route(event, board.limit())
-        .and_then(|routed| Ok((routed, board.take_turn(routed, Some(reply), Some(shard.index))?)));
+        .route(event, board.limit(), &mut pins)
+        .and_then(|routed| Ok((routed, board.take_turn(routed, Some(reply), Some(shard.index), pins)?)));
     match turn {
         Err(error) => Response::reply(Err(error)),
         Ok((routed, Turn::Now(offset))) => {
@@ -198,10 +210,10 @@ macro_rules! steering {
         }
 
         impl Handler<$name> for ModelActor {
-            type Result = ();
+            type Result = Response<()>;
 
-            fn handle(&mut self, _: $name, _: &mut Context<Self>) {
-                self.steer(Steering::$turn);
+            fn handle(&mut self, _: $name, _: &mut Context<Self>) -> Self::Result {
+                self.steer(Steering::$turn)
             }
         }
     )*};

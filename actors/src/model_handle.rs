@@ -65,7 +65,7 @@ impl ModelHandle {
     /// like [`MonitoringHandle::publish`].
     pub fn try_publish(&self, kind: MetricKind, value: f64) -> Result<Accepted, PublishError> {
         let routed = self.route(kind, value)?;
-        let first_offset = self.monitoring.house.try_put_one(routed)?;
+        let first_offset = self.monitoring.house.try_put_one(routed, self.pins())?;
         Ok(Accepted { events: 1, first_offset })
     }
 
@@ -83,7 +83,7 @@ impl ModelHandle {
             values.into_iter().map(|(kind, value)| self.route(kind, value)).collect();
         let routed = routed?;
         let events = routed.len() as u64;
-        let first_offset = self.monitoring.house.try_put(routed)?;
+        let first_offset = self.monitoring.house.try_put(routed, self.pins())?;
         Ok(Accepted { events, first_offset })
     }
 
@@ -120,7 +120,7 @@ impl ModelHandle {
             Some(vector) => board.vectors.room(|| board.vectors.put(vector)).await?,
         };
         let routed = Routed { address, generation, key, at, value };
-        let first_offset = self.monitoring.house.put_one(routed).await?;
+        let first_offset = self.monitoring.house.put_one(routed, self.pins()).await?;
         Ok(Accepted { events: 1, first_offset })
     }
 
@@ -130,7 +130,13 @@ impl ModelHandle {
     /// [`SeriesHandle::reading`] says so.
     pub fn series(&self, version: &Version, kind: &MetricKind) -> SeriesHandle {
         let key = self.learn(version, kind).ok();
-        SeriesHandle::new(&self.entry, version, kind, key)
+        let entry = Arc::clone(&self.entry);
+        SeriesHandle::new(entry, version, kind, key)
+    }
+
+    /// Keeps the model's place until its event is journaled; without a store nothing is needed.
+    fn pins(&self) -> Vec<Arc<ModelEntry>> {
+        if self.monitoring.house.durable.is_some() { vec![Arc::clone(&self.entry)] } else { Vec::new() }
     }
 
     fn learn(&self, version: &Version, kind: &MetricKind) -> Result<SeriesKey, IngestError> {
@@ -178,16 +184,17 @@ pub struct SeriesHandle {
 }
 
 struct SeriesNames {
-    model_id: ModelId,
+    /// The model keeps its place while it is held.
+    entry: Arc<ModelEntry>,
     version: Version,
     kind: MetricKind,
 }
 
 impl SeriesHandle {
-    fn new(entry: &ModelEntry, version: &Version, kind: &MetricKind, key: Option<SeriesKey>) -> Self {
-        let (model_id, range) = (entry.id.clone(), kind.range());
-        let names = SeriesNames { model_id, version: version.clone(), kind: kind.clone() };
+    fn new(entry: Arc<ModelEntry>, version: &Version, kind: &MetricKind, key: Option<SeriesKey>) -> Self {
+        let range = kind.range();
         let ModelEntry { address, generation, .. } = *entry;
+        let names = SeriesNames { entry, version: version.clone(), kind: kind.clone() };
         Self { address, generation, range, key, names: Arc::new(names) }
     }
 
@@ -207,8 +214,8 @@ impl SeriesHandle {
     /// What is wrong with a reading.
     #[cold]
     fn refusal(&self, at: Timestamp, value: f64) -> EventError {
-        let SeriesNames { model_id, version, kind } = &*self.names;
-        let (id, version) = (model_id.clone(), version.clone());
+        let SeriesNames { entry, version, kind } = &*self.names;
+        let (id, version) = (entry.id.clone(), version.clone());
         match MetricEvent::from_parts(id, version, kind.clone(), Some(at), Some(value)) {
             Err(error) => error,
             Ok(_) => EventError::new("kind", kind.to_string(), "one whose key no other version and kind has"),

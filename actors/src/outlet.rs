@@ -7,8 +7,10 @@ use parking_lot::RwLock;
 use visu_tility_core::{ActionRecord, ObserverAction};
 
 use crate::alert::DispatchDesk;
+use crate::clock::Clock;
 use crate::dead_letter::DeadLetters;
 use crate::hook::guard;
+use crate::ledger::delivery::Receipt;
 use crate::lifecycle::{Decision, Lifecycle};
 use crate::pump::Subscribers;
 #[cfg(feature = "automated_retraining")]
@@ -58,6 +60,7 @@ pub(crate) struct Outlet {
     pub(crate) alerts: DispatchDesk,
     #[cfg(feature = "automated_retraining")]
     pub(crate) retrains: RetrainDesk,
+    pub(crate) clock: Arc<dyn Clock>,
     actions: AtomicU64,
     subscriber_panics: AtomicU64,
 }
@@ -67,6 +70,7 @@ impl Outlet {
         dead_letters_max: usize,
         alerts: DispatchDesk,
         #[cfg(feature = "automated_retraining")] retrains: RetrainDesk,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             decisions: Subscribers::default(),
@@ -77,6 +81,7 @@ impl Outlet {
             alerts,
             #[cfg(feature = "automated_retraining")]
             retrains,
+            clock,
             actions: AtomicU64::new(0),
             subscriber_panics: AtomicU64::new(0),
         }
@@ -92,23 +97,46 @@ impl Outlet {
 
     /// Hands on what observers decided, in order.
     pub(crate) fn deliver(&self, records: &mut Vec<ActionRecord>) {
-        self.actions.fetch_add(records.len() as u64, Ordering::Relaxed);
-        let action_fns = self.action_fns.present();
+        self.count_actions(records.len());
         for record in records.drain(..) {
-            for tell in action_fns.iter() {
-                self.count_panic(&guard(|| tell(&record)));
-            }
             let record = Arc::new(record);
-            if !self.decisions.is_empty() {
-                self.decisions.tell(&record.id.model_id, &Decision(Arc::clone(&record)));
-            }
-            match &record.action {
-                ObserverAction::Alert(_) => self.alerts.submit(&record),
-                #[cfg(feature = "automated_retraining")]
-                ObserverAction::Retrain(request) => self.retrains.submit(&record, request),
-                _ => {}
-            }
+            self.announce(&record);
+            self.hand_over(&record, None);
         }
+    }
+
+    /// Counts decisions that are handed on.
+    pub(crate) fn count_actions(&self, actions: usize) {
+        self.actions.fetch_add(actions as u64, Ordering::Relaxed);
+    }
+
+    /// Tells subscribers of a decision.
+    pub(crate) fn announce(&self, record: &Arc<ActionRecord>) {
+        for tell in self.action_fns.present().iter() {
+            self.count_panic(&guard(|| tell(record)));
+        }
+        if !self.decisions.is_empty() {
+            self.decisions.tell(&record.id.model_id, &Decision(Arc::clone(record)));
+        }
+    }
+
+    /// Hands a decision to those who act on it. With a receipt they say when they are done.
+    pub(crate) fn hand_over(&self, record: &Arc<ActionRecord>, receipt: Option<Arc<Receipt>>) {
+        match &record.action {
+            ObserverAction::Alert(_) => self.alerts.submit(record, receipt),
+            #[cfg(feature = "automated_retraining")]
+            ObserverAction::Retrain(request) => self.retrains.submit(record, request, receipt),
+            _ => {}
+        }
+    }
+
+    /// Whether those who act on decisions can take more without refusing any.
+    pub(crate) fn has_room(&self) -> bool {
+        #[cfg(feature = "automated_retraining")]
+        if !self.retrains.has_room() {
+            return false;
+        }
+        self.alerts.has_room()
     }
 
     /// Says what happened to a model.

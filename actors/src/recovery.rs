@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use visu_tility_core::{ActionRecord, IngestError, ModelMonitor, MonitorPlan};
 
@@ -93,8 +94,9 @@ impl Shard {
         }
         // The monitor itself may be torn: back to the last snapshot, or to the start.
         losses.push(Loss { observer: None, reason, on_tick: false });
-        let snapshot = self.recall(&cell.entry);
-        cell.set_monitor(self.build(&cell.entry, snapshot.as_deref(), out));
+        let recalled = self.recall(&cell.entry);
+        let monitor = recalled.ok().and_then(|recalled| self.build(&cell.entry, recalled.as_ref(), out));
+        cell.set_monitor(monitor);
         losses
     }
 
@@ -110,6 +112,8 @@ impl Shard {
             trouble.history.panicked(now, &self.settings.policy, seed_of(model_id.as_str()))
         });
         let lost = !cell.has_monitor();
+        // What is repeated comes faster than it came; what was put into quarantine for good was saved as such.
+        let verdict = if self.is_repeating() { Verdict::Restart(Duration::ZERO) } else { verdict };
         if !lost && !matches!(cell.phase(), ModelPhase::Running | ModelPhase::Waiting) {
             return;
         }
@@ -129,6 +133,7 @@ impl Shard {
                 tracing::error!(model = %model_id, reason, "model is quarantined until it is reset");
                 self.drop_wait(cell);
                 self.enter(cell, ModelPhase::Quarantined);
+                self.hurry(cell);
                 self.outlet.tell(&Lifecycle::Quarantined { model_id, reason });
             }
         }
@@ -154,19 +159,17 @@ impl Shard {
         }
     }
 
+    /// Whether one more event can be held for a model.
+    pub(crate) fn has_room(&self, cell: &ModelCell, routed: &Routed) -> bool {
+        let crowded = is_ticket(routed.value) && self.board.vectors.is_half_full();
+        let held = cell.in_trouble(|trouble| trouble.held.len());
+        !crowded && held < self.settings.held_max && self.dock.held.load(Ordering::Relaxed) < HELD_ALL_MAX
+    }
+
     /// Keeps an event for the time after the wait.
     pub(crate) fn hold(&self, cell: &ModelCell, routed: &Routed, offset: u64) -> Result<(), IngestError> {
-        let crowded = is_ticket(routed.value) && self.board.vectors.is_half_full();
-        let held = cell.in_trouble(|trouble| {
-            let room = !crowded
-                && trouble.held.len() < self.settings.held_max
-                && self.dock.held.load(Ordering::Relaxed) < HELD_ALL_MAX;
-            if room {
-                trouble.held.push_back((*routed, offset));
-            }
-            room
-        });
-        if held {
+        if self.has_room(cell, routed) {
+            cell.in_trouble(|trouble| trouble.held.push_back((*routed, offset)));
             self.dock.held.fetch_add(1, Ordering::AcqRel);
             return Ok(());
         }
@@ -224,7 +227,7 @@ impl Shard {
         let names = event.and_then(|(routed, _)| cell.entry.names(routed.key));
         let (version, kind) = names.unzip();
         let newest = visu_tility_core::Timestamp::from_micros(self.timers.borrow().newest);
-        self.outlet.dead.push(DeadLetter {
+        self.keep_letter(DeadLetter {
             model_id: cell.entry.id.clone(),
             version,
             kind,
@@ -236,13 +239,20 @@ impl Shard {
         });
     }
 
+    fn keep_letter(&self, letter: DeadLetter) {
+        if let Some(saving) = self.saving.as_ref().filter(|_| letter.reason != DeadReason::ShutDown) {
+            saving.bury(&letter);
+        }
+        self.outlet.dead.push(letter);
+    }
+
     /// Buries an event that has no model here: it is gone, or the shard is.
     pub(crate) fn bury_stray(&self, routed: &Routed, offset: u64, reason: DeadReason) {
         self.board.vectors.take(routed.value);
         let tenant = self.board.directory.at(routed.address);
         let name = tenant.filter(|entry| entry.generation == routed.generation).map(|entry| entry.id.clone());
         if let Some(model_id) = name.or_else(|| visu_tility_core::ModelId::new("-").ok()) {
-            self.outlet.dead.push(DeadLetter {
+            self.keep_letter(DeadLetter {
                 model_id,
                 version: None,
                 kind: None,

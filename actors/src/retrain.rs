@@ -5,6 +5,7 @@
 //! executor later.
 
 mod queue;
+mod receipts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -26,9 +27,12 @@ use crate::clock::Stopwatch;
 use crate::control::ControlError;
 use crate::handle::MonitoringHandle;
 use crate::hook::guard;
+use crate::ledger::delivery::Receipt;
 use crate::supervise::{RestartCause, Restartable};
 
 use queue::{Outcome, RetrainQueue};
+use receipts::Receipts;
+
 pub use queue::{RetrainOrder, RetrainPolicy, Submission};
 
 /// Wishes that may be on their way to the scheduler.
@@ -128,13 +132,21 @@ impl RetrainDesk {
             alarm: None,
             tally: shared,
             closing: false,
+            receipts: Receipts::default(),
             status: SchedulerStatus::default(),
         }));
         Self { addr, tally }
     }
 
     /// Hands a wish over, or counts that there was no room.
-    pub(crate) fn submit(&self, record: &Arc<ActionRecord>, request: &RetrainRequest) {
+    ///
+    /// With a receipt it is settled when the retrain is over or the wish refused; what finds no room is not settled.
+    pub(crate) fn submit(
+        &self,
+        record: &Arc<ActionRecord>,
+        request: &RetrainRequest,
+        receipt: Option<Arc<Receipt>>,
+    ) {
         if self.tally.on_their_way.fetch_add(1, Ordering::AcqRel) >= WISHES_MAX || !self.addr.connected() {
             self.tally.on_their_way.fetch_sub(1, Ordering::AcqRel);
             self.tally.turned_away.fetch_add(1, Ordering::Relaxed);
@@ -145,8 +157,14 @@ impl RetrainDesk {
             version: record.version.clone(),
             request: request.clone(),
             at: record.at,
+            receipt,
         };
         self.addr.do_send(Counted(wish));
+    }
+
+    /// Whether half of the room on the way to the scheduler is free.
+    pub(crate) fn has_room(&self) -> bool {
+        self.tally.on_their_way.load(Ordering::Acquire) < WISHES_MAX / 2
     }
 
     /// Hands a wish over and waits for the answer.
@@ -196,7 +214,7 @@ impl MonitoringHandle {
         request: RetrainRequest,
     ) -> Result<Submission, ControlError> {
         let at = self.house.board.clock.now();
-        let wish = Wish { model_id, version: None, request, at };
+        let wish = Wish { model_id, version: None, request, at, receipt: None };
         self.house.outlet.retrains.ask(wish).await.ok_or(ControlError::Closed)
     }
 
@@ -221,6 +239,7 @@ pub struct RetrainScheduler {
     alarm: Option<SpawnHandle>,
     tally: Arc<Tally>,
     closing: bool,
+    receipts: Receipts,
     status: SchedulerStatus,
 }
 
@@ -260,6 +279,7 @@ impl RetrainScheduler {
             Submission::Refused { .. } => &mut self.status.refused,
         };
         *count += 1;
+        self.receipts.submitted(&wish.model_id, wish.receipt.clone(), &answer);
         self.start_more(ctx);
         answer
     }
@@ -269,6 +289,7 @@ impl RetrainScheduler {
     fn start_more(&mut self, ctx: &mut Context<Self>) {
         while let Some(executor) = self.executor.clone().filter(|_| !self.closing) {
             let Some(order) = self.queue.start() else { break };
+            self.receipts.started(&order.model_id);
             let (scheduler, presence) = (ctx.address(), self.census.enter());
             actix::spawn(async move {
                 let model_id = order.model_id.clone();
@@ -314,6 +335,8 @@ pub(crate) struct Wish {
     pub(crate) version: Option<Version>,
     pub(crate) request: RetrainRequest,
     pub(crate) at: Timestamp,
+    /// Told when the retrain is over.
+    pub(crate) receipt: Option<Arc<Receipt>>,
 }
 
 impl Message for Wish {
@@ -360,6 +383,7 @@ impl Handler<Finished> for RetrainScheduler {
     fn handle(&mut self, Finished { model_id, result }: Finished, ctx: &mut Context<Self>) {
         self.pass_time();
         let follows = self.queue.finish(&model_id, result.is_ok());
+        self.receipts.finished(&model_id, follows);
         match result {
             Ok(outcome) => {
                 self.status.succeeded += 1;

@@ -1,8 +1,12 @@
 //! What travels to a shard: an event without its names, and batches of them.
 
+use std::sync::Arc;
+
 use actix::Message;
 use tokio::sync::OwnedSemaphorePermit;
 use visu_tility_core::{IngestError, MetricEvent, SeriesKey, Timestamp};
+
+use crate::directory::ModelEntry;
 
 /// Bits of an address that name the model's place within its shard.
 const PLACE_BITS: u32 = 24;
@@ -26,6 +30,11 @@ impl Address {
     pub(crate) const fn place(self) -> usize {
         (self.0 & (Self::PLACES_MAX - 1)) as usize
     }
+}
+
+/// A place and a tenancy of it, as one number.
+pub(crate) const fn token(address: Address, generation: u32) -> u64 {
+    (generation as u64) << 32 | address.0 as u64
 }
 
 /// One event on its way to its model, in 32 bytes: names replaced by where the model lives and a key.
@@ -53,6 +62,17 @@ impl Routed {
         Self { at, ..self }
     }
 
+    /// Its model's place and tenancy, as one number.
+    #[inline]
+    pub(crate) const fn token(&self) -> u64 {
+        token(self.address, self.generation)
+    }
+
+    /// Makes it an event of a tenant that is no more.
+    pub(crate) const fn astray(&mut self) {
+        self.generation = self.generation.wrapping_sub(1);
+    }
+
     /// The value; `None` when it was due but is missing.
     pub fn value(&self) -> Option<f64> {
         (!self.value.is_nan()).then_some(self.value)
@@ -68,6 +88,11 @@ pub(crate) struct Batch {
     pub(crate) permit: Option<OwnedSemaphorePermit>,
     /// Wants to know what became of a single event.
     pub(crate) reply: Option<tokio::sync::oneshot::Sender<Result<(), IngestError>>>,
+    /// It comes from the journal of a store, and may be known already.
+    pub(crate) replayed: bool,
+    /// With a store: its models, which keep their places until it is handled.
+    #[expect(dead_code, reason = "held until the batch is dropped")]
+    pub(crate) pins: Option<Arc<[Arc<ModelEntry>]>>,
 }
 
 impl Message for Batch {
@@ -75,6 +100,11 @@ impl Message for Batch {
 }
 
 impl Batch {
+    /// The offset after its last event.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset_of(self.load.as_slice().len().saturating_sub(1)) + 1
+    }
+
     /// The offset of the event at a place of the batch.
     #[inline]
     pub(crate) fn offset_of(&self, place: usize) -> u64 {

@@ -12,11 +12,14 @@ use actix::{
 use tokio::sync::oneshot;
 use visu_tility_core::{Accepted, IngestError, MetricEvent};
 
-use crate::board::Turn;
+use crate::board::{Board, Turn};
 use crate::control::Control;
 use crate::dead_letter::DeadReason;
+use crate::journaled::Journaled;
+use crate::ledger::inbox::{Events, Reply, What};
 use crate::model::take_in;
 use crate::routed::{Batch, BatchReceipt, EventBatch, Rejected};
+use crate::saving::{Extent, Saving};
 use crate::shard_state::Shard;
 use crate::status::ShardStatus;
 use crate::supervise::{RestartCause, Restartable};
@@ -61,11 +64,11 @@ impl ModelSupervisor {
     fn work(&mut self, ctx: &mut Context<Self>) {
         if let Some(Current { batch, cursor, begun }) = &mut self.current {
             *begun = true;
-            if self.shard.over.get() || batch.reply.is_some() {
+            if self.shard.over.get() || batch.reply.is_some() || batch.replayed {
                 let rest = batch.load.as_slice().get(cursor.get()..).unwrap_or_default();
                 for routed in rest {
                     let offset = batch.offset_of(cursor.get());
-                    let done = self.shard.deciding(|out| self.shard.deliver_one(routed, offset, out));
+                    let done = self.shard.deciding(|out| self.shard.deliver_new(routed, offset, out));
                     cursor.set(cursor.get() + 1);
                     if let Some(reply) = batch.reply.take() {
                         let _ = reply.send(done);
@@ -83,6 +86,7 @@ impl ModelSupervisor {
         // The credits come home here, when the batch is dropped.
         if let Some(Current { batch, .. }) = self.current.take() {
             self.shard.dock.handled(batch.load.as_slice().len());
+            self.shard.reach(batch.end());
         }
     }
 
@@ -92,7 +96,11 @@ impl ModelSupervisor {
             self.shard.end_waits(true);
         }
         self.set_alarm(ctx);
-        if self.shard.timers.borrow().first_wait().is_none() {
+        if self.current.is_none() {
+            self.shard.save_some(Extent::Urgent);
+        }
+        let settled = self.shard.saving.as_ref().is_none_or(Saving::is_idle);
+        if settled && self.shard.timers.borrow().first_wait().is_none() {
             for settled in self.settling.drain(..) {
                 let _ = settled.send(());
             }
@@ -156,6 +164,9 @@ impl Actor for ModelSupervisor {
         if !self.shard.board.event_time {
             ctx.run_interval(self.shard.settings.tick_every, |actor, ctx| {
                 actor.shard.tick_due(actor.shard.board.clock.now());
+                if actor.current.is_none() {
+                    actor.shard.save_some(Extent::Share);
+                }
                 actor.after(ctx);
             });
         }
@@ -284,7 +295,21 @@ impl Handler<LastHandleGone> for ModelSupervisor {
     fn handle(&mut self, _: LastHandleGone, ctx: &mut Context<Self>) {
         if !self.shard.over.get() {
             self.shard.end_waits(true);
+            self.shard.save_some(Extent::All);
             self.halt(ctx);
+        }
+    }
+}
+
+impl Handler<Journaled> for ModelSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, journaled: Journaled, ctx: &mut Context<Self>) {
+        self.shard.obey_journal(journaled);
+        self.after(ctx);
+        self.singles += 1;
+        if self.singles >= SINGLES_PER_TURN {
+            self.give_way(ctx);
         }
     }
 }
@@ -304,18 +329,25 @@ impl Handler<MetricEvent> for ModelSupervisor {
 }
 
 impl Handler<EventBatch> for ModelSupervisor {
-    type Result = MessageResult<EventBatch>;
+    type Result = Response<BatchReceipt>;
 
-    /// Takes each event as if it had come alone; the answer does not wait for those that were queued.
+    /// Takes each event as if it had come alone; the answer does not wait for those that were queued. With a store it
+    /// waits until they are durable.
     fn handle(&mut self, EventBatch(events): EventBatch, ctx: &mut Context<Self>) -> Self::Result {
         let board = &self.shard.board;
         let limit = board.limit();
         let mut receipt = BatchReceipt::default();
+        if board.ledger.is_some() {
+            let taken = take_all(board, &events);
+            self.give_way(ctx);
+            return Response::fut(taken);
+        }
         self.shard.deciding(|out| {
             for (index, event) in events.iter().enumerate() {
-                let turn = board
-                    .route(event, limit)
-                    .and_then(|routed| Ok((routed, board.take_turn(routed, None, Some(self.shard.index))?)));
+                let turn = board.route(event, limit, &mut Vec::new()).and_then(|routed| {
+                    let turn = board.take_turn(routed, None, Some(self.shard.index), Vec::new())?;
+                    Ok((routed, turn))
+                });
                 if let Ok((routed, Turn::Now(offset))) = &turn {
                     // Taken, whatever becomes of it: that is in the dead letters, as for queued ones.
                     let _ = self.shard.deliver_one(routed, *offset, out);
@@ -333,7 +365,47 @@ impl Handler<EventBatch> for ModelSupervisor {
         });
         self.after(ctx);
         self.give_way(ctx);
-        MessageResult(receipt)
+        Response::reply(receipt)
+    }
+}
+
+/// Leaves the events of a message to be journaled, as far as there is room, and answers when they are.
+fn take_all(board: &Board, events: &[MetricEvent]) -> impl Future<Output = BatchReceipt> + 'static {
+    let limit = board.limit();
+    let mut waits = Vec::with_capacity(events.len());
+    for event in events {
+        let mut pins = Vec::new();
+        let (reply, wait) = oneshot::channel();
+        let taken = board.route(event, limit, &mut pins).and_then(|routed| {
+            let shard = routed.address.shard();
+            let unqueued = board.watch(&[routed]);
+            let dock = board.docks.get(shard).ok_or(IngestError::Closed)?;
+            let permits = vec![(shard, dock.try_room(1)?)];
+            let reply = Reply::Durable(reply);
+            board.journal(What::Events(Events { routed: vec![routed], permits, pins, reply }))?;
+            unqueued.queued();
+            Ok(wait)
+        });
+        waits.push(taken);
+    }
+    async move {
+        let mut receipt = BatchReceipt::default();
+        for (index, wait) in waits.into_iter().enumerate() {
+            let taken = match wait {
+                Ok(wait) => wait.await.unwrap_or(Err(IngestError::Closed)),
+                Err(error) => Err(error),
+            };
+            match taken {
+                Ok(offset) => {
+                    if receipt.accepted == 0 {
+                        receipt.first_offset = offset;
+                    }
+                    receipt.accepted += 1;
+                }
+                Err(error) => receipt.rejected.push(Rejected { index, error }),
+            }
+        }
+        receipt
     }
 }
 

@@ -12,11 +12,13 @@ use crate::cell::{ModelCell, ModelPhase};
 use crate::clock::Stopwatch;
 use crate::dead_letter::DeadReason;
 use crate::hook::guard;
+use crate::journaled::Repeating;
 use crate::outlet::Outlet;
 use crate::restart::RestartPolicy;
 use crate::routed::{Address, Batch, Routed};
+use crate::saving::{Saving, SavingParts};
 use crate::shard::Poke;
-use crate::slab::{Head, Slab, live};
+use crate::slab::{CLEAN, Head, Slab, live};
 use crate::snapshot::SnapshotKeeper;
 use crate::supervise::Supervision;
 use crate::tally::{Tally, bump};
@@ -58,6 +60,10 @@ pub(crate) struct Shard {
     pub(crate) supervision: Rc<Supervision>,
     /// Whether its models were stopped: what comes later is a dead letter and wakes nobody.
     pub(crate) over: Cell<bool>,
+    /// With a store.
+    pub(crate) saving: Option<Saving>,
+    /// While the store's journal is repeated.
+    pub(crate) repeating: RefCell<Option<Repeating>>,
     out: RefCell<Vec<ActionRecord>>,
 }
 
@@ -99,12 +105,14 @@ pub(crate) struct ShardParts {
     pub(crate) keeper: Arc<dyn SnapshotKeeper>,
     pub(crate) plan: Arc<MonitorPlan>,
     pub(crate) supervision: Supervision,
+    /// With a store.
+    pub(crate) saving: Option<SavingParts>,
 }
 
 impl Shard {
     /// Builds it on its own thread.
     pub(crate) fn new(parts: ShardParts) -> Self {
-        let ShardParts { index, settings, board, dock, outlet, keeper, plan, supervision } = parts;
+        let ShardParts { index, settings, board, dock, outlet, keeper, plan, supervision, saving } = parts;
         Self {
             index,
             dock,
@@ -121,6 +129,8 @@ impl Shard {
             seconds: Cell::new(0),
             supervision: Rc::new(Supervision { sink: None, ..supervision }),
             over: Cell::new(false),
+            repeating: RefCell::new(saving.is_some().then(Repeating::default)),
+            saving: saving.map(Saving::new),
             out: RefCell::default(),
         }
     }
@@ -164,6 +174,7 @@ impl Shard {
                     timers.newest = timers.newest.max(newest);
                     drop(timers);
                     if let Some(cell) = self.cell_of(routed.address, routed.generation) {
+                        self.mark(&cell, offset);
                         let _ = self.casualties(&cell, Some((routed, offset)), reason, out);
                     }
                     bump(&self.tally.events);
@@ -229,7 +240,13 @@ impl Shard {
                     }
                     other => self.tally_admission(other),
                 }
-                head.touched.set(seconds);
+                let touched = head.touched.get();
+                if touched != seconds {
+                    head.touched.set(seconds);
+                    if touched & CLEAN != 0 {
+                        self.mark_place((place as u32, routed.generation), offset);
+                    }
+                }
                 if let Some(due) = monitor.next_deadline()
                     && due.micros() < head.armed.get()
                 {
@@ -256,8 +273,28 @@ impl Shard {
         let Some(routed) = batch.load.as_slice().get(place) else { return };
         if let Some(cell) = self.cell_of(routed.address, routed.generation) {
             let offset = batch.offset_of(place);
+            self.mark(&cell, offset);
             self.bury(&cell, Some((routed, offset)), None, DeadReason::TooLate);
         }
+    }
+
+    /// As [`Shard::deliver_one`], for one that the model's snapshot may hold already.
+    pub(crate) fn deliver_new(
+        self: &Rc<Self>,
+        routed: &Routed,
+        offset: u64,
+        out: &mut Vec<ActionRecord>,
+    ) -> Result<(), IngestError> {
+        if self.is_repeating()
+            && let Some(entry) = self.board.directory.at(routed.address)
+            && entry.generation == routed.generation
+            && !self.is_new_to(entry.token(), &entry, offset)
+        {
+            self.board.vectors.take(routed.value);
+            bump(&self.tally.events);
+            return Ok(());
+        }
+        self.deliver_one(routed, offset, out)
     }
 
     /// Handles one event whatever its model is in. The same in effect as a run of one.
@@ -278,9 +315,16 @@ impl Shard {
             self.bury_stray(routed, offset, DeadReason::Retired);
             return Err(IngestError::Retired);
         };
+        if self.saving.is_some() && cell.phase() == ModelPhase::Waiting && !self.has_room(&cell, routed) {
+            // What is in the journal is shown to its model, in order.
+            self.end_wait_now(&cell, out);
+        }
         match cell.phase() {
             ModelPhase::Running | ModelPhase::Asleep => self.observe(&cell, routed, offset, out),
-            ModelPhase::Waiting => self.hold(&cell, routed, offset),
+            ModelPhase::Waiting => {
+                self.mark(&cell, offset);
+                self.hold(&cell, routed, offset)
+            }
             ModelPhase::Paused => {
                 cell.in_trouble(|trouble| trouble.unseen += 1);
                 self.dock.came_while_paused();
@@ -288,6 +332,9 @@ impl Shard {
                 Err(IngestError::Paused)
             }
             ModelPhase::Quarantined => {
+                if cell.is_unreadable() {
+                    self.mark(&cell, offset);
+                }
                 self.bury(&cell, Some((routed, offset)), None, DeadReason::Quarantined);
                 Err(IngestError::Quarantined)
             }
@@ -305,6 +352,7 @@ impl Shard {
         if cell.phase() == ModelPhase::Asleep {
             self.rouse(cell, out);
         }
+        self.mark(cell, offset);
         let vector = self.board.vectors.take(routed.value);
         let value = if vector.is_some() { f64::NAN } else { routed.value };
         let reading = Reading { at: routed.at, value, offset };
@@ -328,7 +376,9 @@ impl Shard {
                 Ok::<Admission, IngestError>(admission)
             })
         });
-        cell.head(|head| head.touched.set(self.seconds.get()));
+        if self.saving.is_none() {
+            cell.head(|head| head.touched.set(self.seconds.get()));
+        }
         self.arm(cell);
         match seen {
             Ok(Ok(admission)) => {
@@ -348,8 +398,13 @@ impl Shard {
 
     /// Does what is done with decisions.
     pub(crate) fn hand_on(&self, out: &mut Vec<ActionRecord>) {
-        if !out.is_empty() {
-            self.outlet.deliver(out);
+        if out.is_empty() {
+            return;
+        }
+        match &self.saving {
+            // Told once it is durable.
+            Some(saving) => saving.decided(out),
+            None => self.outlet.deliver(out),
         }
     }
 

@@ -58,6 +58,7 @@ async fn drain(house: &House, limit: impl Future<Output = ()>) -> DrainReport {
         }
         stop(house).await?;
         house.outlet.close();
+        house.end_ledger();
         house.census.empty().await;
         Ok::<(), crate::ControlError>(())
     };
@@ -74,6 +75,7 @@ async fn drain(house: &House, limit: impl Future<Output = ()>) -> DrainReport {
             }
         }
         house.outlet.close();
+        house.end_ledger();
     }
     count(house, snapshots)
 }

@@ -19,10 +19,20 @@ pub(crate) struct Slab {
 pub(crate) struct Head {
     /// The generation of a running model plus one; 0 for one that is not running.
     pub(crate) live: Cell<u32>,
-    /// The shard's stopwatch at its last event, in seconds.
+    /// The shard's stopwatch at its last event, in seconds; with [`CLEAN`] while the model's snapshot holds that.
     pub(crate) touched: Cell<u32>,
     /// When the shard's timer for it is set; `i64::MAX` when there is none.
     pub(crate) armed: Cell<i64>,
+}
+
+/// Of [`Head::touched`]: nothing has come since the model was saved. Never set without a store.
+pub(crate) const CLEAN: u32 = 1 << 31;
+
+impl Head {
+    /// The shard's stopwatch at its last event, in seconds.
+    pub(crate) const fn touched(&self) -> u32 {
+        self.touched.get() & !CLEAN
+    }
 }
 
 impl Slab {

@@ -7,6 +7,7 @@ use visu_tility_core::{ModelId, MonitorStatus};
 
 use crate::alert::DispatcherStatus;
 use crate::cell::ModelPhase;
+use crate::ledger::status::StoreStatus;
 
 /// One model's actor.
 #[derive(Clone, Debug, Serialize)]
@@ -105,6 +106,8 @@ pub struct FleetStatus {
     /// The retrain scheduler.
     #[cfg(feature = "automated_retraining")]
     pub retrains: crate::retrain::SchedulerStatus,
+    /// The store, where there is one.
+    pub store: Option<StoreStatus>,
     /// The shards.
     pub shards: Vec<ShardStatus>,
 }

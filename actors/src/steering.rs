@@ -16,6 +16,7 @@ use crate::hook::guard;
 use crate::lifecycle::{Decision, Lifecycle};
 use crate::routed::Address;
 use crate::shard_state::Shard;
+use crate::slab::Head;
 use crate::status::{DrainReport, ModelStatus, ShardStatus, SnapshotRound, UnkeptSnapshot};
 use crate::tally::bump;
 
@@ -29,6 +30,7 @@ impl Shard {
                 self.reload(&plan);
                 let _ = reply.send(());
             }
+            Control::Snapshot(reply) if self.saving.is_some() => self.save_all(reply),
             Control::Snapshot(reply) => drop(reply.send(self.snapshot_all())),
             Control::Stop(reply) => drop(reply.send(())),
         }
@@ -77,6 +79,12 @@ impl Shard {
         turn: Steering,
     ) -> Result<(), ControlError> {
         self.present(entry)?;
+        self.steer_now(entry, turn);
+        Ok(())
+    }
+
+    /// Turns the life of a model that was not retired before.
+    pub(crate) fn steer_now(self: &Rc<Self>, entry: &Arc<ModelEntry>, turn: Steering) {
         let model_id = entry.id.clone();
         match turn {
             Steering::Pause => {
@@ -88,6 +96,10 @@ impl Shard {
                 }
             }
             Steering::Resume => {
+                if self.saving.is_some() {
+                    // It may sleep in the store, as what it was.
+                    let _ = self.deciding(|out| self.wake(entry, out));
+                }
                 let cell = self.cell_of(entry.address, entry.generation);
                 let paused = cell.filter(|cell| cell.phase() == ModelPhase::Paused);
                 if let Some(cell) = paused {
@@ -105,14 +117,22 @@ impl Shard {
             }
             Steering::Retire => self.retire(entry),
         }
-        Ok(())
+    }
+
+    /// Puts a model into quarantine, whatever it does.
+    pub(crate) fn quarantine(self: &Rc<Self>, entry: &Arc<ModelEntry>) {
+        let cell = self.deciding(|out| self.wake(entry, out));
+        self.drop_wait(&cell);
+        self.enter(&cell, ModelPhase::Quarantined);
+        let reason = "it was put aside".to_owned();
+        self.outlet.tell(&Lifecycle::Quarantined { model_id: entry.id.clone(), reason });
     }
 
     /// Wakes a model that sleeps with a state, so that what comes next can resolve its alerts.
     fn wake_kept(self: &Rc<Self>, entry: &Arc<ModelEntry>) {
         let cell = self.cell_of(entry.address, entry.generation);
         let asleep = cell.is_none_or(|cell| cell.phase() == ModelPhase::Asleep);
-        if asleep && self.recall(entry).is_some() {
+        if asleep && !matches!(self.recall(entry), Ok(None)) {
             let _ = self.deciding(|out| self.wake(entry, out));
         }
     }
@@ -141,7 +161,7 @@ impl Shard {
     /// Forgets a model: state, actor, name. Events still held for it are dead letters.
     fn retire(self: &Rc<Self>, entry: &Arc<ModelEntry>) {
         self.wake_kept(entry);
-        self.board.directory.remove(entry);
+        self.board.directory.unlist(entry);
         let place = entry.address.place();
         let known = self.cell_of(entry.address, entry.generation);
         if let Some(cell) = known {
@@ -162,6 +182,7 @@ impl Shard {
             self.vacate(&cell);
             self.enter(&cell, ModelPhase::Asleep);
         }
+        self.board.directory.remove(entry);
         self.forget(entry);
         self.outlet.decisions.forget(&entry.id);
         self.outlet.tell(&Lifecycle::Retired { model_id: entry.id.clone() });
@@ -184,6 +205,9 @@ impl Shard {
     pub(crate) fn passivate(self: &Rc<Self>, cell: &Rc<ModelCell>) {
         if cell.phase() != ModelPhase::Running {
             return;
+        }
+        if self.saving.is_some() {
+            return self.sleep_when_saved(cell);
         }
         if !matches!(self.keep_state(cell), Some(Ok(()))) {
             return;
@@ -212,6 +236,9 @@ impl Shard {
         {
             *slot = None;
             self.tally.awake.set(self.tally.awake.get().saturating_sub(1));
+            if self.saving.is_some() {
+                self.board.directory.evict(&cell.entry);
+            }
         }
     }
 
@@ -220,20 +247,25 @@ impl Shard {
         self.plan.replace(Arc::clone(plan));
         let cells: Vec<_> = self.cells.borrow().iter().flatten().cloned().collect();
         for cell in cells {
-            let done = self.deciding(|out| {
-                guard(|| {
-                    cell.with_monitor(|monitor| {
-                        if let Some(monitor) = monitor {
-                            monitor.reload(Arc::clone(plan), out);
-                        }
-                    });
-                })
-            });
-            if let Err(reason) = done {
-                let _ = self.deciding(|out| self.casualties(&cell, None, reason, out));
-            }
-            self.arm(&cell);
+            self.reload_cell(&cell, plan);
         }
+    }
+
+    /// Has one model follow a plan.
+    pub(crate) fn reload_cell(self: &Rc<Self>, cell: &Rc<ModelCell>, plan: &Arc<MonitorPlan>) {
+        let done = self.deciding(|out| {
+            guard(|| {
+                cell.with_monitor(|monitor| {
+                    if let Some(monitor) = monitor {
+                        monitor.reload(Arc::clone(plan), out);
+                    }
+                });
+            })
+        });
+        if let Err(reason) = done {
+            let _ = self.deciding(|out| self.casualties(cell, None, reason, out));
+        }
+        self.arm(cell);
     }
 
     /// Hands the state of all awake models to the keeper.
@@ -295,7 +327,7 @@ impl Shard {
 
     /// Looks for models that have been idle for long enough; each awake model is looked at once a span.
     pub(crate) fn sleep_idle(self: &Rc<Self>) {
-        let Some(span) = self.settings.idle_after else { return };
+        let Some(span) = self.settings.idle_after.filter(|_| !self.is_repeating()) else { return };
         let span = u32::try_from(span.as_secs()).unwrap_or(u32::MAX).max(1);
         let now = (self.watch.micros() / 1_000_000) as u32;
         loop {
@@ -304,7 +336,7 @@ impl Shard {
             self.timers.borrow_mut().idle.pop_front();
             let cell = self.cell_of(Address::new(self.index as u8, tenant.0), tenant.1);
             let Some(cell) = cell.filter(|cell| cell.phase() != ModelPhase::Asleep) else { continue };
-            let until = cell.head(|head| head.touched.get()).saturating_add(span);
+            let until = cell.head(Head::touched).saturating_add(span);
             if until <= now {
                 self.passivate(&cell);
             }
@@ -319,7 +351,7 @@ impl Shard {
     pub(crate) fn follow_idleness(&self, cell: &ModelCell) {
         if let Some(span) = self.settings.idle_after {
             let look = cell
-                .head(|head| head.touched.get())
+                .head(Head::touched)
                 .saturating_add(u32::try_from(span.as_secs()).unwrap_or(u32::MAX).max(1));
             let tenant = (cell.entry.address.place() as u32, cell.generation);
             self.timers.borrow_mut().idle.push_back((look, tenant));

@@ -60,6 +60,14 @@ impl Vectors {
         if is_ticket(value) { self.take_out(value.to_bits()) } else { None }
     }
 
+    /// The vector of a ticket, which stays.
+    pub(crate) fn peek(&self, value: f64) -> Option<Arc<[f32]>> {
+        let (use_, place) = (value.to_bits() >> PLACE_BITS & PART, value.to_bits() & PART);
+        let slots = self.slots.lock();
+        let slot = slots.slots.get(place as usize).filter(|slot| u64::from(slot.0) & PART == use_)?;
+        slot.1.clone()
+    }
+
     #[cold]
     fn take_out(&self, bits: u64) -> Option<Arc<[f32]>> {
         let (use_, place) = (bits >> PLACE_BITS & PART, bits & PART);

@@ -24,6 +24,7 @@ pub struct Accepted {
 /// | `Poisoned` | taken; the observer named panicked on it, all others saw it; in the dead letters | no |
 /// | `Quarantined` | diverted to the dead letters | after a reset of the model |
 /// | `Retired` | not taken | no: the handle is stale |
+/// | `Store` | not taken: the store could not keep it | when `retry` says so, later |
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -72,4 +73,12 @@ pub enum IngestError {
     /// The model was retired after the handle was made.
     #[error("model was retired")]
     Retired,
+    /// The store could not make it durable, so it was not taken.
+    #[error("the store could not keep it: {reason}")]
+    Store {
+        /// What the store said.
+        reason: String,
+        /// Whether the same event may be taken later without anybody's doing.
+        retry: bool,
+    },
 }

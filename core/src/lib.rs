@@ -8,22 +8,26 @@
 //! - who looks at it: [`MetricObserver`], the trait, and the built-in checks;
 //! - what is watched how: [`MonitorPlan`];
 //! - what ties it together for one model: [`ModelMonitor`], a pure fold;
-//! - what comes out: [`ActionRecord`]s, and [`MonitorStatus`] for who asks.
+//! - what comes out: [`ActionRecord`]s, and [`MonitorStatus`] for who asks;
+//! - what outlives the process: the [`journal`] and the [`store`], as a port.
 
 mod action;
 #[cfg(feature = "actix")]
 mod actix;
 mod alert;
 mod check;
+mod checksum;
 mod error;
 mod event;
 mod id;
 mod ingest;
+pub mod journal;
 mod kind;
 mod monitor;
 mod nearest;
 mod observer;
 mod plan;
+pub mod store;
 mod time;
 
 pub use action::{ActionId, ActionRecord, Alert, ObserverAction, RetrainRequest};

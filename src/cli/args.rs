@@ -31,6 +31,21 @@ pub(crate) enum Command {
     /// Prints one line for each observer, or every mistake with its line and the nearest known key. Exit
     /// status: 0 when the plan can be used, 2 when it cannot.
     Check(CheckArgs),
+    /// Take events over HTTP and watch their models, with all state in one file.
+    ///
+    /// What is acknowledged is durable: it outlives a crash of the process at any moment.
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
+    /// Show what a store holds: models, journal, alerts, retrain requests, dead letters.
+    ///
+    /// Reads only, also while a server runs on the store.
+    #[cfg(feature = "sqlite")]
+    Inspect(InspectArgs),
+    /// Copy a store as of one moment, also while a server runs on it.
+    ///
+    /// The copy is checked when it is first opened.
+    #[cfg(feature = "sqlite")]
+    Backup(BackupArgs),
 }
 
 /// What every command is asked that reads events and writes a report.
@@ -183,6 +198,113 @@ pub(crate) struct CheckArgs {
     /// Plan in TOML; `-` for the standard input
     #[arg(value_name = "PLAN")]
     pub(crate) plan: PathBuf,
+}
+
+#[cfg(feature = "serve")]
+const SERVE_HELP: &str = "\
+Requests:
+  POST /v1/events           NDJSON, a JSON array or one object, plain or gzip; the form of events is that of replay
+  GET  /v1/models           names and phases, a page at a time: ?after=ID&limit=N
+  GET  /v1/models/ID        one model with all its observers
+  GET  /healthz, /readyz    whether the process lives; whether events are taken (503 with the reason when not)
+  There is no authentication yet: listen where only those can reach it who may.
+
+State:
+  All of it is in DIR/visu-tility.db, which the sqlite3 shell can read; see also inspect and backup. A second process
+  on the same DIR is refused. Alerts go to the log on the standard error.
+
+Signals:
+  SIGINT and SIGTERM end it: no further requests, what was taken is handled, states are saved. What is not done at the
+  end of --drain is in the journal and done after the next start. A second signal ends it at once.
+
+Exit status:
+  0  ended by a signal, all done
+  2  wrong usage or plan; the store cannot be used; the address is taken
+  4  ended by a signal, not all done in time; nothing that was acknowledged is lost
+
+Examples:
+  visu-tility serve --data-dir /var/lib/visu-tility --plan plan.toml
+  curl --data-binary @events.ndjson http://127.0.0.1:8480/v1/events";
+
+/// What `serve` is asked.
+#[cfg(feature = "serve")]
+#[derive(Debug, Args)]
+#[command(after_long_help = SERVE_HELP, after_help = "See --help for the requests, the signals and the exit status.")]
+pub(crate) struct ServeArgs {
+    /// Folder of the state; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Plan in TOML; without it sensible observers watch every kind that arrives
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
+
+    /// Where to listen; port 0 for any that is free
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]
+    pub(crate) listen: std::net::SocketAddr,
+
+    /// Write the port there once it listens
+    #[arg(long, value_name = "FILE")]
+    pub(crate) port_file: Option<PathBuf>,
+
+    /// Threads that the models are spread over
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) arbiters: u16,
+
+    /// Seconds after which a changed model is saved: less to repeat after a crash, more to write
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) save_every: u64,
+
+    /// Seconds without events after which a model gives up its memory; its next event wakes it
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) idle_after: u64,
+
+    /// Seconds that the end may take after a signal
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) drain: u64,
+}
+
+/// What `inspect` is asked.
+#[cfg(feature = "sqlite")]
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  visu-tility inspect /var/lib/visu-tility\n  \
+    visu-tility inspect /var/lib/visu-tility/visu-tility.db --format json --limit 1000")]
+pub(crate) struct InspectArgs {
+    /// The store's file, or the folder given to `serve`
+    #[arg(value_name = "STORE")]
+    pub(crate) store: PathBuf,
+
+    /// How it is shown
+    #[arg(long, value_enum, default_value_t = Shown::Text)]
+    pub(crate) format: Shown,
+
+    /// The first so many models, and the latest alerts, requests and dead letters
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+}
+
+/// What `backup` is asked.
+#[cfg(feature = "sqlite")]
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  visu-tility backup /var/lib/visu-tility /backup/monday.db")]
+pub(crate) struct BackupArgs {
+    /// The store's file, or the folder given to `serve`
+    #[arg(value_name = "STORE")]
+    pub(crate) store: PathBuf,
+
+    /// Where the copy goes; nothing may be there
+    #[arg(value_name = "TO")]
+    pub(crate) to: PathBuf,
+}
+
+/// How a store is shown.
+#[cfg(feature = "sqlite")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shown {
+    /// For a person at a terminal
+    Text,
+    /// For programs
+    Json,
 }
 
 /// How a report is written.

@@ -8,10 +8,14 @@ mod calibrate_plan;
 #[cfg(feature = "cli")]
 mod calibrate_season;
 mod combination;
+#[cfg(all(unix, feature = "serve"))]
+mod crash;
 #[cfg(feature = "cli")]
 mod documented;
 mod event_time;
 mod facade;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "cli")]
 mod output;
 #[cfg(feature = "cli")]
@@ -28,5 +32,11 @@ mod replay_report;
 mod replay_unseen;
 #[cfg(feature = "cli")]
 mod replay_usage;
+#[cfg(all(unix, feature = "serve"))]
+mod serve;
 #[cfg(unix)]
 mod service;
+#[cfg(feature = "sqlite")]
+mod store_monitoring;
+#[cfg(all(unix, feature = "sqlite"))]
+mod store_process;

@@ -8,7 +8,7 @@ use crate::{Failure, Outcome};
 /// One call of cargo: its words and the environment it needs.
 pub(crate) struct Call {
     words: Vec<String>,
-    environment: Vec<(&'static str, &'static str)>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Call {
@@ -17,8 +17,8 @@ impl Call {
         Self { words: words.split_whitespace().map(str::to_owned).collect(), environment: Vec::new() }
     }
 
-    pub(crate) fn env(mut self, key: &'static str, value: &'static str) -> Self {
-        self.environment.push((key, value));
+    pub(crate) fn env(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((key, value.into()));
         self
     }
 
@@ -71,7 +71,7 @@ impl Call {
 
     fn command(&self) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.args(&self.words).envs(self.environment.iter().copied());
+        command.args(&self.words).envs(self.environment.iter().map(|(key, value)| (key, value)));
         // `cargo run` describes this package in the environment; a child that sees it believes it is us.
         for (key, _) in std::env::vars_os() {
             let key = key.to_string_lossy();

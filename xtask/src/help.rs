@@ -11,6 +11,9 @@ cargo xtask <command>
   deny                licences and sources of the dependencies, if cargo-deny is installed
   bench [--quick] [NAME...]
                       the benchmarks of every crate, all or by name
+  crash [--kills N] [--seed S]
+                      kills the server with SIGKILL at random moments under load, 1,000 times by default, and holds
+                      what it kept against an uninterrupted run; one kill takes about 0.7 s
   detectors           measures every detector and writes docs/detectors.md
   arl [--only NAME]... [--arl X]... [--runs N] [--values N] [--threads N] [--json FILE] | arl --write
                       nominal against measured run lengths, delays and predicted delays of the detectors with a

@@ -1,13 +1,14 @@
 //! The gates of the house, behind one command: `cargo xtask ci`. Only cargo is needed.
 //!
 //! `ci` lists the steps in the order that uses the compile cache best; each of `tidy`, `purity`, `features`,
-//! `examples`, `deny`, `detectors`, `arl`, `bench` and `quality` is also a command of its own. `cargo` runs cargo,
+//! `examples`, `deny`, `crash`, `detectors`, `arl`, `bench` and `quality` is also a command of its own. `cargo` runs cargo,
 //! `workspace` knows what `cargo metadata` says, `marks` replaces the measured part of a page.
 
 mod arl;
 mod bench;
 mod cargo;
 mod ci;
+mod crash;
 mod deny;
 mod detectors;
 mod examples;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         ["features"] => features::run(),
         ["examples"] => examples::run(),
         ["deny"] => deny::run(),
+        ["crash", rest @ ..] => crash::run(rest),
         ["detectors"] => detectors::run(),
         ["arl", rest @ ..] => arl::run(rest),
         ["bench", rest @ ..] => bench::run(rest),

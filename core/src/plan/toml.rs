@@ -90,7 +90,33 @@ impl MonitorPlan {
         text: &str,
         files: impl Fn(&str) -> Result<String, String>,
     ) -> Result<Self, PlanError> {
-        read::plan(text, &files)
+        read::plan(text, &files, false)
+    }
+
+    /// Reads what [`MonitorPlan::to_toml`] wrote, a plan without rules too. Observers of the user's own that the text
+    /// names are taken from `own`: the very same prototypes, so that a model keeps their states from one plan to the other.
+    /// Those that `own` does not have are left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`MonitorPlan::from_toml`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use visu_tility_core::MonitorPlan;
+    ///
+    /// let own = MonitorPlan::empty();
+    /// let again = MonitorPlan::from_kept(&own.to_toml(), &own)?;
+    /// assert!(again.rules().is_empty() && !own.changes_to(&again).events_changed);
+    /// # Ok::<(), visu_tility_core::PlanError>(())
+    /// ```
+    pub fn from_kept(text: &str, own: &Self) -> Result<Self, PlanError> {
+        let no_files = |_: &str| Err("which was written out when the plan was kept".to_owned());
+        let mut plan = read::plan(text, &no_files, true)?;
+        let named = |name: &str| text.contains(&write::own_observer(name));
+        plan.observers.extend(own.observers().iter().filter(|observer| named(observer.name())).cloned());
+        Ok(plan)
     }
 
     /// Writes the plan with every setting, so that [`MonitorPlan::from_toml`] reads an equal one.

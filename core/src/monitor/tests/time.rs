@@ -231,3 +231,20 @@ fn staleness_looks_at_times_and_not_at_counts() {
     monitor.tick(second(61), &mut out);
     assert_eq!(phases(&out), [AlertPhase::Firing]);
 }
+
+/// Restored, a monitor knew its next deadline exactly where the one that lived on knew an earlier bound, so it let time pass
+/// at other moments: the two made the same decisions, but their states were not the same bytes.
+#[test]
+fn a_monitor_that_is_restored_between_events_stays_the_same_to_the_last_bit() {
+    let mut alone = monitor(stale(60));
+    let mut broken = monitor(stale(60));
+    let mut out = Vec::new();
+    for (step, s) in (0..20).map(|step| step * 25).chain([700, 710, 900]).enumerate() {
+        let event = event(&MetricKind::Accuracy, "1", s, 0.9);
+        assert_eq!(alone.observe(&event, step as u64), broken.observe(&event, step as u64));
+        broken = ModelMonitor::restore(id(), Arc::clone(broken.plan()), &broken.snapshot()).unwrap();
+        assert_eq!(alone.snapshot(), broken.snapshot(), "after {s} s");
+    }
+    alone.tick(second(2_000), &mut out);
+    assert_eq!(phases(&out), [AlertPhase::Firing]);
+}

@@ -18,7 +18,7 @@ use crate::alert::Persistence;
 use crate::check::{Check, StalenessObserver};
 
 /// Reads a plan.
-pub(super) fn plan(text: &str, files: Files<'_>) -> Result<MonitorPlan, PlanError> {
+pub(super) fn plan(text: &str, files: Files<'_>, empty: bool) -> Result<MonitorPlan, PlanError> {
     let (length, max) = (text.len(), MonitorPlan::TOML_BYTES_MAX);
     if length > max {
         let mut problems = Problems::new("");
@@ -31,12 +31,12 @@ pub(super) fn plan(text: &str, files: Files<'_>) -> Result<MonitorPlan, PlanErro
         syntax(&mut problems, &errors);
         return Err(problems.into_error());
     }
-    let plan = read(root.get_ref(), files, &mut problems);
+    let plan = read(root.get_ref(), files, empty, &mut problems);
     if problems.is_empty() { Ok(plan) } else { Err(problems.into_error()) }
 }
 
-/// Reads the text's tables; the plan is of no use when a problem was found.
-fn read(root: &DeTable<'_>, files: Files<'_>, problems: &mut Problems) -> MonitorPlan {
+/// Reads the text's tables, which hold a rule unless `empty` allows none; the plan is of no use when a problem was found.
+fn read(root: &DeTable<'_>, files: Files<'_>, empty: bool, problems: &mut Problems) -> MonitorPlan {
     let root = Section { table: root, at: 0, path: String::new(), label: String::new() };
     let keys: Vec<&Key> = key::ROOT.iter().collect();
     let settings = root.settings(problems, &keys, |_| None);
@@ -46,7 +46,7 @@ fn read(root: &DeTable<'_>, files: Files<'_>, problems: &mut Problems) -> Monito
     let list = list.map_or(&[][..], |list| list);
     let rules = rules(list, files, problems);
     let defaults = settings.flag("default_rules") == Some(true);
-    if problems.is_empty() && rules.is_empty() && !defaults {
+    if problems.is_empty() && rules.is_empty() && !defaults && !empty {
         let text = "a plan without rules watches nothing: add [[rule]] or default_rules = true";
         problems.add(0, String::new(), text.to_owned());
     }

@@ -30,10 +30,14 @@ pub(super) fn plan(plan: &MonitorPlan) -> String {
         out.rule(rule);
     }
     for observer in plan.observers() {
-        // A name is printable ASCII, so it cannot end the comment.
-        out.head(&format!("# observer {:?} is built in code and no part of this file", observer.name()));
+        out.head(&own_observer(observer.name()));
     }
     out.text
+}
+
+/// The comment that stands for an observer of the user's own. A name is printable ASCII, so it cannot end it.
+pub(super) fn own_observer(name: &str) -> String {
+    format!("# observer {name:?} is built in code and no part of this file")
 }
 
 /// Lines of TOML.

@@ -1,0 +1,242 @@
+//! What a shard does with journal entries that are no events: ticks, turns of a model's life, plans; and how it repeats
+//! entries that a store's journal holds.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use actix::Message;
+use tokio::sync::oneshot;
+use visu_tility_core::journal::Turn;
+use visu_tility_core::{ActionRecord, MonitorPlan, Timestamp};
+
+use crate::awakening::Recalled;
+use crate::cell::{ModelCell, ModelPhase};
+use crate::control::{ControlError, Steering};
+use crate::directory::ModelEntry;
+use crate::shard_state::Shard;
+
+/// How much later a timer goes off again whose tick was not journaled.
+const TICK_AGAIN_US: i64 = 1_000_000;
+
+/// An entry of the journal, at its place among the batches of its shard.
+pub(crate) struct Journaled {
+    pub(crate) offset: u64,
+    pub(crate) what: Occurrence,
+}
+
+impl Message for Journaled {
+    type Result = ();
+}
+
+/// Who waits until a shard has done something.
+pub(crate) type Done = oneshot::Sender<Result<(), ControlError>>;
+
+/// What an entry says.
+pub(crate) enum Occurrence {
+    /// A model is told what time it is.
+    Tick(Arc<ModelEntry>, Timestamp),
+    /// A model's life takes a turn.
+    Turn(Arc<ModelEntry>, Turn, Option<Done>),
+    /// A plan comes into force.
+    Plan(Arc<MonitorPlan>, u64, Option<Done>),
+    /// A tick did not come into the journal.
+    TickLost(Arc<ModelEntry>),
+    /// All that the journal held has been repeated.
+    Caught,
+}
+
+/// What a shard knows while it repeats the journal.
+#[derive(Default)]
+pub(crate) struct Repeating {
+    /// For each model that came up, by place and tenancy, the first offset that its snapshot does not hold.
+    held: BTreeMap<u64, u64>,
+}
+
+impl Shard {
+    /// Whether the journal is being repeated.
+    pub(crate) fn is_repeating(&self) -> bool {
+        self.repeating.borrow().is_some()
+    }
+
+    /// Does what an entry says.
+    pub(crate) fn obey_journal(self: &Rc<Self>, Journaled { offset, what }: Journaled) {
+        match what {
+            Occurrence::Tick(entry, now) => {
+                if self.is_new_to(entry.token(), &entry, offset) {
+                    self.tick_journaled(&entry, offset, now);
+                }
+            }
+            Occurrence::Turn(entry, turn, done) => {
+                let answer = if self.is_new_to(entry.token(), &entry, offset) {
+                    self.turn(&entry, offset, turn)
+                } else {
+                    if turn == Turn::Retire {
+                        self.board.directory.remove(&entry);
+                    }
+                    Ok(())
+                };
+                match (done, &self.saving) {
+                    (Some(done), Some(saving)) if turn == Turn::Retire && answer.is_ok() => {
+                        saving.answer_when_forgotten(done);
+                    }
+                    (Some(done), _) => drop(done.send(answer)),
+                    (None, _) => {}
+                }
+            }
+            Occurrence::Plan(plan, fingerprint, done) => {
+                self.follow_plan(offset, fingerprint, &plan);
+                if let Some(done) = done {
+                    let _ = done.send(Ok(()));
+                }
+            }
+            Occurrence::TickLost(entry) => return self.tick_again(&entry),
+            Occurrence::Caught => return self.caught_up(),
+        }
+        self.reach(offset + 1);
+    }
+
+    /// While the journal is repeated: whether a model's snapshot, or that it was retired, does not hold an entry yet.
+    pub(crate) fn is_new_to(&self, token: u64, entry: &Arc<ModelEntry>, offset: u64) -> bool {
+        let mut repeating = self.repeating.borrow_mut();
+        let Some(Repeating { held }) = repeating.as_mut() else { return true };
+        if let Some(held) = held.get(&token) {
+            return offset >= *held;
+        }
+        let Some(saving) = &self.saving else { return true };
+        let (next_offset, recalled) = saving.look_up(&entry.id);
+        held.insert(token, next_offset);
+        let new = offset >= next_offset;
+        if new {
+            // It is going to be woken now.
+            saving.at_hand(&entry.id, recalled);
+        }
+        new
+    }
+
+    /// Lets time pass in a model, awake or not.
+    fn tick_journaled(self: &Rc<Self>, entry: &Arc<ModelEntry>, offset: u64, now: Timestamp) {
+        if self.over.get() || entry.is_retired() {
+            return;
+        }
+        self.deciding(|out| {
+            let cell = self.wake(entry, out);
+            self.end_wait_now(&cell, out);
+            self.mark(&cell, offset);
+            self.tick_cell(&cell, now.micros(), out);
+        });
+    }
+
+    /// Turns a model's life as the journal says.
+    fn turn(self: &Rc<Self>, entry: &Arc<ModelEntry>, offset: u64, turn: Turn) -> Result<(), ControlError> {
+        if self.over.get() {
+            return Err(ControlError::Closed);
+        }
+        let awake = || {
+            let cell = self.cell_of(entry.address, entry.generation);
+            cell.filter(|cell| cell.phase() != ModelPhase::Asleep)
+        };
+        if let Some(cell) = awake() {
+            // What was held came before.
+            self.deciding(|out| self.end_wait_now(&cell, out));
+            self.mark(&cell, offset);
+        }
+        match turn {
+            Turn::Pause => self.steer_now(entry, Steering::Pause),
+            Turn::Resume => self.steer_now(entry, Steering::Resume),
+            Turn::Reset => self.steer_now(entry, Steering::Reset),
+            Turn::Retire => {
+                self.steer_now(entry, Steering::Retire);
+                self.clean(entry.address.place());
+                if let Some(saving) = &self.saving {
+                    saving.forget(&entry.id, offset + 1);
+                }
+                return Ok(());
+            }
+            Turn::Quarantine => self.quarantine(entry),
+            _ => {}
+        }
+        if let Some(cell) = awake() {
+            self.mark(&cell, offset);
+            self.hurry(&cell);
+        }
+        Ok(())
+    }
+
+    /// Follows a plan from an offset on.
+    fn follow_plan(self: &Rc<Self>, offset: u64, fingerprint: u64, plan: &Arc<MonitorPlan>) {
+        if let Some(saving) = &self.saving {
+            saving.plans.borrow_mut().enter(offset, fingerprint, Arc::clone(plan));
+        }
+        let cells: Vec<_> = self.cells.borrow().iter().flatten().cloned().collect();
+        self.plan.replace(Arc::clone(plan));
+        for cell in cells {
+            if cell.phase() == ModelPhase::Asleep || !self.is_new_to(cell.entry.token(), &cell.entry, offset)
+            {
+                continue;
+            }
+            self.deciding(|out| self.end_wait_now(&cell, out));
+            self.mark(&cell, offset);
+            self.reload_cell(&cell, plan);
+        }
+    }
+
+    /// Shows a waiting model what is held for it, whatever it panics on: the next entry is none that can be held.
+    pub(crate) fn end_wait_now(self: &Rc<Self>, cell: &Rc<ModelCell>, out: &mut Vec<ActionRecord>) {
+        // Each round at least one of those held is done with.
+        while cell.phase() == ModelPhase::Waiting {
+            self.drop_wait(cell);
+            self.end_wait(cell.entry.address.place() as u32, out);
+        }
+    }
+
+    /// Sets a timer again whose tick was not journaled.
+    fn tick_again(&self, entry: &ModelEntry) {
+        let Some(cell) = self.cell_of(entry.address, entry.generation) else { return };
+        let due = Timestamp::from_micros(self.board.clock.now().micros().saturating_add(TICK_AGAIN_US));
+        cell.head(|head| head.armed.set(due.micros()));
+        let tenant = (entry.address.place() as u32, entry.generation);
+        self.timers.borrow_mut().arm(i64::MAX, due, tenant);
+    }
+
+    /// Goes over from repeating to what happens now.
+    fn caught_up(&self) {
+        self.repeating.replace(None);
+        if let Some(saving) = &self.saving {
+            saving.at_hand_no_more();
+        }
+    }
+
+    /// Takes note of how far the shard has come.
+    pub(crate) fn reach(&self, position: u64) {
+        let Some(saving) = &self.saving else { return };
+        saving.position.set(position);
+        // In this order: see `Ledger::low_water`.
+        self.dock.dirty_from.store(saving.low(), Ordering::Release);
+        self.dock.position.store(position, Ordering::Release);
+    }
+
+    /// Asks for a tick of each model whose timer went off.
+    pub(crate) fn ask_ticks(&self, now: Timestamp) {
+        let mut ticks = Vec::new();
+        loop {
+            let due = self.timers.borrow_mut().next_tick(now.micros());
+            let Some((due, (place, generation))) = due else { break };
+            let address = crate::routed::Address::new(self.index as u8, place);
+            let Some(cell) = self.cell_of(address, generation) else { continue };
+            // It stays armed for a time that is past, so that no event sets it again before the tick is back.
+            if cell.phase() != ModelPhase::Asleep && cell.head(|head| head.armed.get()) == due {
+                ticks.push((Arc::clone(&cell.entry), now));
+            }
+        }
+        for some in ticks.chunks(crate::routed::BatchReceipt::PIECE_MAX) {
+            self.board.journal_ticks(some.to_vec());
+        }
+    }
+
+    /// Puts what was read of a model where [`Shard::recall`] looks first.
+    pub(crate) fn recalled_at_hand(&self, entry: &ModelEntry) -> Option<Result<Option<Recalled>, String>> {
+        self.saving.as_ref()?.take_at_hand(&entry.id)
+    }
+}

@@ -1,0 +1,399 @@
+//! The ledger: everything that is to outlive the process goes through it, in one order.
+//!
+//! It gathers what publishers, shards and sinks leave in its `inbox`, has the `scribe` write it as pieces of the journal,
+//! commits, and only then hands events to the shards (`dispatch`) and decisions to those they are for (`delivery`). When it
+//! starts, it repeats what the store's journal holds (`replay`). While the store takes nothing, `failing` answers. It does not wait by itself: [`Ledger::turn`] does what
+//! there is to do and says when to come back; `driver` calls it, on a thread of its own or as a task of the arbiter.
+
+pub(crate) mod delivery;
+pub(crate) mod dispatch;
+pub(crate) mod driver;
+pub(crate) mod durably;
+mod failing;
+pub(crate) mod inbox;
+pub(crate) mod opening;
+pub(crate) mod replay;
+pub(crate) mod scribe;
+pub(crate) mod status;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use visu_tility_core::journal::Turn;
+use visu_tility_core::store::{Commit, Committed, JournalPiece, Settlement, Store, StoreReader};
+use visu_tility_core::{ModelId, MonitorPlan, Timestamp};
+
+use crate::board::Board;
+use crate::clock::Stopwatch;
+use crate::durability::DurabilityPolicy;
+use crate::ledger::delivery::Delivery;
+use crate::ledger::failing::Failing;
+use crate::ledger::inbox::{Inbox, Piece, What};
+use crate::ledger::opening::PlanLog;
+use crate::ledger::replay::{Recovery, Replay};
+use crate::ledger::scribe::Scribe;
+use crate::ledger::status::Figures;
+use crate::outlet::Outlet;
+use crate::saving::Save;
+
+/// Settlements of one commit.
+const SETTLED_MAX: usize = 16_384;
+/// Sleeping models that are woken together because they are due, and the pause before the next ones.
+const DUE_PAGE: usize = 1_024;
+const DUE_PAUSE: Duration = Duration::from_millis(10);
+/// How often it is looked whether models that sleep are due, and whether the shards have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const END_LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// When the ledger is to be called again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// At once.
+    Now,
+    /// When something comes, or after so long.
+    Within(Duration),
+    /// Never: the store is closed.
+    Over,
+}
+
+/// The one who writes to the store.
+pub(crate) struct Ledger {
+    store: Option<Box<dyn Store>>,
+    reader: Box<dyn StoreReader>,
+    board: Arc<Board>,
+    inbox: Arc<Inbox>,
+    outlet: Arc<Outlet>,
+    policy: DurabilityPolicy,
+    watch: Stopwatch,
+    scribe: Scribe,
+    commit: Commit,
+    /// What is being committed.
+    gathered: Vec<Piece>,
+    saves: Vec<Save>,
+    settled: Vec<Settlement>,
+    /// When the first of what waits was seen.
+    since: Option<i64>,
+    next_offset: u64,
+    /// A commit of which it is not known whether it is there: what the next offset is if it is.
+    doubt: Option<u64>,
+    failing: Option<Failing>,
+    /// For each shard, the offset after the last entry that it was sent.
+    sent: Vec<u64>,
+    truncated: u64,
+    replay: Option<Replay>,
+    delivery: Delivery,
+    plans: PlanLog,
+    figures: Arc<Figures>,
+    ending: bool,
+    /// The last who was due: whoever falls asleep later is due later.
+    due: Option<(Timestamp, ModelId)>,
+    /// When it is looked again, by the stopwatch.
+    look_at: i64,
+    /// When the journal is cut by itself, by the stopwatch.
+    trim_at: i64,
+    recovery: Recovery,
+    /// The plan that the builder was given, under its fingerprint.
+    own: (u64, Arc<MonitorPlan>),
+}
+
+/// What a ledger is made of.
+pub(crate) struct LedgerParts {
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) reader: Box<dyn StoreReader>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) outlet: Arc<Outlet>,
+    pub(crate) policy: DurabilityPolicy,
+    pub(crate) plans: PlanLog,
+    /// What the journal holds: from the first offset up to the next one.
+    pub(crate) journal: std::ops::Range<u64>,
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) recovery: Recovery,
+    pub(crate) own: (u64, Arc<MonitorPlan>),
+}
+
+impl Ledger {
+    pub(crate) fn new(parts: LedgerParts) -> Self {
+        let LedgerParts { store, reader, board, inbox, outlet, policy, plans, journal, figures, .. } = parts;
+        let (recovery, own) = (parts.recovery, parts.own);
+        let shards = board.docks.len();
+        Self {
+            store: Some(store),
+            reader,
+            board,
+            inbox,
+            outlet,
+            policy,
+            watch: Stopwatch::start(),
+            scribe: Scribe::new(),
+            commit: Commit::default(),
+            gathered: Vec::new(),
+            saves: Vec::new(),
+            settled: Vec::new(),
+            since: None,
+            next_offset: journal.end,
+            doubt: None,
+            failing: None,
+            sent: vec![journal.start; shards],
+            truncated: journal.start,
+            replay: Some(Replay::new(journal)),
+            delivery: Delivery::new(),
+            plans,
+            figures,
+            ending: false,
+            due: None,
+            look_at: 0,
+            trim_at: 0,
+            recovery,
+            own,
+        }
+    }
+
+    pub(crate) fn inbox(&self) -> Arc<Inbox> {
+        Arc::clone(&self.inbox)
+    }
+
+    /// Does what there is to do.
+    pub(crate) fn turn(&mut self) -> Next {
+        if self.store.is_none() {
+            return Next::Over;
+        }
+        let now = self.watch.micros();
+        if let Some(wait) = self.pause(now) {
+            self.answer_while_failing();
+            return if self.ending { self.give_up() } else { Next::Within(wait) };
+        }
+        if self.doubt.is_some() {
+            self.resolve_doubt();
+            return Next::Now;
+        }
+        if let Some(replay) = self.replay.take() {
+            let next = self.repeat(replay);
+            // Saves of what was repeated go on meanwhile.
+            if !self.has_saves() {
+                return next;
+            }
+        } else {
+            self.look_for_due(now);
+            if let Some(wait) = self.gather(now) {
+                return Next::Within(wait);
+            }
+        }
+        self.take_rest();
+        if self.compose() {
+            self.write();
+            return Next::Now;
+        }
+        // What was gathered needed no commit.
+        self.carry_on(&Committed::default());
+        self.idle()
+    }
+
+    /// Takes pieces, unless more are to be waited for: then says how long.
+    fn gather(&mut self, now: i64) -> Option<Duration> {
+        if !self.gathered.is_empty() {
+            return None;
+        }
+        let Self { policy, gathered, since, .. } = self;
+        self.inbox.with(|queue| {
+            let hurry = queue.pieces.iter().any(|piece| !matches!(piece.what, What::Events(_)));
+            if !queue.pieces.is_empty() && queue.entries < policy.gather_events && !hurry {
+                let waited = u64::try_from(now - *since.get_or_insert(now)).unwrap_or(0);
+                let left = policy.gather_max.saturating_sub(Duration::from_micros(waited));
+                if !left.is_zero() {
+                    return Some(left);
+                }
+            }
+            let mut entries = 0;
+            while entries < policy.gather_events {
+                let Some(piece) = queue.pieces.pop_front() else { break };
+                entries += piece.what.entries();
+                let last = matches!(piece.what, What::Turn(_, Turn::Retire, ..) | What::Plan(..) | What::End);
+                gathered.push(piece);
+                if last {
+                    break;
+                }
+            }
+            queue.entries -= entries;
+            // What is left was gathered while this is written.
+            *since = (!queue.pieces.is_empty()).then(|| now - 1_000_000);
+            None
+        })
+    }
+
+    fn has_saves(&self) -> bool {
+        self.inbox.with(|queue| !queue.saves.is_empty() || !queue.settled.is_empty())
+    }
+
+    /// Takes saves and settlements; those of a commit that failed come first.
+    fn take_rest(&mut self) {
+        let Self { saves, settled, .. } = self;
+        self.inbox.with(|queue| {
+            saves.extend(queue.saves.drain(..));
+            let room = SETTLED_MAX.saturating_sub(settled.len()).min(queue.settled.len());
+            settled.extend(queue.settled.drain(..room));
+        });
+    }
+
+    /// Puts together what is to be committed; false when that is nothing.
+    fn compose(&mut self) -> bool {
+        self.commit.clear();
+        let mut next = self.next_offset;
+        for piece in &mut self.gathered {
+            if let What::Plan(plan, fingerprint, ..) = &piece.what {
+                self.plans.enter(piece.base, *fingerprint, plan, self.truncated, &mut self.commit);
+            }
+            self.scribe.write(&self.board, &mut piece.what, &mut next, &mut self.commit.journal);
+        }
+        self.scribe.finish(&mut next, &mut self.commit.journal);
+        for save in &self.saves {
+            save.enter(&mut self.commit);
+        }
+        self.commit.settled.extend_from_slice(&self.settled);
+        let low = self.low_water();
+        let nothing = self.commit == Commit::default();
+        // Along with something else, or by itself when nothing else has come for long.
+        let now = self.watch.micros();
+        if low > self.truncated && (!nothing || now >= self.trim_at) {
+            self.trim_at = now + i64::try_from(self.policy.save_every.as_micros()).unwrap_or(i64::MAX / 2);
+            self.commit.truncate_below = Some(low);
+            return true;
+        }
+        !nothing
+    }
+
+    /// The first offset that a recovery would still need.
+    fn low_water(&self) -> u64 {
+        if self.replay.is_some() {
+            return self.truncated;
+        }
+        let of_shard = |(dock, sent): (&Arc<crate::board::Dock>, &u64)| {
+            // In this order: what is not handled is not yet dirty.
+            let handled = dock.position.load(Ordering::Acquire);
+            let dirty = dock.dirty_from.load(Ordering::Acquire);
+            if handled >= *sent { dirty } else { dirty.min(handled) }
+        };
+        self.board.docks.iter().zip(&self.sent).map(of_shard).min().unwrap_or(0).min(self.next_offset)
+    }
+
+    fn write(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        let begun = self.watch.micros();
+        match store.commit(&self.commit) {
+            Ok(committed) => {
+                self.figures.committed(&self.commit, committed.next_offset, self.watch.micros() - begun);
+                self.succeeded(&committed);
+            }
+            Err(error) if error.is_in_doubt() => {
+                let end = self.commit.journal.last().map_or(self.next_offset, JournalPiece::end);
+                self.doubt = Some(end);
+                self.fail(error);
+                self.resolve_doubt();
+            }
+            Err(error) => {
+                self.fail(error);
+                self.refuse_gathered();
+            }
+        }
+    }
+
+    fn succeeded(&mut self, committed: &Committed) {
+        self.failing = None;
+        self.figures.ok();
+        if let Some(low) = self.commit.truncate_below {
+            self.truncated = low;
+        }
+        self.next_offset = self.next_offset.max(committed.next_offset);
+        self.inbox.with(|queue| queue.refusing = None);
+        self.carry_on(committed);
+    }
+
+    /// Does what had to wait for the commit.
+    fn carry_on(&mut self, committed: &Committed) {
+        self.plans.keep();
+        let named = self.scribe.named();
+        for piece in std::mem::take(&mut self.gathered) {
+            self.ending |= matches!(piece.what, What::End);
+            dispatch::send(&self.board, &mut self.sent, piece, &named);
+        }
+        let mut posted = committed.posted.iter().copied();
+        for save in std::mem::take(&mut self.saves) {
+            self.delivery.take(&self.outlet, &self.inbox, &save, &mut posted);
+            dispatch::saved(&self.board, save.shard, save.number);
+        }
+        self.settled.clear();
+    }
+
+    /// What is done when nothing is to be committed.
+    fn idle(&mut self) -> Next {
+        if self.replay.is_some() {
+            return Next::Now;
+        }
+        if self.delivery.catch_up(&mut *self.reader, &self.outlet, &self.inbox) {
+            return Next::Now;
+        }
+        if self.ending {
+            return self.end();
+        }
+        let behind = self.delivery.is_behind();
+        Next::Within(if behind { END_LOOK_EVERY } else { LOOK_EVERY })
+    }
+
+    /// Has those told what time it is who sleep and are due.
+    fn look_for_due(&mut self, now: i64) {
+        if now < self.look_at || self.ending || self.board.is_closed() {
+            return;
+        }
+        let time = self.board.clock.now();
+        let after = self.due.as_ref().map(|(due, model)| (*due, model));
+        let rows = match self.reader.due(time, after, DUE_PAGE) {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::error!(%error, "it cannot be read who is due");
+                Vec::new()
+            }
+        };
+        let pause = if rows.len() < DUE_PAGE { LOOK_EVERY } else { DUE_PAUSE };
+        self.look_at = now + i64::try_from(pause.as_micros()).unwrap_or(i64::MAX);
+        let Some(last) = rows.last().and_then(|row| Some((row.due?, row.model.clone()))) else { return };
+        let mut ticks = Vec::new();
+        for row in rows {
+            // Of one that is awake its shard knows when it is due.
+            let awake =
+                self.board.directory.with(row.model.as_str(), |entry| entry.awake.load(Ordering::Acquire));
+            if awake != Some(true)
+                && let Ok(entry) = self.board.directory.insert_again(&row.model)
+            {
+                ticks.push((entry, time));
+            }
+        }
+        if ticks.is_empty() || self.board.journal(What::Ticks(ticks)).is_ok() {
+            self.due = Some(last);
+        }
+    }
+
+    /// Closes the store once all shards have ended and what they left is kept.
+    fn end(&mut self) -> Next {
+        let ended = |shard: usize| self.board.docks.get(shard).is_none_or(|dock| dock.is_over());
+        if !(0..self.board.docks.len()).all(ended) {
+            return Next::Within(END_LOOK_EVERY);
+        }
+        if self.has_saves() {
+            return Next::Now;
+        }
+        let low = self.low_water();
+        if low > self.truncated {
+            self.commit.clear();
+            self.commit.truncate_below = Some(low);
+            self.write();
+            return Next::Now;
+        }
+        if let Some(store) = self.store.take()
+            && let Err(error) = store.close()
+        {
+            tracing::error!(%error, "the store was not closed cleanly");
+        }
+        self.close()
+    }
+}

@@ -1,0 +1,170 @@
+//! Takes what is recorded in the outbox to those it is for, each entry until somebody has settled it.
+//!
+//! What a commit posted is handed over at once while there is room; else, and when the process starts, it is read from the
+//! store in its order. A cursor on the numbers of the entries keeps each from being handed over twice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use visu_tility_core::store::{
+    OutboxQuery, OutboxTopic, Posted, Settlement, StoreReader, StoredAction, Verdict,
+};
+
+use crate::clock::Clock;
+use crate::ledger::inbox::Inbox;
+use crate::outlet::Outlet;
+use crate::saving::{Save, is_posted};
+
+/// Entries that are read at a time.
+const PAGE: usize = 256;
+
+/// Waits until everybody whom an outbox entry is for is done with it.
+pub(crate) struct Receipt {
+    number: u64,
+    left: AtomicUsize,
+    delivered: AtomicBool,
+    inbox: Arc<Inbox>,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receipt").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl Receipt {
+    fn new(number: u64, inbox: &Arc<Inbox>, clock: &Arc<dyn Clock>) -> Arc<Self> {
+        let (left, delivered) = (AtomicUsize::new(1), AtomicBool::new(false));
+        Arc::new(Self { number, left, delivered, inbox: Arc::clone(inbox), clock: Arc::clone(clock) })
+    }
+
+    /// So many more are to be done with it.
+    pub(crate) fn also_for(&self, more: usize) {
+        self.left.fetch_add(more, Ordering::AcqRel);
+    }
+
+    /// One of them is done with it. Of several it is enough that one has it.
+    pub(crate) fn done(&self, delivered: bool) {
+        if delivered {
+            self.delivered.store(true, Ordering::Release);
+        }
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let had = self.delivered.load(Ordering::Acquire);
+            let verdict = if had { Verdict::Delivered } else { Verdict::Abandoned };
+            self.inbox.settle(Settlement { number: self.number, verdict, at: self.clock.now() });
+        }
+    }
+}
+
+/// How far deliveries have come.
+pub(crate) struct Delivery {
+    /// The largest number that was handed over.
+    cursor: u64,
+    /// Whether the store holds entries after the cursor that wait.
+    behind: bool,
+}
+
+impl Delivery {
+    pub(crate) const fn new() -> Self {
+        Self { cursor: 0, behind: true }
+    }
+
+    /// Whether the store is to be asked for more.
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// Has the store asked for what came after the cursor.
+    pub(crate) const fn look_again(&mut self) {
+        self.behind = true;
+    }
+
+    /// Hands on the records of a save that is kept. `posted` has one answer for each that is in the outbox; it is short
+    /// when the answers were lost with the commit's.
+    pub(crate) fn take(
+        &mut self,
+        outlet: &Outlet,
+        inbox: &Arc<Inbox>,
+        save: &Save,
+        posted: &mut impl Iterator<Item = Posted>,
+    ) {
+        outlet.count_actions(save.records.len());
+        for record in &save.records {
+            let posted = if is_posted(record) { posted.next() } else { None };
+            let record = Arc::new(record.clone());
+            outlet.announce(&record);
+            match posted {
+                Some(Posted::New(number)) if !self.behind && outlet.has_room() => {
+                    self.cursor = self.cursor.max(number);
+                    outlet.hand_over(&record, Some(Receipt::new(number, inbox, &outlet.clock)));
+                }
+                // Read from the store when its turn comes.
+                Some(_) => self.behind = true,
+                None => {}
+            }
+        }
+    }
+
+    /// Hands over what the store holds; true when there may be more at once.
+    pub(crate) fn catch_up(
+        &mut self,
+        reader: &mut dyn StoreReader,
+        outlet: &Outlet,
+        inbox: &Arc<Inbox>,
+    ) -> bool {
+        if !self.behind || !outlet.has_room() {
+            return false;
+        }
+        let query = OutboxQuery { waiting: true, model: None, after: self.cursor, limit: PAGE };
+        let page = match reader.outbox(&query) {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(%error, "outbox entries that wait cannot be read");
+                return false;
+            }
+        };
+        self.behind = !page.is_empty();
+        for StoredAction { number, entry, .. } in &page {
+            if !outlet.has_room() {
+                return false;
+            }
+            self.cursor = self.cursor.max(*number);
+            let receipt = Receipt::new(*number, inbox, &outlet.clock);
+            match entry.record() {
+                Ok(record) if taken(entry.topic) => outlet.hand_over(&Arc::new(record), Some(receipt)),
+                // For a build with more features.
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(%error, "an outbox entry cannot be read, it is given up");
+                    receipt.done(false);
+                }
+            }
+        }
+        self.behind
+    }
+}
+
+/// Whether this build has somebody whom entries of a topic go to.
+fn taken(topic: OutboxTopic) -> bool {
+    topic == OutboxTopic::Alert || cfg!(feature = "automated_retraining")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_is_settled_once_when_all_are_done() {
+        let inbox = Arc::new(Inbox::new());
+        let clock: Arc<dyn Clock> = Arc::new(crate::clock::ManualClock::default());
+        let receipt = Receipt::new(4, &inbox, &clock);
+        receipt.also_for(2);
+        receipt.done(false);
+        receipt.done(true);
+        assert!(inbox.with(|queue| queue.settled.is_empty()));
+        receipt.done(false);
+        let settled = inbox.with(|queue| queue.settled.pop_front()).unwrap();
+        assert_eq!((settled.number, settled.verdict), (4, Verdict::Delivered));
+    }
+}

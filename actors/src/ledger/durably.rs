@@ -1,0 +1,109 @@
+//! How a monitoring with a store is set up: the store opened, a ledger made and started.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix::ArbiterHandle;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use visu_tility_core::store::{Store, StoreReader};
+use visu_tility_core::{MonitorPlan, ObserverError};
+
+use crate::board::{Board, Dock};
+use crate::builder::StartError;
+use crate::census::Presence;
+use crate::clock::Clock;
+use crate::durability::DurabilityPolicy;
+use crate::house::Durable;
+use crate::ledger::inbox::Inbox;
+use crate::ledger::opening::{Opening, PlanLog, open, written};
+use crate::ledger::status::Figures;
+use crate::ledger::{Ledger, LedgerParts, driver};
+use crate::outlet::Outlet;
+use crate::plans::Plans;
+use crate::saving::SavingParts;
+
+/// A store that was opened, before there is anybody to use it.
+pub(crate) struct Durably {
+    store: Box<dyn Store>,
+    reader: Box<dyn StoreReader>,
+    policy: DurabilityPolicy,
+    pub(crate) inbox: Arc<Inbox>,
+    /// What the journal holds.
+    pub(crate) journal: Range<u64>,
+    plans: PlanLog,
+    /// The plans that were in force before the journal's first entry.
+    pub(crate) before: Plans,
+    own: (u64, Arc<MonitorPlan>),
+}
+
+impl Durably {
+    /// Opens the store.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a setting is out of its range, or the store cannot be read or written.
+    pub(crate) fn open(
+        mut store: Box<dyn Store>,
+        policy: DurabilityPolicy,
+        plan: &Arc<MonitorPlan>,
+        event_time: bool,
+        clock: &dyn Clock,
+    ) -> Result<Self, StartError> {
+        policy.check()?;
+        if event_time {
+            let said = "`event_time` is on, which cannot be with a store: its ticks are the clock's";
+            return Err(ObserverError::Config(said.to_owned()).into());
+        }
+        let Opening { reader, journal, plans, before } = open(&mut *store, plan, clock.now())?;
+        let own = (written(plan).1, Arc::clone(plan));
+        Ok(Self { store, reader, policy, inbox: Arc::new(Inbox::new()), journal, plans, before, own })
+    }
+
+    /// What one shard needs.
+    pub(crate) fn for_shard(&mut self, dock: &Dock) -> Result<SavingParts, StartError> {
+        dock.position.store(self.journal.start, Ordering::Release);
+        Ok(SavingParts {
+            inbox: Arc::clone(&self.inbox),
+            policy: self.policy,
+            reader: self.store.reader()?,
+            plans: self.before.clone(),
+            position: self.journal.start,
+        })
+    }
+
+    /// Starts the ledger: among the actors of `arbiter`, or on a thread of its own.
+    pub(crate) fn start(
+        self,
+        board: &Arc<Board>,
+        outlet: &Arc<Outlet>,
+        presence: Presence,
+        arbiter: Option<&ArbiterHandle>,
+    ) -> Result<Durable, StartError> {
+        let Self { store, reader, policy, inbox, journal, plans, own, .. } = self;
+        let given = Arc::clone(&own.1);
+        let shown = Mutex::new(store.reader()?);
+        let (recovery, recovered) = watch::channel(None);
+        let figures = Arc::new(Figures::default());
+        figures.begin(journal.start, journal.end);
+        let ledger = Ledger::new(LedgerParts {
+            store,
+            reader,
+            board: Arc::clone(board),
+            inbox,
+            outlet: Arc::clone(outlet),
+            policy,
+            plans,
+            journal,
+            figures: Arc::clone(&figures),
+            recovery,
+            own,
+        });
+        match arbiter {
+            Some(arbiter) => driver::on_arbiter(ledger, presence, arbiter),
+            None => driver::on_thread(ledger, presence)?,
+        }
+        Ok(Durable { own: given, reader: shown, figures, recovery: recovered, ended: AtomicBool::new(false) })
+    }
+}

@@ -1,0 +1,131 @@
+//! What the ledger does while the store takes nothing: who waits is told, offsets are given again, doubts are resolved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use visu_tility_core::IngestError;
+use visu_tility_core::store::{Committed, StoreError};
+
+use crate::ledger::inbox::{Piece, What};
+use crate::ledger::{Ledger, Next, dispatch};
+
+/// The first pause after a commit that failed.
+const BACKOFF_MIN: Duration = Duration::from_millis(20);
+
+/// Why commits fail at present.
+pub(super) struct Failing {
+    pub(super) error: StoreError,
+    /// By the ledger's stopwatch.
+    pub(super) until: i64,
+    pub(super) pause: Duration,
+}
+
+impl Ledger {
+    /// How long nothing is to be tried.
+    pub(super) fn pause(&mut self, now: i64) -> Option<Duration> {
+        let failing = self.failing.as_ref()?;
+        let left = u64::try_from(failing.until - now).unwrap_or(0);
+        if left > 0 {
+            return Some(Duration::from_micros(left));
+        }
+        if failing.error.can_retry() {
+            self.inbox.with(|queue| queue.refusing = None);
+        }
+        None
+    }
+
+    /// Takes note that a commit failed, and refuses publishers for a while.
+    pub(super) fn fail(&mut self, error: StoreError) {
+        let pause = self.failing.as_ref().map_or(BACKOFF_MIN, |failing| failing.pause.saturating_mul(2));
+        let pause = pause.min(self.policy.backoff_max.max(BACKOFF_MIN));
+        let pause = if error.can_retry() { pause } else { Duration::from_hours(24) };
+        if self.failing.as_ref().is_none_or(|failing| failing.error != error) {
+            tracing::error!(%error, retry = error.can_retry(), "a commit failed");
+        }
+        self.figures.failed(&error);
+        let refusal = refusal(&error);
+        self.inbox.with(|queue| queue.refusing = Some(refusal));
+        let until = self.watch.micros() + i64::try_from(pause.as_micros()).unwrap_or(i64::MAX / 2);
+        self.failing = Some(Failing { error, until, pause });
+    }
+
+    /// Tells all publishers that wait that nothing of theirs was taken; their offsets are given again.
+    pub(super) fn refuse_gathered(&mut self) {
+        let Some(failing) = &self.failing else { return };
+        let refusal = refusal(&failing.error);
+        let Self { board, inbox, gathered, next_offset, .. } = &mut *self;
+        let mut refused = Vec::new();
+        board.begin_again_at(*next_offset, || {
+            inbox.with(|queue| {
+                refused.extend(gathered.drain(..).chain(queue.pieces.drain(..)));
+                (queue.entries, queue.refusing) = (0, Some(refusal.clone()));
+            });
+        });
+        self.plans.forget();
+        for piece in refused {
+            self.ending |= matches!(piece.what, What::End);
+            dispatch::refuse(&self.board, piece, &refusal);
+        }
+    }
+
+    /// Answers who waits for what came before, of which there is nothing, and notices the end.
+    pub(super) fn answer_while_failing(&mut self) {
+        let mut rest = Vec::new();
+        let ending = self.inbox.with(|queue| {
+            let others = |piece: &Piece| !matches!(piece.what, What::Flush(_) | What::End);
+            if !queue.pieces.iter().any(others) {
+                rest.extend(queue.pieces.drain(..));
+            }
+            queue.pieces.iter().any(|piece| matches!(piece.what, What::End))
+        });
+        // The end may be part of what is in doubt.
+        self.ending |= ending || self.gathered.iter().any(|piece| matches!(piece.what, What::End));
+        for piece in rest {
+            self.ending |= matches!(piece.what, What::End);
+            dispatch::send(&self.board, &mut self.sent, piece, &Arc::default());
+        }
+    }
+
+    /// Takes nothing more, after a panic of its own.
+    pub(crate) fn stop(&mut self, reason: &str) {
+        self.fail(StoreError::Refused(visu_tility_core::store::Refusal::ValueName(reason.to_owned())));
+        self.refuse_gathered();
+        self.close();
+    }
+
+    /// Asks the store whether a commit in doubt is there.
+    pub(super) fn resolve_doubt(&mut self) {
+        let Some(end) = self.doubt else { return };
+        let summary = match self.reader.summary() {
+            Ok(summary) => summary,
+            Err(error) => return self.fail(error),
+        };
+        self.doubt = None;
+        self.delivery.look_again();
+        if end > self.next_offset && summary.next_offset >= end {
+            // Numbers of what it posted are not known: they are read from the store.
+            self.succeeded(&Committed { next_offset: end, posted: Vec::new() });
+        } else {
+            self.refuse_gathered();
+        }
+    }
+
+    /// Ends although commits fail: the store is left as by a crash.
+    pub(super) fn give_up(&mut self) -> Next {
+        self.refuse_gathered();
+        self.close()
+    }
+
+    pub(super) fn close(&mut self) -> Next {
+        self.store = None;
+        for piece in self.inbox.close() {
+            dispatch::refuse(&self.board, piece, &IngestError::Closed);
+        }
+        Next::Over
+    }
+}
+
+/// What publishers are told.
+fn refusal(error: &StoreError) -> IngestError {
+    IngestError::Store { reason: error.to_string(), retry: error.can_retry() }
+}

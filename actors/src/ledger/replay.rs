@@ -1,0 +1,317 @@
+//! Repeats what the store's journal holds, before anything new is taken: the same entries with the same offsets, under the
+//! same credits. The shards leave out what their models' snapshots hold.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::watch;
+use visu_tility_core::journal::{EntryName, EntryValue, JournalEntry, JournalReader, Turn};
+use visu_tility_core::store::{JournalPiece, StoreError};
+use visu_tility_core::{IngestError, MonitorPlan, SeriesKey};
+
+use crate::board::Board;
+use crate::clock::Stopwatch;
+use crate::directory::ModelEntry;
+use crate::journaled::{Journaled, Occurrence};
+use crate::ledger::opening::kept;
+use crate::ledger::scribe::NO_PLAN;
+use crate::ledger::{Ledger, Next, dispatch};
+use crate::routed::{Batch, Routed};
+
+/// Bytes of the journal that are read at a time.
+const READ_BYTES: usize = 4 << 20;
+/// Events that are handed over in one.
+const EVENTS_MAX: usize = 4_096;
+/// How long a full house is given.
+const FULL_WAIT: Duration = Duration::from_millis(1);
+
+/// What a recovery did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[must_use]
+pub struct RecoveryReport {
+    /// Entries of the journal that were repeated, those that snapshots held included.
+    pub entries: u64,
+    /// Models that they named.
+    pub models: u64,
+    /// How long it took, in microseconds.
+    pub micros: u64,
+    /// Why it could not be carried to its end; then nothing is taken.
+    pub failed: Option<String>,
+}
+
+/// A recovery that goes on.
+pub(crate) struct Replay {
+    journal: Range<u64>,
+    pieces: VecDeque<JournalPiece>,
+    piece: Option<Decoded>,
+    report: RecoveryReport,
+    since: Stopwatch,
+}
+
+/// A piece of the journal that was read.
+struct Decoded {
+    texts: Vec<EntryName>,
+    /// Where their models live, once it was asked.
+    names: Vec<Option<Home>>,
+    entries: VecDeque<(u64, JournalEntry)>,
+    end: u64,
+}
+
+/// Where a model lives, and the key of the series that was named with it.
+type Home = (Arc<ModelEntry>, SeriesKey);
+
+impl Replay {
+    pub(crate) fn new(journal: Range<u64>) -> Self {
+        let (pieces, piece, report) = (VecDeque::new(), None, RecoveryReport::default());
+        Self { journal, pieces, piece, report, since: Stopwatch::start() }
+    }
+}
+
+impl Ledger {
+    /// Repeats a part of the journal.
+    pub(crate) fn repeat(&mut self, mut replay: Replay) -> Next {
+        match self.repeat_some(&mut replay) {
+            Ok(Some(next)) => {
+                self.replay = Some(replay);
+                next
+            }
+            Ok(None) => {
+                for shard in 0..self.board.docks.len() {
+                    let what = Occurrence::Caught;
+                    self.board.tell(shard, Journaled { offset: 0, what });
+                }
+                self.recovered(replay, None);
+                Next::Now
+            }
+            Err(error) => {
+                // What was acknowledged cannot be shown to its models: nothing is taken on top of that.
+                self.recovered(replay, Some(error.to_string()));
+                self.fail(match error {
+                    StoreError::Io { .. } => StoreError::corrupt("the journal", &error),
+                    other => other,
+                });
+                self.refuse_gathered();
+                Next::Now
+            }
+        }
+    }
+
+    fn recovered(&mut self, mut replay: Replay, failed: Option<String>) {
+        replay.report.micros = u64::try_from(replay.since.micros()).unwrap_or(0);
+        replay.report.failed = failed;
+        tracing::info!(
+            entries = replay.report.entries,
+            micros = replay.report.micros,
+            "the journal was repeated"
+        );
+        self.recovery.send_replace(Some(replay.report));
+    }
+
+    /// `None` when all is repeated.
+    fn repeat_some(&mut self, replay: &mut Replay) -> Result<Option<Next>, StoreError> {
+        if replay.piece.is_none() {
+            if replay.pieces.is_empty() {
+                if replay.journal.is_empty() {
+                    return Ok(None);
+                }
+                replay.pieces = self.reader.journal(replay.journal.start, READ_BYTES)?.into();
+            }
+            let Some(piece) = replay.pieces.pop_front() else {
+                let (from, to) = (replay.journal.start, replay.journal.end);
+                return Err(StoreError::corrupt(
+                    "the journal",
+                    &format!("offsets {from} to {to} are missing"),
+                ));
+            };
+            replay.piece = Some(decode(&piece, &replay.journal)?);
+        }
+        let Some(decoded) = &mut replay.piece else { return Ok(Some(Next::Now)) };
+        let Some((offset, entry)) = decoded.entries.front() else {
+            replay.journal.start = decoded.end.max(replay.journal.start);
+            replay.piece = None;
+            return Ok(Some(Next::Now));
+        };
+        if matches!(entry, JournalEntry::Event { .. }) {
+            return self.repeat_events(decoded, &mut replay.report);
+        }
+        let offset = *offset;
+        let Some((_, entry)) = decoded.entries.pop_front() else { return Ok(Some(Next::Now)) };
+        replay.report.entries += 1;
+        self.repeat_other(decoded, offset, &entry, &mut replay.report)?;
+        Ok(Some(Next::Now))
+    }
+
+    /// Hands over a run of events as far as there is room.
+    fn repeat_events(
+        &mut self,
+        decoded: &mut Decoded,
+        report: &mut RecoveryReport,
+    ) -> Result<Option<Next>, StoreError> {
+        let Some(base) = decoded.entries.front().map(|(offset, _)| *offset) else {
+            return Ok(Some(Next::Now));
+        };
+        let credits = self.board.docks.iter().map(|dock| dock.credits_max).min().unwrap_or(1);
+        let run = decoded.entries.iter().take_while(|(_, entry)| matches!(entry, JournalEntry::Event { .. }));
+        let run = run.count().min(EVENTS_MAX).min(credits);
+        let mut counts = vec![0; self.board.docks.len()];
+        let mut routed = Vec::with_capacity(run);
+        let mut pins = Vec::new();
+        for place in 0..run {
+            let Some((_, JournalEntry::Event { name, at, value })) = decoded.entries.get(place) else {
+                break;
+            };
+            let (name, at) = (*name, *at);
+            let value = match value {
+                EntryValue::Number(value) => *value,
+                EntryValue::Missing => f64::NAN,
+                EntryValue::Vector(vector) => match self.board.vectors.put(vector) {
+                    Ok(ticket) => ticket,
+                    Err(_) => break,
+                },
+            };
+            let Some((entry, key)) = resolve(&self.board, decoded, name, report)? else { break };
+            if pins.last().is_none_or(|last| !Arc::ptr_eq(last, &entry)) {
+                pins.push(Arc::clone(&entry));
+            }
+            if let Some(count) = counts.get_mut(entry.address.shard()) {
+                *count += 1;
+            }
+            routed.push(Routed { address: entry.address, generation: entry.generation, key, at, value });
+        }
+        let mut permits = Vec::new();
+        for (shard, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+            let dock = self.board.docks.get(shard);
+            let permit = dock.map(|dock| Arc::clone(&dock.credits).try_acquire_many_owned(count));
+            let Some(Ok(permit)) = permit else {
+                drop(self.board.watch(&routed));
+                return Ok(Some(Next::Within(FULL_WAIT)));
+            };
+            permits.push((shard, permit));
+        }
+        if routed.is_empty() {
+            return Ok(Some(Next::Within(FULL_WAIT)));
+        }
+        report.entries += routed.len() as u64;
+        decoded.entries.drain(..routed.len());
+        let pins: Option<Arc<[_]>> = Some(pins.into());
+        for (shard, load) in dispatch::sort(routed, self.board.docks.len()) {
+            let (permit, pins) = (dispatch::permit(&mut permits, shard), pins.clone());
+            self.send_again(shard, Batch { base, load, permit, reply: None, replayed: true, pins });
+        }
+        Ok(Some(Next::Now))
+    }
+
+    fn send_again(&mut self, shard: usize, batch: Batch) {
+        self.note_sent(shard, batch.end());
+        self.board.send(shard, batch);
+    }
+
+    /// Hands over an entry that is no event.
+    fn repeat_other(
+        &mut self,
+        decoded: &mut Decoded,
+        offset: u64,
+        entry: &JournalEntry,
+        report: &mut RecoveryReport,
+    ) -> Result<(), StoreError> {
+        match *entry {
+            JournalEntry::Tick { name, now } => {
+                if let Some((entry, _)) = resolve(&self.board, decoded, name, report)? {
+                    self.tell_again(entry.address.shard(), offset, Occurrence::Tick(entry, now));
+                }
+            }
+            JournalEntry::Turn { name, turn, .. } => {
+                if let Some((entry, _)) = resolve(&self.board, decoded, name, report)? {
+                    let shard = entry.address.shard();
+                    if turn == Turn::Retire {
+                        // As when it happened: who is named from here on is another one.
+                        self.board.directory.unlist(&entry);
+                        let gone = |name: &&mut Option<Home>| {
+                            name.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, &entry))
+                        };
+                        decoded.names.iter_mut().filter(gone).for_each(|name| *name = None);
+                    }
+                    self.tell_again(shard, offset, Occurrence::Turn(entry, turn, None));
+                }
+            }
+            JournalEntry::Plan { fingerprint: NO_PLAN, .. } | JournalEntry::Event { .. } => {}
+            JournalEntry::Plan { fingerprint, .. } => {
+                let plan = self.plan_again(fingerprint)?;
+                for shard in 0..self.board.docks.len() {
+                    let what = Occurrence::Plan(Arc::clone(&plan), fingerprint, None);
+                    self.tell_again(shard, offset, what);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The plan that came into force: the present one where it is that, so that models keep their own observers.
+    fn plan_again(&mut self, fingerprint: u64) -> Result<Arc<MonitorPlan>, StoreError> {
+        let (own, plan) = &self.own;
+        if *own == fingerprint {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = kept(&mut *self.reader, fingerprint, plan)?;
+        plan.ok_or_else(|| StoreError::corrupt("the plans", &format!("{fingerprint:016x} is not there")))
+    }
+
+    fn tell_again(&mut self, shard: usize, offset: u64, what: Occurrence) {
+        self.note_sent(shard, offset + 1);
+        self.board.tell(shard, Journaled { offset, what });
+    }
+
+    fn note_sent(&mut self, shard: usize, end: u64) {
+        if let Some(sent) = self.sent.get_mut(shard) {
+            *sent = end;
+        }
+    }
+}
+
+fn decode(piece: &JournalPiece, wanted: &Range<u64>) -> Result<Decoded, StoreError> {
+    let what = || format!("the journal at offset {}", piece.first_offset);
+    let reader = JournalReader::new(piece).map_err(|error| StoreError::corrupt(what(), &error))?;
+    let entries = reader.entries().filter(|(offset, _)| wanted.contains(offset)).collect();
+    let texts = reader.names().to_vec();
+    Ok(Decoded { names: vec![None; texts.len()], texts, entries, end: piece.end() })
+}
+
+/// Where the model of a name lives, made known on the first call.
+fn resolve(
+    board: &Board,
+    decoded: &mut Decoded,
+    name: usize,
+    report: &mut RecoveryReport,
+) -> Result<Option<Home>, StoreError> {
+    if let Some(Some(known)) = decoded.names.get(name) {
+        return Ok(Some(known.clone()));
+    }
+    let damaged = |error: &dyn std::fmt::Display| StoreError::corrupt("the journal", &error.to_string());
+    let Some(names) = decoded.texts.get(name) else { return Ok(None) };
+    let known = board.directory.with(names.model.as_str(), Arc::clone);
+    report.models += u64::from(known.is_none());
+    let entry = match known {
+        Some(entry) => entry,
+        None => board.directory.insert_again(&names.model).map_err(|error: IngestError| damaged(&error))?,
+    };
+    let key = match &names.series {
+        Some((version, kind)) => {
+            let learnt = entry.learn(version, kind, board.directory.series_max());
+            learnt.map_err(|error| damaged(&error))?
+        }
+        None => {
+            SeriesKey::of(&visu_tility_core::Version::unversioned(), &visu_tility_core::MetricKind::Accuracy)
+        }
+    };
+    let resolved = (entry, key);
+    if let Some(slot) = decoded.names.get_mut(name) {
+        *slot = Some(resolved.clone());
+    }
+    Ok(Some(resolved))
+}
+
+/// Tells who waits when the recovery has come to its end.
+pub(crate) type Recovery = watch::Sender<Option<RecoveryReport>>;

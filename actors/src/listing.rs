@@ -1,0 +1,115 @@
+//! What a front asks of a monitoring without waiting for its shards: models a page at a time, whether it is ready.
+
+use serde::Serialize;
+use visu_tility_core::ModelId;
+use visu_tility_core::store::StoredPhase;
+
+use crate::cell::ModelPhase;
+use crate::control::ControlError;
+use crate::handle::MonitoringHandle;
+use crate::house::House;
+use crate::ledger::replay::RecoveryReport;
+use crate::ledger::status::StoreStatus;
+use crate::model::InspectModel;
+use crate::status::ModelStatus;
+
+/// One model of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ModelRow {
+    /// The model.
+    pub model_id: ModelId,
+    /// Where it is in its life; [`ModelPhase::Asleep`] also of one that runs when it is woken.
+    pub phase: ModelPhase,
+}
+
+impl MonitoringHandle {
+    /// The models after `after` in the order of their names, at most `limit` (0 is read as 1). With a store also those
+    /// that sleep in it. None is woken.
+    ///
+    /// Cost: a request to the shard of each model that has a place in memory, and one page of the store.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::Store`] when the store cannot be read, else as [`MonitoringHandle::model_status`].
+    pub async fn models_after(
+        &self,
+        after: Option<&ModelId>,
+        limit: usize,
+    ) -> Result<Vec<ModelRow>, ControlError> {
+        let limit = limit.max(1);
+        let mut rows = Vec::new();
+        for (model_id, stored) in self.house.page(after, limit)? {
+            let phase = match stored {
+                Some(StoredPhase::Paused) => ModelPhase::Paused,
+                Some(StoredPhase::Quarantined) => ModelPhase::Quarantined,
+                Some(_) => ModelPhase::Asleep,
+                None => match self.model_status(&model_id).await {
+                    Ok(status) => status.phase,
+                    Err(ControlError::UnknownModel(_)) => continue,
+                    Err(error) => return Err(error),
+                },
+            };
+            rows.push(ModelRow { model_id, phase });
+        }
+        Ok(rows)
+    }
+
+    /// One model as it is now; a sleeping one is woken, so that its state can be shown.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
+    pub async fn model_status_awake(&self, model_id: impl AsRef<str>) -> Result<ModelStatus, ControlError> {
+        let addr = self.model_addr(model_id.as_ref()).await?;
+        addr.send(InspectModel).await.map_err(|_| ControlError::Closed)
+    }
+
+    /// The store as the ledger sees it, without waiting for anybody; `None` without a store.
+    pub fn store_status(&self) -> Option<StoreStatus> {
+        self.house.durable.as_ref().map(|durable| durable.figures.status())
+    }
+
+    /// What the recovery did; `None` while it goes on. Without a store there is nothing to recover.
+    pub fn recovery(&self) -> Option<RecoveryReport> {
+        match &self.house.durable {
+            Some(durable) => durable.recovery.borrow().clone(),
+            None => Some(RecoveryReport::default()),
+        }
+    }
+
+    /// Whether events are refused because a shutdown was asked for.
+    pub fn is_closing(&self) -> bool {
+        self.house.board.is_closed()
+    }
+}
+
+impl House {
+    /// A page of names: those with a place in memory, and those that sleep in the store, with their phase there.
+    fn page(
+        &self,
+        after: Option<&ModelId>,
+        limit: usize,
+    ) -> Result<Vec<(ModelId, Option<StoredPhase>)>, ControlError> {
+        let mut page: Vec<_> = self
+            .board
+            .directory
+            .ids()
+            .into_iter()
+            .filter(|id| after.is_none_or(|after| id > after))
+            .take(limit)
+            .map(|id| (id, None))
+            .collect();
+        if let Some(durable) = &self.durable {
+            let stored = durable.reader.lock().models(after, limit);
+            let stored = stored.map_err(|error| ControlError::Store(error.to_string()))?;
+            page.extend(stored.into_iter().map(|row| (row.model, Some(row.phase))));
+            // In front of a stored one of the same name comes the one that is awake.
+            page.sort_by(|(a, a_stored), (b, b_stored)| {
+                a.cmp(b).then(a_stored.is_some().cmp(&b_stored.is_some()))
+            });
+            page.dedup_by(|(later, _), (first, _)| later == first);
+            page.truncate(limit);
+        }
+        Ok(page)
+    }
+}

@@ -1,0 +1,237 @@
+//! Writes journal pieces, a row an entry, into memory that is used again for the next piece.
+
+use visu_tility_drift::codec::{put_u32, put_u64};
+
+use crate::checksum::checksum;
+use crate::id::{ModelId, Version};
+use crate::kind::{MetricKind, ValueRange};
+use crate::store::{JournalPiece, StoreLimits};
+use crate::time::Timestamp;
+
+use super::tokens::{SeriesToken, Tokens};
+use super::{FORM, HEAD, MISSING, NAME_BITS, PLAN, ROW, SUM, TICK, TURN, Turn, VALUE, VECTOR};
+
+/// Gathers entries to a piece of the journal.
+///
+/// # Examples
+///
+/// ```
+/// use visu_tility_core::journal::{EntryValue, JournalEntry, JournalReader, JournalWriter, SeriesToken};
+/// use visu_tility_core::{MetricKind, ModelId, Timestamp, Version};
+///
+/// let mut writer = JournalWriter::new();
+/// let token = SeriesToken(7, 1);
+/// writer.name(token, &ModelId::new("fraud")?, Some((&Version::new("3")?, &MetricKind::F1)))?;
+/// writer.value(token, Timestamp::EPOCH, 0.25)?;
+/// let piece = writer.finish(1_000).ok_or("nothing was written")?;
+/// assert_eq!((piece.first_offset, piece.entries), (1_000, 1));
+///
+/// let reader = JournalReader::new(&piece)?;
+/// assert_eq!(reader.names()[0].model.as_str(), "fraud");
+/// let (offset, entry) = reader.entries().next().ok_or("empty")?;
+/// let value = EntryValue::Number(0.25);
+/// assert_eq!((offset, entry), (1_000, JournalEntry::Event { name: 0, at: Timestamp::EPOCH, value }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct JournalWriter {
+    tokens: Tokens,
+    names: Vec<u8>,
+    named: u32,
+    rows: Vec<u8>,
+    vectors: Vec<u8>,
+}
+
+/// An entry was not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unwritten {
+    /// Its token has no name in this piece yet: call [`JournalWriter::name`], then write it again.
+    #[error("its token has no name in this piece")]
+    Unnamed,
+    /// The piece is full: finish it, then write it again.
+    #[error("the piece is full")]
+    Full,
+    /// The vector is not 1 to 4,096 components long.
+    #[error("the vector has {0} components")]
+    Vector(usize),
+}
+
+impl Default for JournalWriter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl JournalWriter {
+    /// The most rows of a piece.
+    pub const ROWS_MAX: usize = 65_536;
+
+    /// Starts the first piece.
+    pub fn new() -> Self {
+        Self { tokens: Tokens::new(), names: Vec::new(), named: 0, rows: Vec::new(), vectors: Vec::new() }
+    }
+
+    /// Names what a token stands for until the piece is finished; `series` is `None` for a token of entries that are about
+    /// the model as a whole. A token that has a name keeps it.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`Unwritten::Full`] when the piece has no room for it.
+    pub fn name(
+        &mut self,
+        token: SeriesToken,
+        model: &ModelId,
+        series: Option<(&Version, &MetricKind)>,
+    ) -> Result<(), Unwritten> {
+        if self.tokens.find(token).is_some() {
+            return Ok(());
+        }
+        if self.named as usize >= Self::ROWS_MAX || self.bytes() + 1_024 > StoreLimits::PIECE_BYTES_MAX {
+            return Err(Unwritten::Full);
+        }
+        put_name(&mut self.names, model.as_str(), "");
+        match series {
+            None => self.names.extend_from_slice(&[0; 4]),
+            Some((version, kind)) => {
+                put_name(&mut self.names, version.as_str(), "");
+                match kind.metric_name() {
+                    None => put_name(&mut self.names, kind.family(), ""),
+                    Some(name) => put_name(&mut self.names, kind.family(), name),
+                }
+            }
+        }
+        self.tokens.insert(token, self.named);
+        self.named += 1;
+        Ok(())
+    }
+
+    /// Writes an event with a number; `NaN` for a missing one.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the token has no name, or the piece is full; then nothing was written. So it is with all calls below.
+    #[inline]
+    pub fn value(&mut self, series: SeriesToken, at: Timestamp, value: f64) -> Result<(), Unwritten> {
+        let number = self.tokens.find(series).ok_or(Unwritten::Unnamed)?;
+        if value.is_nan() {
+            self.row(MISSING << NAME_BITS | number, at, 0)
+        } else {
+            self.row(VALUE << NAME_BITS | number, at, value.to_bits())
+        }
+    }
+
+    /// Writes an event with a vector.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalWriter::value`], and when the vector is empty or too long.
+    pub fn vector(&mut self, series: SeriesToken, at: Timestamp, vector: &[f32]) -> Result<(), Unwritten> {
+        let number = self.tokens.find(series).ok_or(Unwritten::Unnamed)?;
+        if vector.is_empty() || vector.len() > ValueRange::VECTOR_MAX {
+            return Err(Unwritten::Vector(vector.len()));
+        }
+        if self.bytes() + ROW + vector.len() * 4 > StoreLimits::PIECE_BYTES_MAX {
+            return Err(Unwritten::Full);
+        }
+        self.row(VECTOR << NAME_BITS | number, at, vector.len() as u64)?;
+        self.vectors.extend(vector.iter().flat_map(|component| component.to_le_bytes()));
+        Ok(())
+    }
+
+    /// Writes that a model was told that it is `now`.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalWriter::value`].
+    pub fn tick(&mut self, model: SeriesToken, now: Timestamp) -> Result<(), Unwritten> {
+        let number = self.tokens.find(model).ok_or(Unwritten::Unnamed)?;
+        self.row(TICK << NAME_BITS | number, now, 0)
+    }
+
+    /// Writes a turn of a model's life.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalWriter::value`].
+    pub fn turn(&mut self, model: SeriesToken, at: Timestamp, turn: Turn) -> Result<(), Unwritten> {
+        let number = self.tokens.find(model).ok_or(Unwritten::Unnamed)?;
+        self.row(TURN << NAME_BITS | number, at, turn.code())
+    }
+
+    /// Writes that a plan came into force.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the piece is full.
+    pub fn plan(&mut self, at: Timestamp, fingerprint: u64) -> Result<(), Unwritten> {
+        self.row(PLAN << NAME_BITS, at, fingerprint)
+    }
+
+    /// Entries since the last piece was finished.
+    pub const fn entries(&self) -> usize {
+        self.rows.len() / ROW
+    }
+
+    /// Bytes that the piece would have if it were finished now.
+    pub const fn bytes(&self) -> usize {
+        HEAD + self.names.len() + self.rows.len() + self.vectors.len() + SUM
+    }
+
+    /// Makes the piece whose first entry has this offset, and starts the next one; `None` when nothing was written.
+    pub fn finish(&mut self, first_offset: u64) -> Option<JournalPiece> {
+        let entries = self.entries() as u32;
+        let mut bytes = Vec::new();
+        if entries > 0 {
+            bytes.reserve_exact(self.bytes());
+            bytes.extend_from_slice(&[FORM, 0, 0, 0]);
+            put_u32(&mut bytes, entries);
+            put_u64(&mut bytes, first_offset);
+            put_u32(&mut bytes, self.named);
+            put_u32(&mut bytes, self.names.len() as u32);
+            put_u32(&mut bytes, (self.vectors.len() / 4) as u32);
+            put_u32(&mut bytes, 0);
+            bytes.extend_from_slice(&self.names);
+            bytes.extend_from_slice(&self.rows);
+            bytes.extend_from_slice(&self.vectors);
+            let sum = checksum(&bytes);
+            put_u64(&mut bytes, sum);
+        }
+        self.abandon();
+        (entries > 0).then_some(JournalPiece { first_offset, entries, bytes })
+    }
+
+    /// Throws away what was written since the last piece was finished.
+    pub fn abandon(&mut self) {
+        self.tokens.clear();
+        self.names.clear();
+        self.rows.clear();
+        self.vectors.clear();
+        self.named = 0;
+    }
+
+    #[inline]
+    fn row(&mut self, number: u32, at: Timestamp, word: u64) -> Result<(), Unwritten> {
+        if self.rows.len() >= Self::ROWS_MAX * ROW {
+            return Err(Unwritten::Full);
+        }
+        let mut row = [0; ROW];
+        let [n0, n1, n2, n3, rest @ ..] = &mut row;
+        [*n0, *n1, *n2, *n3] = number.to_le_bytes();
+        let (time, value) = rest.split_at_mut(8);
+        time.copy_from_slice(&at.micros().to_le_bytes());
+        value.copy_from_slice(&word.to_le_bytes());
+        self.rows.extend_from_slice(&row);
+        Ok(())
+    }
+}
+
+/// Appends a text with its length in two bytes: a word, or a word, a colon and a name.
+fn put_name(out: &mut Vec<u8>, word: &str, name: &str) {
+    let colon = if name.is_empty() { "" } else { ":" };
+    let length = word.len() + colon.len() + name.len();
+    out.extend_from_slice(&(length as u16).to_le_bytes());
+    for part in [word, colon, name] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}

@@ -1,0 +1,46 @@
+//! How refusals look: a status, a reason, and when to come again.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
+use serde::Serialize;
+use visu_tility_actors::ControlError;
+
+/// Seconds after which a refusal that passes by itself may be over.
+const SOON: &str = "1";
+/// Seconds after which one that somebody must see to may be over.
+const LATER: &str = "30";
+
+#[derive(Serialize)]
+struct Reason<'a> {
+    error: &'a str,
+}
+
+/// A request that is not done.
+pub(super) fn refuse(status: StatusCode, reason: &str) -> HttpResponse {
+    HttpResponse::build(status).json(Reason { error: reason })
+}
+
+/// A request that is not done and whose body is not read to its end.
+pub(super) fn cut(status: StatusCode, reason: &str) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response.insert_header((RETRY_AFTER, SOON));
+    }
+    response.force_close().json(Reason { error: reason })
+}
+
+/// Nothing is taken at present. `soon` says whether that passes by itself.
+pub(super) fn unavailable(body: &impl Serialize, soon: bool) -> HttpResponse {
+    let after = if soon { SOON } else { LATER };
+    HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, after)).json(body)
+}
+
+/// Why a model cannot be shown.
+pub(super) fn of_control(error: &ControlError) -> HttpResponse {
+    let reason = error.to_string();
+    match error {
+        ControlError::UnknownModel(_) => refuse(StatusCode::NOT_FOUND, &reason),
+        _ => unavailable(&Reason { error: &reason }, true),
+    }
+}

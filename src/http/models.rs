@@ -1,0 +1,71 @@
+//! `GET /v1/models` and `GET /v1/models/ID`: which models there are, and how one is.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Serialize};
+use visu_tility_actors::ModelRow;
+use visu_tility_core::ModelId;
+
+use super::answer;
+use super::health::Readiness;
+use super::surface::HttpSurface;
+
+/// Models of a page when the request does not say.
+const PAGE: usize = 100;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Page {
+    models: Vec<ModelRow>,
+    /// What to give as `after` for the next page; none behind the last.
+    next: Option<ModelId>,
+}
+
+pub(super) async fn list(request: HttpRequest, surface: Data<HttpSurface>) -> HttpResponse {
+    let bad = |reason: String| answer::refuse(StatusCode::BAD_REQUEST, &reason);
+    let asked = match Query::<Asked>::from_query(request.query_string()) {
+        Ok(asked) => asked.into_inner(),
+        Err(error) => return bad(format!("the query: {error}; known are `after` and `limit`")),
+    };
+    let max = surface.limits.listed_max;
+    let limit = asked.limit.unwrap_or(PAGE.min(max));
+    if !(1..=max).contains(&limit) {
+        return bad(format!("`limit` is {limit}, must be from 1 to {max}"));
+    }
+    let after = match asked.after.map(ModelId::new).transpose() {
+        Ok(after) => after,
+        Err(error) => return bad(format!("`after`: {error}")),
+    };
+    let readiness = Readiness::of(&surface.monitoring);
+    if readiness.takes_nothing() {
+        return readiness.answer();
+    }
+    // One more than asked for says whether there is a next page.
+    match surface.monitoring.models_after(after.as_ref(), limit + 1).await {
+        Ok(mut models) => {
+            let more = models.len() > limit;
+            models.truncate(limit);
+            let next = models.last().filter(|_| more).map(|row| row.model_id.clone());
+            HttpResponse::Ok().json(Page { models, next })
+        }
+        Err(error) => answer::of_control(&error),
+    }
+}
+
+pub(super) async fn show(model_id: Path<String>, surface: Data<HttpSurface>) -> HttpResponse {
+    let readiness = Readiness::of(&surface.monitoring);
+    if readiness.takes_nothing() {
+        return readiness.answer();
+    }
+    match surface.monitoring.model_status_awake(&*model_id).await {
+        Ok(status) => HttpResponse::Ok().json(status),
+        Err(error) => answer::of_control(&error),
+    }
+}

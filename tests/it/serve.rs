@@ -1,0 +1,180 @@
+//! `visu-tility serve`, `inspect` and `backup` as processes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_visu-tility"))
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("visu-tility-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn run(arguments: &[&str]) -> Output {
+    command().args(arguments).output().unwrap()
+}
+
+struct Server {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStderr>>,
+    port_file: PathBuf,
+}
+
+/// Starts a server and waits until it has repeated its journal.
+fn start(data: &Path) -> Server {
+    let port_file = data.with_extension("port");
+    let mut child = command()
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data)
+        .arg("--port-file")
+        .arg(&port_file)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.by_ref().map(Result::unwrap).any(|line| line.starts_with("recovered: ")));
+    Server { child, lines, port_file }
+}
+
+impl Server {
+    fn ask(&self, request: &str, body: &str) -> String {
+        let port = std::fs::read_to_string(&self.port_file).unwrap();
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{}", port.trim())).unwrap();
+        let head = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid]).status().unwrap().success()
+        );
+    }
+
+    /// What it says from now on, and its exit status.
+    fn rest(mut self) -> (String, i32) {
+        let said: Vec<String> = self.lines.map_while(Result::ok).collect();
+        (said.join("\n"), self.child.wait().unwrap().code().unwrap())
+    }
+}
+
+#[test]
+fn a_server_keeps_its_state_in_one_file_from_one_life_to_the_next() {
+    let folder = folder("serve");
+    let data = folder.join("data");
+    let event = r#"{"model_id":"fraud","kind":"DriftScore","value":0.9}"#;
+    for (life, signal) in (1_u64..).zip(["TERM", "INT"]) {
+        let server = start(&data);
+        let body = format!("{event}\n").repeat(3);
+        let answer = server.ask("POST /v1/events", &body);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let shown = server.ask("GET /v1/models/fraud", "");
+        let shown: Value = serde_json::from_str(shown.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        assert_eq!(shown["monitor"]["taken"], 3 * life);
+        assert!(server.ask("GET /else", "").starts_with("HTTP/1.1 404 "));
+        assert!(server.port_file.exists());
+        server.signal(signal);
+        let port_file = server.port_file.clone();
+        let (said, status) = server.rest();
+        assert_eq!(status, 0, "{said}");
+        assert!(said.contains(&format!("SIG{signal}: ending")), "{said}");
+        assert!(said.contains("ended, all done: 3 events handled, 0 cut"), "{said}");
+        assert!(!port_file.exists());
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_second_server_on_the_same_folder_is_told_who_has_it() {
+    let folder = folder("second");
+    let data = folder.join("data");
+    let server = start(&data);
+    let second = run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
+    let said = String::from_utf8(second.stderr).unwrap();
+    let expected = format!("visu-tility.db` is in use by another process (pid {})", server.child.id());
+    assert!(said.starts_with("error: failed to open the store: ") && said.contains(&expected), "{said}");
+    assert_eq!(second.status.code(), Some(2));
+    server.signal("TERM");
+    assert_eq!(server.rest().1, 0);
+
+    // An address that is taken, and a plan that is none, are told before anything is kept.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let third = run(&["serve", "--listen", &address, "--data-dir", data.to_str().unwrap()]);
+    let said = String::from_utf8(third.stderr).unwrap();
+    assert!(third.status.code() == Some(2) && said.contains(&format!("error: {address}: ")), "{said}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_store_is_shown_and_copied_while_its_server_runs() {
+    let folder = folder("inspect");
+    let data = folder.join("data");
+    let server = start(&data);
+    let lines =
+        ["b", "a"].map(|model| format!(r#"{{"model_id":"{model}","kind":"DriftScore","value":0.9}}"#));
+    assert!(server.ask("POST /v1/events", &lines.join("\n")).starts_with("HTTP/1.1 200 "));
+    let (data_text, copy) = (data.to_str().unwrap(), folder.join("copy.db"));
+    // Both models fire: their states and alerts are kept soon after, together.
+    let json = loop {
+        let shown = run(&["inspect", data_text, "--format", "json"]);
+        assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+        let json: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        if json["alerts"]["kept"] == 2 && json["alerts"]["waiting"] == 0 {
+            break json;
+        }
+    };
+    let names: Vec<&str> = json["models"]["shown"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["model_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!((&json["journal"]["next_offset"], &json["jobs"]["kept"]), (&2.into(), &0.into()));
+    let alert = &json["alerts"]["shown"][0];
+    assert_eq!(
+        (&alert["state"], &alert["record"]["action"]["alert"]["phase"]),
+        (&"delivered".into(), &"firing".into())
+    );
+
+    let copied = run(&["backup", data_text, copy.to_str().unwrap()]);
+    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+    let again = run(&["backup", data_text, copy.to_str().unwrap()]);
+    assert_eq!(again.status.code(), Some(2), "nothing is written over");
+    server.signal("TERM");
+    assert_eq!(server.rest().1, 0);
+
+    let text = run(&["inspect", copy.to_str().unwrap()]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("models        2\n  a: running, saved up to offset 2"), "{text}");
+    assert!(text.contains("alerts        2 kept, 0 of them wait"), "{text}");
+    let none = run(&["inspect", folder.join("none.db").to_str().unwrap()]);
+    assert_eq!(none.status.code(), Some(2));
+    // The copy is a store that can be served.
+    let other = folder.join("other");
+    std::fs::create_dir_all(&other).unwrap();
+    std::fs::rename(&copy, other.join("visu-tility.db")).unwrap();
+    let server = start(&other);
+    let listed = server.ask("GET /v1/models", "");
+    assert!(
+        listed.contains(
+            r#"{"models":[{"model_id":"a","phase":"asleep"},{"model_id":"b","phase":"asleep"}],"next":null}"#
+        ),
+        "{listed}"
+    );
+    server.signal("TERM");
+    assert_eq!(server.rest().1, 0);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
