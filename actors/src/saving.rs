@@ -367,6 +367,10 @@ impl Shard {
             if !wanted || (extent != Extent::All && taken >= saving.policy.saves_max) {
                 break;
             }
+            if extent != Extent::All && self.is_held_from(*tenant, *offset) {
+                // All that it has seen is saved: without this it would be saved again and again until its restart.
+                continue;
+            }
             urgent.insert(*tenant);
         }
     }
@@ -403,6 +407,16 @@ impl Shard {
         let cause = saving.position.get().saturating_sub(1);
         saving.inbox.save(Save { shard: self.index, number, models, records, cause, letters });
         round
+    }
+
+    /// Whether what a model's last snapshot does not hold is just what is held for it until its restart.
+    fn is_held_from(&self, (place, generation): Tenant, offset: u64) -> bool {
+        let cell = self.cell(place as usize).filter(|cell| cell.generation == generation);
+        cell.is_some_and(|cell| {
+            let trouble = cell.trouble.borrow();
+            let first = trouble.as_ref().and_then(|trouble| trouble.held.front());
+            first.is_some_and(|held| held.1 == offset)
+        })
     }
 
     /// Marks a model that waits for its restart: what is held for it is not in its snapshot.
