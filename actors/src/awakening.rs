@@ -71,6 +71,9 @@ impl Shard {
         let woken = !matches!(recalled, Ok(None));
         let kept = recalled.as_ref().ok().and_then(Option::as_ref);
         let phase = kept.map_or(ModelPhase::Running, |recalled| recalled.phase);
+        if recalled.is_err() {
+            cell.in_trouble(|trouble| trouble.unreadable = true);
+        }
         let monitor = if recalled.is_ok() { self.build(&cell.entry, kept, out) } else { None };
         let phase = if monitor.is_some() { phase } else { ModelPhase::Quarantined };
         self.enter(cell, phase);
@@ -78,6 +81,12 @@ impl Shard {
         cell.entry.awake.store(true, Ordering::Release);
         let clean = if self.saving.is_some() { CLEAN } else { 0 };
         cell.head(|head| head.touched.set(self.seconds.get() | clean));
+        if let (Some(saving), Some(kept)) = (&self.saving, kept)
+            && !saving.plans.borrow().since(kept.next_offset).is_empty()
+        {
+            // It followed plans that came while it slept.
+            self.mark(cell, saving.position.get());
+        }
         let asleep_until = cell.entry.asleep_until.swap(i64::MAX, Ordering::Relaxed);
         cell.head(|head| head.armed.set(asleep_until));
         self.arm(cell);

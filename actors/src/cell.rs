@@ -77,6 +77,8 @@ pub(crate) struct Trouble {
     pub(crate) unseen: u64,
     /// What the last panic said.
     pub(crate) last_reason: Option<String>,
+    /// What is kept of it could not be read.
+    pub(crate) unreadable: bool,
 }
 
 impl ModelCell {
@@ -123,6 +125,11 @@ impl ModelCell {
     /// Whether it has a monitor.
     pub(crate) fn has_monitor(&self) -> bool {
         self.with_monitor(|monitor| monitor.is_some())
+    }
+
+    /// Whether something is kept of it that cannot be read: it is in quarantine until it is reset, or until a restart.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.trouble.borrow().as_ref().is_some_and(|trouble| trouble.unreadable) && !self.has_monitor()
     }
 
     /// Works with what is known of it before its monitor is asked.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use actix::{Addr, Recipient};
 use tokio::sync::oneshot;
-use visu_tility_core::store::StoreLimits;
 use visu_tility_core::{Accepted, ActionRecord, IngestError, MetricEvent, ModelId, MonitorPlan, PlanChange};
 
 use crate::alert::InspectDispatcher;
@@ -307,9 +306,12 @@ impl MonitoringHandle {
 
     /// Follows a new plan from the next event on, and says what changed.
     ///
+    /// With a store the plan is kept as text. Observers of your own are then those that the builder was given, found by
+    /// their names, and keep their states: a plan that brings others is refused, for a replay would not find them.
+    ///
     /// # Errors
     ///
-    /// Fails with [`ControlError::Busy`] or [`ControlError::Closed`].
+    /// Fails with [`ControlError::Busy`], [`ControlError::Closed`] or [`ControlError::Store`].
     pub async fn reload(&self, plan: MonitorPlan) -> Result<PlanChange, ControlError> {
         let plan = Arc::new(plan);
         if self.house.durable.is_some() {
@@ -406,16 +408,7 @@ impl MonitoringHandle {
     /// Has a plan journaled and waits until all shards follow it.
     async fn reload_durably(&self, plan: Arc<MonitorPlan>) -> Result<PlanChange, ControlError> {
         let (text, fingerprint) = written(&plan);
-        let kept = if text.len() > StoreLimits::PLAN_BYTES_MAX {
-            Err(format!(
-                "the plan is {} bytes long, a store keeps {}",
-                text.len(),
-                StoreLimits::PLAN_BYTES_MAX
-            ))
-        } else {
-            MonitorPlan::from_kept(&text, &plan).map_err(|error| error.to_string())
-        };
-        kept.map_err(ControlError::Store)?;
+        let plan = self.house.as_kept(&plan, &text).map_err(ControlError::Store)?;
         let _ = self.recovered().await;
         let (replies, answers): (Vec<_>, Vec<_>) =
             self.house.shards.iter().map(|_| oneshot::channel()).unzip();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix::{Addr, ArbiterHandle, System};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
-use visu_tility_core::store::{StoreReader, StoredPhase};
+use visu_tility_core::store::{StoreLimits, StoreReader, StoredPhase};
 use visu_tility_core::{IngestError, MetricEvent, ModelId, MonitorPlan};
 
 use crate::board::Board;
@@ -43,6 +43,8 @@ pub(crate) struct House {
 
 /// What only a monitoring with a store has.
 pub(crate) struct Durable {
+    /// The plan that the builder was given.
+    pub(crate) own: Arc<MonitorPlan>,
     pub(crate) reader: Mutex<Box<dyn StoreReader>>,
     pub(crate) figures: Arc<Figures>,
     pub(crate) recovery: watch::Receiver<Option<RecoveryReport>>,
@@ -298,6 +300,21 @@ impl House {
             ids.dedup();
         }
         ids
+    }
+
+    /// A plan as a replay would find it: with the observers that the builder was given.
+    pub(crate) fn as_kept(&self, plan: &MonitorPlan, text: &str) -> Result<Arc<MonitorPlan>, String> {
+        let Some(durable) = &self.durable else { return Ok(Arc::new(plan.clone())) };
+        let (bytes, max) = (text.len(), StoreLimits::PLAN_BYTES_MAX);
+        if bytes > max {
+            return Err(format!("the plan is {bytes} bytes long, must be at most {max}"));
+        }
+        let kept = MonitorPlan::from_kept(text, &durable.own).map_err(|error| error.to_string())?;
+        let has = |name: &str| kept.observers().iter().any(|own| own.name() == name);
+        match plan.observers().iter().find(|own| !has(own.name())) {
+            Some(own) => Err(format!("observer `{}` was not given to the builder", own.name())),
+            None => Ok(Arc::new(kept)),
+        }
     }
 
     /// With a store: has the ledger keep what is left and close it.

@@ -220,7 +220,7 @@ impl Saving {
         let next_offset = match &recalled {
             Ok(Some(recalled)) => recalled.next_offset,
             Ok(None) => {
-                let row = self.reader.borrow_mut().model(model);
+                let row = again(|| self.reader.borrow_mut().model(model).map_err(|error| error.to_string()));
                 row.ok().flatten().map_or(0, |row| row.next_offset)
             }
             Err(_) => 0,
@@ -229,7 +229,11 @@ impl Saving {
     }
 
     /// Reads what is kept of a model.
-    pub(crate) fn recall(&self, model: &ModelId) -> Result<Option<Recalled>, String> {
+    pub(crate) fn recall(&self, model: &ModelId) -> Reading {
+        again(|| self.recall_once(model))
+    }
+
+    fn recall_once(&self, model: &ModelId) -> Result<Option<Recalled>, String> {
         let snapshot = self.reader.borrow_mut().snapshot(model).map_err(|error| error.to_string())?;
         let Some(Snapshot { next_offset, phase, plan, form, state, .. }) = snapshot else { return Ok(None) };
         let known = self.plans.borrow().find(plan);
@@ -266,6 +270,11 @@ impl Saving {
         let at_hand = self.at_hand.take()?;
         (at_hand.0 == *model).then_some(at_hand.1)
     }
+}
+
+/// Reads a few times, for what may pass.
+fn again<T>(mut read: impl FnMut() -> Result<T, String>) -> Result<T, String> {
+    read().or_else(|_| read()).or_else(|_| read())
 }
 
 /// How much is saved.
@@ -385,6 +394,10 @@ impl Shard {
             let Some(cell) = self.cell(place as usize).filter(|cell| cell.generation == generation) else {
                 continue;
             };
+            if cell.is_unreadable() {
+                // Neither its snapshot nor its part of the journal gives way.
+                continue;
+            }
             let snapshot = self.snapshot_of(saving, &cell, &mut round);
             low = low.min(saving.unmark(place as usize).unwrap_or(u64::MAX));
             if let Some(snapshot) = snapshot {

@@ -331,6 +331,9 @@ impl Shard {
                 Err(IngestError::Paused)
             }
             ModelPhase::Quarantined => {
+                if cell.is_unreadable() {
+                    self.mark(&cell, offset);
+                }
                 self.bury(&cell, Some((routed, offset)), None, DeadReason::Quarantined);
                 Err(IngestError::Quarantined)
             }

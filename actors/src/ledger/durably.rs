@@ -82,6 +82,7 @@ impl Durably {
         arbiter: Option<&ArbiterHandle>,
     ) -> Result<Durable, StartError> {
         let Self { store, reader, policy, inbox, journal, plans, own, .. } = self;
+        let given = Arc::clone(&own.1);
         let shown = Mutex::new(store.reader()?);
         let (recovery, recovered) = watch::channel(None);
         let figures = Arc::new(Figures::default());
@@ -103,6 +104,6 @@ impl Durably {
             Some(arbiter) => driver::on_arbiter(ledger, presence, arbiter),
             None => driver::on_thread(ledger, presence)?,
         }
-        Ok(Durable { reader: shown, figures, recovery: recovered, ended: AtomicBool::new(false) })
+        Ok(Durable { own: given, reader: shown, figures, recovery: recovered, ended: AtomicBool::new(false) })
     }
 }

@@ -77,7 +77,8 @@ impl Ledger {
             }
             queue.pieces.iter().any(|piece| matches!(piece.what, What::End))
         });
-        self.ending |= ending;
+        // The end may be part of what is in doubt.
+        self.ending |= ending || self.gathered.iter().any(|piece| matches!(piece.what, What::End));
         for piece in rest {
             self.ending |= matches!(piece.what, What::End);
             dispatch::send(&self.board, &mut self.sent, piece);

@@ -4,18 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use visu_tility_actors::{ControlError, DurabilityPolicy, ModelPhase, MonitoringBuilder, MonitoringHandle};
+use visu_tility_actors::{
+    ControlError, DurabilityPolicy, ManualClock, ModelPhase, MonitoringBuilder, MonitoringHandle,
+};
 use visu_tility_core::store::{
     Effect, MemoryDisk, Operation, OutboxQuery, Store, StoreError, StoreLimits, StoreReader, StoredPhase,
 };
 use visu_tility_core::{IngestError, MonitorPlan, PerformanceDegrader};
 
+use crate::durable_life::Counter;
 use crate::world::{Ears, accuracy, end, monitoring, pass, world};
 
 /// A monitoring over what is on a disk.
 pub(crate) fn over(disk: &MemoryDisk) -> MonitoringBuilder {
     let (store, _) = disk.open(StoreLimits::default()).unwrap();
-    monitoring().store(Box::new(store)).durability(quick())
+    // A clock that stands: no timer goes off, which two runs would be told of at different offsets.
+    let clock = Arc::new(ManualClock::new(accuracy("m", 0.9, 0).ts().unwrap()));
+    monitoring().store(Box::new(store)).durability(quick()).clock(clock)
 }
 
 /// Gathers nothing that has not come.
@@ -30,6 +35,10 @@ pub(crate) fn reader(disk: &MemoryDisk) -> Box<dyn StoreReader> {
 
 /// Ends a monitoring in order, its store closed.
 pub(crate) async fn close(handle: MonitoringHandle) {
+    // Those that sleep have not followed the plans that came since.
+    for model in handle.models() {
+        handle.model_addr(model).await.unwrap();
+    }
     let report = handle.shutdown(Duration::from_mins(1)).await;
     assert!(report.complete, "{report:?}");
     end(handle).await;
@@ -112,7 +121,7 @@ fn after_a_crash_states_are_as_if_there_had_been_none() {
 
 /// One step of a workload, and the journal entries that it makes.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+pub(crate) enum Step {
     Publish(&'static str, f64),
     Batch(&'static str, usize, f64),
     Pause(&'static str),
@@ -124,7 +133,7 @@ enum Step {
 }
 
 impl Step {
-    fn entries(self) -> u64 {
+    pub(crate) fn entries(self) -> u64 {
         match self {
             Self::Batch(_, events, _) => events as u64,
             Self::Passivate(_) => 0,
@@ -132,7 +141,7 @@ impl Step {
         }
     }
 
-    async fn take(self, handle: &MonitoringHandle, at: usize) -> Result<(), String> {
+    pub(crate) async fn take(self, handle: &MonitoringHandle, at: usize) -> Result<(), String> {
         let second = at as i64 * 60;
         let told = |error: ControlError| error.to_string();
         match self {
@@ -155,8 +164,10 @@ impl Step {
     }
 }
 
-fn plan(floor: f64) -> MonitorPlan {
-    MonitorPlan::empty().with_observer(Box::new(PerformanceDegrader::new(floor).unwrap())).unwrap()
+pub(crate) fn plan(floor: f64) -> MonitorPlan {
+    let plan =
+        MonitorPlan::empty().with_observer(Box::new(PerformanceDegrader::new(floor).unwrap())).unwrap();
+    plan.with_observer(Box::new(Counter::default())).unwrap()
 }
 
 fn workload() -> Vec<Step> {
@@ -189,9 +200,9 @@ fn workload() -> Vec<Step> {
 }
 
 /// Takes steps from a journal offset on; answers what went wrong.
-async fn work(handle: &MonitoringHandle, from: u64) -> Result<(), String> {
+pub(crate) async fn work(handle: &MonitoringHandle, steps: &[Step], from: u64) -> Result<(), String> {
     let mut offset = 0;
-    for (at, step) in workload().into_iter().enumerate() {
+    for (at, step) in steps.iter().copied().enumerate() {
         let done = offset + step.entries() <= from && step.entries() > 0;
         // A model that is asleep or not there is none to put to sleep.
         if !done && offset >= from {
@@ -210,16 +221,16 @@ async fn work(handle: &MonitoringHandle, from: u64) -> Result<(), String> {
 async fn uninterrupted() -> ((Vec<String>, Vec<String>), u64) {
     let disk = MemoryDisk::new();
     let handle = over(&disk).plan(plan(0.85)).start().unwrap();
-    work(&handle, 0).await.unwrap();
+    work(&handle, &workload(), 0).await.unwrap();
     let operations = disk.operations();
     close(handle).await;
     (contents(&disk), operations)
 }
 
 /// The floor of the plan that is in force at an offset of the workload.
-fn floor_at(offset: u64) -> f64 {
+pub(crate) fn floor_at(steps: &[Step], offset: u64) -> f64 {
     let (mut at, mut floor) = (0, 0.85);
-    for step in workload() {
+    for step in steps.iter().copied() {
         if at >= offset {
             break;
         }
@@ -236,7 +247,7 @@ async fn interrupted(crash: u64, effect: Effect) -> (Vec<String>, Vec<String>) {
     let disk = MemoryDisk::new();
     let handle = over(&disk).plan(plan(0.85)).start().unwrap();
     disk.set_hook(move |number, _| if number == crash { effect.clone() } else { Effect::Proceed });
-    let working = tokio::time::timeout(Duration::from_secs(30), work(&handle, 0)).await;
+    let working = tokio::time::timeout(Duration::from_secs(30), work(&handle, &workload(), 0)).await;
     let disk = if disk.is_crashed() {
         disk.after_kill()
     } else {
@@ -247,9 +258,9 @@ async fn interrupted(crash: u64, effect: Effect) -> (Vec<String>, Vec<String>) {
 
     let from = reader(&disk).summary().unwrap().next_offset;
     // The plan that was in force is the one that the process comes back with, as from its file.
-    let handle = over(&disk).plan(plan(floor_at(from))).start().unwrap();
+    let handle = over(&disk).plan(plan(floor_at(&workload(), from))).start().unwrap();
     assert_eq!(handle.recovered().await.failed, None);
-    work(&handle, from).await.unwrap();
+    work(&handle, &workload(), from).await.unwrap();
     close(handle).await;
     contents(&disk)
 }

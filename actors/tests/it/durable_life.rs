@@ -215,7 +215,7 @@ fn more_alerts_than_find_room_wait_in_the_store() {
 
 /// Panics on [`POISON`] and keeps its count over a restart.
 #[derive(Clone, Default)]
-struct Counter(u64);
+pub(crate) struct Counter(u64);
 
 impl MetricObserver for Counter {
     fn name(&self) -> &'static str {

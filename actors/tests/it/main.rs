@@ -7,6 +7,7 @@ mod delivery;
 mod drain;
 mod durable;
 mod durable_life;
+mod durable_random;
 mod lifecycle;
 mod overload;
 mod poison;
