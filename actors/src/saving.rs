@@ -115,6 +115,8 @@ pub(crate) struct Saving {
     urgent: RefCell<BTreeSet<Tenant>>,
     sleepy: RefCell<Vec<Rc<ModelCell>>>,
     forgotten: RefCell<Vec<ModelChange>>,
+    /// Those of which the store may not know yet that they are forgotten: up to which offset, and with which save it will.
+    leaving: RefCell<BTreeMap<ModelId, (u64, u64)>>,
     records: RefCell<Vec<ActionRecord>>,
     letters: RefCell<Vec<LetterEntry>>,
     /// Where the shard was when the first of those that wait came.
@@ -141,6 +143,7 @@ impl Saving {
             urgent: RefCell::default(),
             sleepy: RefCell::default(),
             forgotten: RefCell::default(),
+            leaving: RefCell::default(),
             records: RefCell::default(),
             letters: RefCell::default(),
             waiting_from: Cell::new(u64::MAX),
@@ -188,6 +191,7 @@ impl Saving {
     /// Has a model forgotten.
     pub(crate) fn forget(&self, model: &ModelId, next_offset: u64) {
         self.wait();
+        self.leaving.borrow_mut().insert(model.clone(), (next_offset, self.number.get() + 1));
         self.forgotten.borrow_mut().push(ModelChange::Forget { model: model.clone(), next_offset });
     }
 
@@ -217,6 +221,9 @@ impl Saving {
     /// The first offset that a model's snapshot does not hold, and the snapshot.
     pub(crate) fn look_up(&self, model: &ModelId) -> (u64, Result<Option<Recalled>, String>) {
         let recalled = self.recall(model);
+        if let Some((next_offset, _)) = self.leaving.borrow().get(model) {
+            return (*next_offset, recalled);
+        }
         let next_offset = match &recalled {
             Ok(Some(recalled)) => recalled.next_offset,
             Ok(None) => {
@@ -230,6 +237,10 @@ impl Saving {
 
     /// Reads what is kept of a model.
     pub(crate) fn recall(&self, model: &ModelId) -> Reading {
+        if self.leaving.borrow().contains_key(model) {
+            // What the store still has is of the one before.
+            return Ok(None);
+        }
         again(|| self.recall_once(model))
     }
 
@@ -445,6 +456,7 @@ impl Shard {
     pub(crate) fn collect_saved(self: &Rc<Self>) {
         let Some(saving) = &self.saving else { return };
         let saved = self.dock.saved.load(Ordering::Acquire);
+        saving.leaving.borrow_mut().retain(|_, (_, number)| *number > saved);
         let there = saving.in_flight.borrow().as_ref().is_some_and(|flight| flight.number <= saved);
         if there && let Some(flight) = saving.in_flight.take() {
             for cell in flight.sleepy {

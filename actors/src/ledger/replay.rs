@@ -100,7 +100,7 @@ impl Ledger {
         }
     }
 
-    fn recovered(&mut self, mut replay: Replay, failed: Option<String>) {
+    pub(super) fn recovered(&mut self, mut replay: Replay, failed: Option<String>) {
         replay.report.micros = u64::try_from(replay.since.micros()).unwrap_or(0);
         replay.report.failed = failed;
         tracing::info!(
