@@ -319,8 +319,11 @@ impl Shard {
 
     /// Takes a place's mark away.
     pub(crate) fn clean(&self, place: usize) {
-        if let Some(saving) = &self.saving {
-            saving.unmark(place);
+        if let Some(saving) = &self.saving
+            && let Some(offset) = saving.unmark(place)
+        {
+            // Until its end is in the store the journal is needed from there on.
+            saving.waiting_from.set(saving.waiting_from.get().min(offset));
         }
     }
 
