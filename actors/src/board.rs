@@ -327,7 +327,7 @@ impl Board {
         for (shard, load, permit) in loads {
             if let Some(dock) = self.docks.get(shard) {
                 dock.events_taken.fetch_add(load.as_slice().len() as u64, Ordering::AcqRel);
-                send(shard, Batch { base, load, permit, reply: None, replayed: false });
+                send(shard, Batch { base, load, permit, reply: None, replayed: false, pins: None });
                 dock.enqueued.fetch_add(1, Ordering::AcqRel);
             }
         }
@@ -369,7 +369,7 @@ impl Board {
         let permit = Some(dock.try_room(1)?);
         let peer = self.peer(shard).ok_or(IngestError::Closed)?;
         dock.events_taken.fetch_add(1, Ordering::AcqRel);
-        peer.do_send(Batch { base, load: Load::One(routed), permit, reply, replayed: false });
+        peer.do_send(Batch { base, load: Load::One(routed), permit, reply, replayed: false, pins: None });
         dock.enqueued.fetch_add(1, Ordering::AcqRel);
         *next += 1;
         unqueued.queued();

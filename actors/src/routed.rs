@@ -1,8 +1,12 @@
 //! What travels to a shard: an event without its names, and batches of them.
 
+use std::sync::Arc;
+
 use actix::Message;
 use tokio::sync::OwnedSemaphorePermit;
 use visu_tility_core::{IngestError, MetricEvent, SeriesKey, Timestamp};
+
+use crate::directory::ModelEntry;
 
 /// Bits of an address that name the model's place within its shard.
 const PLACE_BITS: u32 = 24;
@@ -86,7 +90,13 @@ pub(crate) struct Batch {
     pub(crate) reply: Option<tokio::sync::oneshot::Sender<Result<(), IngestError>>>,
     /// It comes from the journal of a store, and may be known already.
     pub(crate) replayed: bool,
+    /// With a store: the models, which keep their places until their events are handled.
+    #[expect(dead_code, reason = "held until the batch is dropped")]
+    pub(crate) pins: Option<Pinned>,
 }
+
+/// Models that must not lose their places.
+pub(crate) type Pinned = Arc<[Arc<ModelEntry>]>;
 
 impl Message for Batch {
     type Result = ();

@@ -10,7 +10,7 @@ use crate::board::Board;
 use crate::control::ControlError;
 use crate::journaled::{Journaled, Occurrence};
 use crate::ledger::inbox::{Events, Piece, Reply, What};
-use crate::routed::{Batch, Load, Routed};
+use crate::routed::{Batch, Load, Pinned, Routed};
 use crate::shard::{LastHandleGone, Poke};
 
 /// Sends a piece that is in the journal; `sent` is, for each shard, the offset after the last entry it was sent.
@@ -23,7 +23,8 @@ pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece) {
     };
     match piece.what {
         What::Events(events) => {
-            let Events { routed, mut permits, pins: _, reply } = events;
+            let Events { routed, mut permits, pins, reply } = events;
+            let pins: Pinned = pins.into();
             let (single, durable) = match reply {
                 Reply::Nobody => (None, None),
                 Reply::Durable(reply) => (None, Some(reply)),
@@ -37,6 +38,7 @@ pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece) {
                     permit: permit(&mut permits, shard),
                     reply: single.take(),
                     replayed: false,
+                    pins: Some(Arc::clone(&pins)),
                 };
                 note(shard, batch.end());
                 board.send(shard, batch);
