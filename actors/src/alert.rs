@@ -321,7 +321,7 @@ impl Handler<Page> for AlertDispatcher {
     fn handle(&mut self, page: Page, ctx: &mut Context<Self>) {
         self.tally.on_their_way.fetch_sub(1, Ordering::AcqRel);
         if let Some(receipt) = &page.receipt {
-            receipt.expect(self.lines.len());
+            receipt.also_for(self.lines.len());
         }
         for line in &mut self.lines {
             if line.len() < self.waiting_max {

@@ -60,12 +60,12 @@ impl WeakMonitoringHandle {
 }
 
 impl MonitoringHandle {
-    /// Publishes one event, waiting for room.
+    /// Publishes one event, waiting for room; with a store, until it is durable.
     ///
     /// # Errors
     ///
-    /// Fails with [`IngestError::Future`], [`IngestError::Limit`] or [`IngestError::Closed`]; the event was
-    /// then not taken.
+    /// Fails with [`IngestError::Future`], [`IngestError::Limit`], [`IngestError::Closed`] or, with a store,
+    /// [`IngestError::Store`]; the event was then not taken.
     pub async fn publish(&self, event: MetricEvent) -> Result<Accepted, IngestError> {
         let board = &self.house.board;
         let mut pins = Vec::new();
@@ -79,7 +79,8 @@ impl MonitoringHandle {
         Ok(Accepted { events: 1, first_offset })
     }
 
-    /// Publishes one event if there is room.
+    /// Publishes one event if there is room. With a store it is on its way to the journal when this answers, and not
+    /// durable yet.
     ///
     /// # Errors
     ///
@@ -285,7 +286,8 @@ impl MonitoringHandle {
         self.steer(model_id.as_ref(), Steering::Reset).await
     }
 
-    /// Puts a running model to sleep until its next event.
+    /// Puts a running model to sleep until its next event. With a store this answers when that is asked for: it sleeps
+    /// once its state is saved, if nothing has come for it meanwhile ([`MonitoringHandle::flush`] waits for that).
     ///
     /// # Errors
     ///

@@ -14,15 +14,14 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 use visu_tility_core::store::{
-    Commit, LetterEntry, ModelChange, OutboxEntry, OutboxTopic, Snapshot, StoreReader, StoredPhase,
+    Commit, LetterEntry, ModelChange, OutboxEntry, Snapshot, StoreReader, StoredPhase,
 };
-use visu_tility_core::{ActionRecord, ModelId, MonitorPlan, ObserverAction};
+use visu_tility_core::{ActionRecord, ModelId, MonitorPlan};
 
 use crate::awakening::Recalled;
 use crate::cell::{ModelCell, ModelPhase};
 use crate::dead_letter::DeadLetter;
 use crate::durability::DurabilityPolicy;
-use crate::ledger::delivery::body_of;
 use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::kept;
 use crate::plans::Plans;
@@ -54,27 +53,13 @@ impl Save {
     pub(crate) fn enter(&self, commit: &mut Commit) {
         commit.models.extend_from_slice(&self.models);
         commit.letters.extend_from_slice(&self.letters);
-        for record in &self.records {
-            if let Some(topic) = topic_of(record) {
-                commit.outbox.push(OutboxEntry {
-                    id: record.id.clone(),
-                    cause: self.cause,
-                    topic,
-                    at: record.at,
-                    body: body_of(record),
-                });
-            }
-        }
+        commit.outbox.extend(self.records.iter().filter_map(|record| OutboxEntry::of(record, self.cause)));
     }
 }
 
-/// Where a record is to be delivered; `None` for one that asks for nothing.
-pub(crate) const fn topic_of(record: &ActionRecord) -> Option<OutboxTopic> {
-    match &record.action {
-        ObserverAction::Alert(_) => Some(OutboxTopic::Alert),
-        ObserverAction::Retrain(_) => Some(OutboxTopic::Retrain),
-        _ => None,
-    }
+/// Whether a record goes into the outbox.
+pub(crate) const fn is_posted(record: &ActionRecord) -> bool {
+    !record.action.is_noop()
 }
 
 /// What was read of a model.
@@ -370,7 +355,7 @@ impl Shard {
     /// Picks models to save.
     fn choose(&self, saving: &Saving, extent: Extent) {
         let mut urgent = saving.urgent.borrow_mut();
-        for record in saving.records.borrow().iter().filter(|record| topic_of(record).is_some()) {
+        for record in saving.records.borrow().iter().filter(|record| is_posted(record)) {
             let tenant =
                 |entry: &Arc<crate::directory::ModelEntry>| (entry.address.place() as u32, entry.generation);
             urgent.extend(self.board.directory.with(record.id.model_id.as_str(), tenant));

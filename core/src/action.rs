@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use visu_tility_drift::{Direction, Level};
 
 use crate::alert::{AlertPhase, Severity};
@@ -116,8 +116,10 @@ pub struct ActionRecord {
     /// Which way the series went.
     pub direction: Direction,
     /// What the observer computed.
+    #[serde(deserialize_with = "number")]
     pub statistic: f64,
     /// What it held that against.
+    #[serde(deserialize_with = "number")]
     pub threshold: f64,
     /// Values since the estimated change; 0 when not known.
     pub since: u64,
@@ -132,4 +134,12 @@ impl ActionRecord {
     pub const fn is_alarm(&self) -> bool {
         !matches!(self.level, Level::Normal)
     }
+}
+
+/// Reads a number; one that is not finite stands as null in JSON, and is read as `NaN`.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    if !deserializer.is_human_readable() {
+        return f64::deserialize(deserializer);
+    }
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

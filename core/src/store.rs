@@ -4,6 +4,7 @@
 //! letters, plans and a few named values. All of one [`Commit`] happens or none of it. The map:
 //!
 //! - `commit.rs`: what one transaction holds, and what of it is refused;
+//! - `outbox.rs`: from a decision to an outbox entry, and back;
 //! - `record.rs`: what is read back;
 //! - `limits.rs`: how much is kept;
 //! - `error.rs`: what can go wrong, and whether the same commit may be tried again;
@@ -38,6 +39,7 @@ pub mod conformance;
 mod error;
 mod limits;
 mod memory;
+mod outbox;
 mod record;
 mod state;
 

@@ -25,5 +25,7 @@ mod replay_unseen;
 mod replay_usage;
 #[cfg(unix)]
 mod service;
+#[cfg(feature = "sqlite")]
+mod store_monitoring;
 #[cfg(all(unix, feature = "sqlite"))]
 mod store_process;

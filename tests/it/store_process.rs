@@ -4,8 +4,13 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use visu_tility::store::{Commit, JournalPiece, SqliteStore, Store, StoreError, StoreLimits};
+use visu_tility::monitoring::ModelId;
+use visu_tility::store::{
+    Commit, JournalPiece, ModelChange, Snapshot, SqliteStore, Store, StoreError, StoreLimits, StoreReader,
+    StoredPhase,
+};
 
 /// Names the store to a process that is to commit to it until it is killed.
 const STORE: &str = "VISU_TILITY_TEST_STORE";
@@ -75,6 +80,63 @@ fn a_process_that_is_killed_loses_nothing_that_it_acknowledged() {
         assert_eq!(pieces.len() as u64, summary.next_offset - summary.first_offset);
         assert!(pieces.iter().all(|found| *found == piece(found.first_offset)));
     }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Readers on other threads, while the writer appends, truncates, keeps and forgets: each call is of one moment.
+#[test]
+fn no_reader_sees_half_a_commit() {
+    let folder = std::env::temp_dir().join(format!("visu-tility-half-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (mut store, _) = SqliteStore::open(folder.join("store.db"), StoreLimits::default()).unwrap();
+    let stop = AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        let watch = |mut reader: Box<dyn StoreReader>| {
+            let (mut moments, mut last) = (0, 0);
+            while !stop.load(Ordering::Relaxed) || moments == 0 {
+                let summary = reader.summary().unwrap();
+                assert!(summary.next_offset >= last, "a reader went back");
+                // Every commit keeps one more model, and one more state of 10 bytes.
+                assert_eq!(
+                    (summary.models, summary.snapshot_bytes),
+                    (summary.next_offset, 10 * summary.next_offset)
+                );
+                assert!(summary.next_offset - summary.first_offset <= 7, "{summary:?}");
+                let pieces = reader.journal(0, usize::MAX).unwrap();
+                let offsets: Vec<u64> = pieces.iter().map(|piece| piece.first_offset).collect();
+                assert!(
+                    offsets.windows(2).all(|pair| pair[0] + 1 == pair[1]) && offsets.len() <= 7,
+                    "{offsets:?}"
+                );
+                last = summary.next_offset;
+                moments += 1;
+            }
+            moments
+        };
+        let readers = [store.reader().unwrap(), store.reader().unwrap()];
+        let watchers: Vec<_> = readers.map(|reader| scope.spawn(move || watch(reader))).into_iter().collect();
+        for offset in 0..400 {
+            let snapshot = Snapshot {
+                model: ModelId::new(format!("m{offset}")).unwrap(),
+                next_offset: offset,
+                phase: StoredPhase::Running,
+                due: None,
+                plan: 0,
+                form: 0,
+                state: vec![offset as u8; 10],
+            };
+            let commit = Commit {
+                journal: vec![piece(offset)],
+                models: vec![ModelChange::Keep(snapshot)],
+                truncate_below: (offset % 5 == 4).then(|| offset - 1),
+                ..Commit::default()
+            };
+            store.commit(&commit).unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+        watchers.into_iter().map(|watcher| watcher.join().unwrap()).sum::<u32>()
+    });
+    assert!(seen >= 2, "{seen} moments were seen");
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

@@ -6,15 +6,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use visu_tility_core::ActionRecord;
 use visu_tility_core::store::{
-    OutboxQuery, OutboxTopic, Posted, Settlement, StoreLimits, StoreReader, StoredAction, Verdict,
+    OutboxQuery, OutboxTopic, Posted, Settlement, StoreReader, StoredAction, Verdict,
 };
 
 use crate::clock::Clock;
 use crate::ledger::inbox::Inbox;
 use crate::outlet::Outlet;
-use crate::saving::{Save, topic_of};
+use crate::saving::{Save, is_posted};
 
 /// Entries that are read at a time.
 const PAGE: usize = 256;
@@ -41,7 +40,7 @@ impl Receipt {
     }
 
     /// So many more are to be done with it.
-    pub(crate) fn expect(&self, more: usize) {
+    pub(crate) fn also_for(&self, more: usize) {
         self.left.fetch_add(more, Ordering::AcqRel);
     }
 
@@ -92,7 +91,7 @@ impl Delivery {
     ) {
         outlet.count_actions(save.records.len());
         for record in &save.records {
-            let posted = topic_of(record).and_then(|_| posted.next());
+            let posted = if is_posted(record) { posted.next() } else { None };
             let record = Arc::new(record.clone());
             outlet.announce(&record);
             match posted {
@@ -132,64 +131,18 @@ impl Delivery {
             }
             self.cursor = self.cursor.max(*number);
             let receipt = Receipt::new(*number, inbox, &outlet.clock);
-            match record_of(&entry.body) {
-                Some(record) if taken(entry.topic) => {
-                    outlet.hand_over(&Arc::new(record), Some(receipt));
-                }
+            match entry.record() {
+                Ok(record) if taken(entry.topic) => outlet.hand_over(&Arc::new(record), Some(receipt)),
                 // For a build with more features.
-                Some(_) => {}
-                None => {
-                    tracing::error!(id = ?entry.id, "an outbox entry cannot be read, it is given up");
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(%error, "an outbox entry cannot be read, it is given up");
                     receipt.done(false);
                 }
             }
         }
         self.behind
     }
-}
-
-/// A record as it stands in the outbox.
-pub(crate) fn body_of(record: &ActionRecord) -> String {
-    let body = serde_json::to_string(record).unwrap_or_default();
-    if body.len() <= StoreLimits::BODY_BYTES_MAX {
-        return body;
-    }
-    let mut short = record.clone();
-    match &mut short.action {
-        visu_tility_core::ObserverAction::Alert(alert) => shorten(&mut alert.summary),
-        visu_tility_core::ObserverAction::Retrain(request) => shorten(&mut request.reason),
-        _ => {}
-    }
-    serde_json::to_string(&short).unwrap_or_default()
-}
-
-/// Cuts a text that is too long for the store to 1 KiB.
-fn shorten(text: &mut String) {
-    let mut end = text.len().min(1_024);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-}
-
-/// Reads a record back. Numbers that JSON has no form for come back as `NaN`.
-fn record_of(body: &str) -> Option<ActionRecord> {
-    let mut value: serde_json::Value = serde_json::from_str(body).ok()?;
-    let mut nan = [false; 2];
-    for (nan, field) in nan.iter_mut().zip(["statistic", "threshold"]) {
-        if let Some(number) = value.get_mut(field).filter(|number| number.is_null()) {
-            (*nan, *number) = (true, 0.into());
-        }
-    }
-    let mut record: ActionRecord = serde_json::from_value(value).ok()?;
-    let [statistic, threshold] = nan;
-    if statistic {
-        record.statistic = f64::NAN;
-    }
-    if threshold {
-        record.threshold = f64::NAN;
-    }
-    Some(record)
 }
 
 /// Whether this build has somebody whom entries of a topic go to.
@@ -199,56 +152,14 @@ fn taken(topic: OutboxTopic) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use visu_tility_core::drift::{Direction, Level};
-    use visu_tility_core::{ActionId, ModelId, ObserverAction, Severity, Timestamp};
-
     use super::*;
-
-    fn record(summary: String, statistic: f64) -> ActionRecord {
-        ActionRecord {
-            id: ActionId {
-                model_id: ModelId::new("m").unwrap(),
-                offset: 7,
-                observer: "o".into(),
-                ordinal: 1,
-            },
-            version: None,
-            kind: None,
-            at: Timestamp::from_micros(5),
-            series_index: 3,
-            level: Level::Drift,
-            direction: Direction::Down,
-            statistic,
-            threshold: f64::INFINITY,
-            since: 0,
-            value: None,
-            action: ObserverAction::alert(Severity::Info, summary),
-        }
-    }
-
-    #[test]
-    fn a_record_is_read_back_as_it_was_written_and_what_is_no_number_as_nan() {
-        let read = record_of(&body_of(&record("low".into(), 0.1 + 0.2))).unwrap();
-        assert!(read.threshold.is_nan());
-        assert_eq!(ActionRecord { threshold: f64::INFINITY, ..read }, record("low".into(), 0.1 + 0.2));
-        assert!(record_of(&body_of(&record(String::new(), f64::NAN))).unwrap().statistic.is_nan());
-        assert_eq!(record_of("{"), None);
-    }
-
-    #[test]
-    fn a_text_that_is_too_long_for_the_store_is_cut() {
-        let body = body_of(&record("é".repeat(StoreLimits::BODY_BYTES_MAX), 1.0));
-        assert!(body.len() <= StoreLimits::BODY_BYTES_MAX);
-        let ObserverAction::Alert(alert) = record_of(&body).unwrap().action else { panic!() };
-        assert_eq!(alert.summary, "é".repeat(512));
-    }
 
     #[test]
     fn a_receipt_is_settled_once_when_all_are_done() {
         let inbox = Arc::new(Inbox::new());
         let clock: Arc<dyn Clock> = Arc::new(crate::clock::ManualClock::default());
         let receipt = Receipt::new(4, &inbox, &clock);
-        receipt.expect(2);
+        receipt.also_for(2);
         receipt.done(false);
         receipt.done(true);
         assert!(inbox.with(|queue| queue.settled.is_empty()));

@@ -10,10 +10,12 @@ use visu_tility_actors::{
     SinkFailure, StartError,
 };
 use visu_tility_core::codec::{DecodeError, Reader};
-use visu_tility_core::store::{MemoryDisk, OutboxQuery, StoreLimits, StoredPhase};
+use visu_tility_core::store::{
+    Effect, MemoryDisk, Operation, OutboxQuery, StoreError, StoreLimits, StoredPhase,
+};
 use visu_tility_core::{
-    Accepted, ActionRecord, MetricEvent, MetricObserver, ModelId, MonitorPlan, ObserverAction, ObserverError,
-    Severity, StalenessObserver, Timestamp,
+    Accepted, ActionRecord, IngestError, MetricEvent, MetricObserver, ModelId, MonitorPlan, ObserverAction,
+    ObserverError, Severity, StalenessObserver, Timestamp,
 };
 
 use crate::durable::{close, contents, over, quick, reader};
@@ -398,5 +400,65 @@ fn on_threads_of_its_own_a_store_is_recovered_too() {
         let query = OutboxQuery { limit: 100, ..OutboxQuery::default() };
         // That it fires, and that it is over.
         assert_eq!(reader(&again).outbox(&query).unwrap().len(), 20);
+    });
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_read_costs_nothing_that_a_restart_does_not_give_back() {
+    world(|| async {
+        let disk = MemoryDisk::new();
+        let handle = over(&disk).plan(low()).start().unwrap();
+        handle.publish(accuracy("a", 0.9, 0)).await.unwrap();
+        close(handle).await;
+        let handle = over(&disk).plan(low()).start().unwrap();
+        let _ = handle.recovered().await;
+        let no_answer = || StoreError::Io { doing: "read".into(), detail: "no answer".into() };
+        disk.set_hook(move |_, operation| match operation {
+            Operation::Read => Effect::Fail(no_answer()),
+            _ => Effect::Proceed,
+        });
+        handle.publish(accuracy("a", 0.9, 1)).await.unwrap();
+        handle.flush().await.unwrap();
+        disk.clear_hook();
+        assert_eq!(handle.model_status("a").await.unwrap().phase, ModelPhase::Quarantined);
+        handle.publish(accuracy("a", 0.9, 2)).await.unwrap();
+        close_at_once(handle).await;
+        let handle = over(&disk).plan(low()).start().unwrap();
+        handle.flush().await.unwrap();
+        let status = handle.model_status("a").await.unwrap();
+        assert_eq!((status.phase, status.monitor.unwrap().taken), (ModelPhase::Running, 3));
+        close(handle).await;
+    });
+}
+
+/// As [`close`], waking nobody.
+async fn close_at_once(handle: visu_tility_actors::MonitoringHandle) {
+    let _ = handle.shutdown(Duration::from_mins(1)).await;
+    end(handle).await;
+}
+
+#[test]
+fn on_a_journal_that_cannot_be_read_nothing_is_taken() {
+    world(|| async {
+        let disk = MemoryDisk::new();
+        let handle = over(&disk).plan(low()).start().unwrap();
+        handle.publish(accuracy("a", 0.9, 0)).await.unwrap();
+        let again = disk.after_kill();
+        end(handle).await;
+        let handle = over(&again).plan(low()).start().unwrap();
+        let no_answer = || StoreError::Io { doing: "read".into(), detail: "no answer".into() };
+        again.set_hook(move |_, operation| match operation {
+            Operation::Read => Effect::Fail(no_answer()),
+            _ => Effect::Proceed,
+        });
+        assert!(handle.recovered().await.failed.unwrap().contains("no answer"));
+        let refused = handle.publish(accuracy("a", 0.9, 1)).await.unwrap_err();
+        assert!(matches!(refused, IngestError::Store { retry: false, .. }), "{refused}");
+        close_at_once(handle).await;
+        again.clear_hook();
+        let handle = over(&again).plan(low()).start().unwrap();
+        handle.flush().await.unwrap();
+        assert_eq!(handle.model_status("a").await.unwrap().monitor.unwrap().taken, 1);
+        close(handle).await;
     });
 }

@@ -90,6 +90,7 @@ pub const CASES: &[Case] = cases![
     life::values_are_set_read_and_removed,
     life::plans_are_kept_once_and_dropped,
     journal::offsets_are_dense_and_a_refused_commit_leaves_nothing,
+    journal::what_is_too_long_is_refused,
     journal::what_speaks_of_offsets_that_are_not_there_is_refused,
     journal::pieces_come_from_an_offset_on_within_the_bytes_asked_for,
     journal::truncation_removes_whole_pieces_and_keeps_the_next_offset,

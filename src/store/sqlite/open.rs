@@ -41,7 +41,7 @@ pub(super) fn open(path: &Path, limits: StoreLimits) -> Result<(SqliteStore, Ope
     migrate(&mut connection, found).map_err(failed("bring the store up to this release"))?;
     let mut tally = Tally::read(&connection).map_err(failed("read the counts"))?;
     if !tally.clean {
-        check(&connection, path)?;
+        check(&connection, path, SqliteStore::CHECK_BYTES_MAX)?;
     }
     let opened = Opened { new: found == 0, clean: tally.clean };
     connection.execute_batch("UPDATE tally SET clean = 0").map_err(failed("write"))?;
@@ -56,7 +56,7 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // Nothing of this writes to the file. Sizes of cells are checked so that a damaged page is an error, not nonsense.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; \
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;",
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 67108864;",
     )
 }
 
@@ -119,9 +119,9 @@ fn migrate(connection: &mut Connection, found: u32) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Looks the file over after an unclean stop.
-fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let large = path.metadata().is_ok_and(|file| file.len() > SqliteStore::CHECK_BYTES_MAX);
+/// Looks the file over after an unclean stop; of one with more bytes than `whole_max`, all but the states.
+pub(super) fn check(connection: &Connection, path: &Path, whole_max: u64) -> Result<(), StoreError> {
+    let large = path.metadata().is_ok_and(|file| file.len() > whole_max);
     let questions: Vec<String> = if large {
         CHECKED.iter().map(|table| format!("PRAGMA quick_check({table})")).collect()
     } else {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::types::{FromSqlError, Type};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, ToSql};
 use visu_tility_core::store::{
     JournalPiece, LetterEntry, OutboxEntry, OutboxQuery, OutboxTopic, Snapshot, StoreError, StoreReader,
     StoreSummary, StoredAction, StoredLetter, StoredModel, StoredPhase, Verdict, checksum,
@@ -25,9 +25,16 @@ const MODEL: &str = "SELECT name, next_offset, phase, due_us, plan, form, bytes 
 impl SqliteReader {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let failed = |error: rusqlite::Error| fault::of("open the store for reading", path, &error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-        open::prepare(&connection).map_err(failed)?;
+        if !path.exists() {
+            return Err(fault::of_file("open", path, &std::io::ErrorKind::NotFound.into()));
+        }
+        let connection = match connect(path, false) {
+            // Where nothing may be written beside it, it can be read as long as no log is left beside it.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !has_log(path) => {
+                connect(path, true).map_err(failed)?
+            }
+            connected => connected.map_err(failed)?,
+        };
         if open::version(&connection, path)? == 0 {
             return Err(StoreError::Foreign { path: path.into(), detail: "an empty file".to_owned() });
         }
@@ -238,6 +245,30 @@ impl SqliteReader {
         target.execute_batch("UPDATE tally SET clean = 0").map_err(failed)?;
         target.close().map_err(|(_, error)| failed(error))
     }
+}
+
+/// Connects for reading; `immutable` tells SQLite that nobody writes, so that it needs no files beside the store.
+fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match path.to_str().filter(|_| immutable) {
+        Some(path) => {
+            let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+            let name = format!("file:{path}?immutable=1");
+            Connection::open_with_flags(name, flags | OpenFlags::SQLITE_OPEN_URI)?
+        }
+        None => Connection::open_with_flags(path, flags)?,
+    };
+    open::prepare(&connection)?;
+    // The file itself is opened only now.
+    connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// Whether commits may be in a log beside the store.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
 }
 
 /// Makes a new name in a folder outlast a loss of power, where the system can.

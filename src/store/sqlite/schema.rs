@@ -75,6 +75,7 @@ CREATE TABLE outbox (
     UNIQUE (model, event_offset, observer, ordinal)
 );
 CREATE INDEX outbox_waiting ON outbox (number) WHERE verdict IS NULL;
+CREATE INDEX outbox_settled ON outbox (cause, number) WHERE verdict IS NOT NULL;
 CREATE TABLE dead_letter (
     number INTEGER PRIMARY KEY,
     model TEXT NOT NULL,

@@ -243,6 +243,31 @@ fn a_damaged_page_is_told_or_does_not_matter_but_never_believed() {
 }
 
 #[test]
+fn the_check_of_a_large_file_leaves_out_the_states_and_nothing_else() {
+    let folder = Folder::new();
+    Box::new(filled(&folder, 12).0).close().unwrap();
+    let whole = fs::read(folder.file("store.db")).unwrap();
+    let roots: Vec<(String, usize)> = {
+        let connection = Connection::open(folder.file("store.db")).unwrap();
+        let mut roots =
+            connection.prepare("SELECT name, rootpage FROM sqlite_schema WHERE rootpage > 0").unwrap();
+        let root = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)? as usize));
+        roots.query_map([], root).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    };
+    assert!(roots.len() > 12, "{roots:?}");
+    for (name, page) in roots {
+        let folder = Folder::new();
+        let path = folder.file("store.db");
+        let mut bytes = whole.clone();
+        bytes[(page - 1) * 4_096..page * 4_096].fill(0xA5);
+        fs::write(&path, bytes).unwrap();
+        let checked = super::open::check(&Connection::open(&path).unwrap(), &path, 0);
+        let left_out = ["snapshot", "schema_version"].contains(&&*name);
+        assert_eq!(checked.is_ok(), left_out, "{name}: {checked:?}");
+    }
+}
+
+#[test]
 fn a_state_with_a_flipped_bit_is_told_by_its_model() {
     let folder = Folder::new();
     let (store, _) = filled(&folder, 3);
@@ -347,7 +372,9 @@ fn what_may_not_be_written_is_refused_by_name_and_can_be_read() {
     fs::remove_file(folder.file("store.db.lock")).unwrap();
     allow(&folder.0, 0o555);
     let error = open(&path).unwrap_err();
+    let read = shown_at(&path);
     allow(&folder.0, 0o755);
+    assert_eq!(read.unwrap(), texts[2], "where nothing may be written beside it");
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
 }
 

@@ -274,6 +274,9 @@ fn forget(transaction: &Transaction<'_>, limits: &StoreLimits, tally: &mut Tally
         transaction.query_row("SELECT min(first_offset) FROM journal", [], |row| row.get(0))?;
     let first = first.unwrap_or(int(tally.next_offset));
     transaction.execute("DELETE FROM model WHERE phase = 'forgotten' AND next_offset <= ?1", [first])?;
+    if tally.outbox_settled <= limits.outbox_history_max {
+        return Ok(());
+    }
     let gone = transaction.execute(
         "DELETE FROM outbox WHERE verdict IS NOT NULL AND cause < ?1 AND number NOT IN (SELECT number FROM outbox \
          WHERE verdict IS NOT NULL AND cause < ?1 ORDER BY number DESC LIMIT ?2)",

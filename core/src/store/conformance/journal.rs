@@ -1,6 +1,6 @@
 //! The journal: dense, paged, truncated, bounded.
 
-use crate::store::commit::{Commit, JournalPiece, ModelChange, Refusal};
+use crate::store::commit::{Commit, JournalPiece, ModelChange, PlanText, Refusal};
 use crate::store::error::StoreError;
 use crate::store::limits::StoreLimits;
 
@@ -28,6 +28,36 @@ pub(super) fn offsets_are_dense_and_a_refused_commit_leaves_nothing(workshop: &m
     let entries = StoreError::Refused(Refusal::Entries { first_offset: 15, entries: 0 });
     expect("an empty piece", &subject.refused(&append(vec![piece(15, 0, 20)]))?, &entries)?;
     subject.commit(&append(vec![piece(15, 1, 20)])).map(drop)
+}
+
+pub(super) fn what_is_too_long_is_refused(workshop: &mut dyn Workshop) -> Outcome {
+    let mut subject = Subject::open(workshop, "a", StoreLimits::default())?;
+    subject.commit(&append(vec![piece(0, 10, 20)]))?;
+    let text = |bytes| "x".repeat(bytes);
+    let (mut long_action, mut long_letter) = (action("m", 1, 0)?, letter("m", Some(1), "")?);
+    long_action.body = text(StoreLimits::BODY_BYTES_MAX + 1);
+    long_letter.body = text(StoreLimits::BODY_BYTES_MAX + 1);
+    let mut long_name = action("m", 1, 0)?;
+    long_name.id.observer = text(StoreLimits::NAME_BYTES_MAX + 1).into();
+    let long_plan = PlanText { fingerprint: 1, text: text(StoreLimits::PLAN_BYTES_MAX + 1) };
+    let long_value = ("x".to_owned(), Some(vec![0; StoreLimits::VALUE_BYTES_MAX + 1]));
+    for commit in [
+        post(vec![long_action.clone()]),
+        post(vec![long_name]),
+        Commit { letters: vec![long_letter], ..Commit::default() },
+        Commit { plans: vec![long_plan], ..Commit::default() },
+        Commit { values: vec![long_value], ..Commit::default() },
+    ] {
+        match subject.refused(&commit)? {
+            StoreError::Refused(Refusal::TooLong { bytes, max, .. }) => {
+                expect("its length", &bytes, &(max + 1))?;
+            }
+            error => return Err(format!("what is too long is told: {error}")),
+        }
+    }
+    // The longest that is allowed is taken.
+    long_action.body.pop();
+    subject.commit(&post(vec![long_action])).map(drop)
 }
 
 pub(super) fn what_speaks_of_offsets_that_are_not_there_is_refused(workshop: &mut dyn Workshop) -> Outcome {

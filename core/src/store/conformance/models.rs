@@ -88,15 +88,15 @@ pub(super) fn a_forgotten_model_is_remembered_while_the_journal_could_bring_it_b
         ..Commit::default()
     };
     subject.refused(&forget(2))?;
-    subject.commit(&forget(8))?;
+    subject.commit(&forget(10))?;
     expect("its snapshot", &works("snapshot", subject.reader.snapshot(&m))?, &None)?;
     expect("the list", &works("models", subject.reader.models(None, 9))?.len(), &0)?;
     let truncate = |below| Commit { truncate_below: Some(below), ..Commit::default() };
     subject.commit(&truncate(9))?;
     let known = works("model", subject.reader.model(&m))?.map(|known| (known.phase, known.next_offset));
-    expect("what is known of it", &known, &Some((StoredPhase::Forgotten, 8)))?;
+    expect("what is known of it", &known, &Some((StoredPhase::Forgotten, 10)))?;
     // A later model with the same name may not hold less than what was forgotten.
-    subject.refused(&keep(vec![snapshot("m", 7, b"new")?]))?;
+    subject.refused(&keep(vec![snapshot("m", 9, b"new")?]))?;
     subject.commit(&truncate(10))?;
     expect("after truncation", &works("model", subject.reader.model(&m))?, &None)?;
     subject.commit(&keep(vec![snapshot("m", 11, b"new")?]))?;

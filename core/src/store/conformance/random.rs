@@ -50,6 +50,12 @@ fn run(workshop: &mut dyn Workshop, seed: u64) -> Outcome {
         if number % 5 == 0 {
             let (found, wanted) = (content::read(&mut *subject.reader)?, content::read(&mut *model_reader)?);
             content::same(&found, &wanted).map_err(|fault| format!("after commit {number}: {fault}"))?;
+            // Forgotten ones are in no list.
+            for name in 0..8 {
+                let name = self::model(&format!("m{name}"))?;
+                let (found, wanted) = (subject.reader.model(&name), model_reader.model(&name));
+                expect(&format!("{name} after commit {number}"), &found, &wanted)?;
+            }
         }
     }
     let (found, wanted) = (content::read(&mut *subject.reader)?, content::read(&mut *model_reader)?);
