@@ -365,13 +365,14 @@ impl Shard {
         let every = u32::try_from(saving.policy.save_every.as_secs()).unwrap_or(u32::MAX).max(1);
         let ticks = saving.policy.save_every.as_millis() / self.settings.tick_every.as_millis().max(1);
         // So many a tick that all are saved once in that time.
+        let pressed = self.dock.pressed.swap(false, Ordering::AcqRel);
         let share = if extent == Extent::Share { dirty.len().div_ceil(ticks.max(1) as usize) } else { 0 };
         for (taken, ((offset, tenant), second)) in dirty.iter().enumerate() {
             let far = position.saturating_sub(*offset) >= saving.policy.save_events;
             // A young one waits, so that a model that has just been saved is not saved again.
             let old = now.saturating_sub(*second);
             let aged = extent == Extent::Share && (old >= every || (taken < share && old >= every / 2));
-            let wanted = extent == Extent::All || far || aged;
+            let wanted = extent == Extent::All || far || aged || pressed;
             if !wanted || (extent != Extent::All && taken >= saving.policy.saves_max) {
                 break;
             }

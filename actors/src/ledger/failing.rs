@@ -50,6 +50,9 @@ impl Ledger {
             tracing::error!(%error, retry = error.can_retry(), "a commit failed");
         }
         self.figures.failed(&error);
+        if matches!(error, StoreError::Full { .. }) {
+            dispatch::press(&self.board);
+        }
         let refusal = refusal(&error);
         self.inbox.with(|queue| queue.refusing = Some(refusal));
         let until = self.watch.micros() + i64::try_from(pause.as_micros()).unwrap_or(i64::MAX / 2);
