@@ -172,12 +172,6 @@ impl Directory {
         self.series_max
     }
 
-    /// Works with who lives at a place, without keeping it.
-    pub(crate) fn with_at<T>(&self, address: Address, work: impl FnOnce(&ModelEntry) -> T) -> Option<T> {
-        let places = self.places.get(address.shard())?.read();
-        places.entries.get(address.place())?.as_deref().map(work)
-    }
-
     /// Who lives at a place.
     pub(crate) fn at(&self, address: Address) -> Option<Arc<ModelEntry>> {
         self.places.get(address.shard())?.read().entries.get(address.place())?.clone()

@@ -312,9 +312,10 @@ impl Ledger {
     /// Does what had to wait for the commit.
     fn carry_on(&mut self, committed: &Committed) {
         self.plans.keep();
+        let named = self.scribe.named();
         for piece in std::mem::take(&mut self.gathered) {
             self.ending |= matches!(piece.what, What::End);
-            dispatch::send(&self.board, &mut self.sent, piece);
+            dispatch::send(&self.board, &mut self.sent, piece, &named);
         }
         let mut posted = committed.posted.iter().copied();
         for save in std::mem::take(&mut self.saves) {

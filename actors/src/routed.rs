@@ -90,13 +90,10 @@ pub(crate) struct Batch {
     pub(crate) reply: Option<tokio::sync::oneshot::Sender<Result<(), IngestError>>>,
     /// It comes from the journal of a store, and may be known already.
     pub(crate) replayed: bool,
-    /// With a store: the models, which keep their places until their events are handled.
+    /// With a store: its models, which keep their places until it is handled.
     #[expect(dead_code, reason = "held until the batch is dropped")]
-    pub(crate) pins: Option<Pinned>,
+    pub(crate) pins: Option<Arc<[Arc<ModelEntry>]>>,
 }
-
-/// Models that must not lose their places.
-pub(crate) type Pinned = Arc<[Arc<ModelEntry>]>;
 
 impl Message for Batch {
     type Result = ();

@@ -100,8 +100,8 @@ pub(crate) struct Saving {
     urgent: RefCell<BTreeSet<Tenant>>,
     sleepy: RefCell<Vec<Rc<ModelCell>>>,
     forgotten: RefCell<Vec<ModelChange>>,
-    /// Those of which the store may not know yet that they are forgotten: up to which offset, and with which save it will.
-    leaving: RefCell<BTreeMap<ModelId, (u64, u64)>>,
+    /// Models that were retired, with the save that says so: until it is kept the store still shows what they were.
+    graves: RefCell<BTreeMap<ModelId, u64>>,
     records: RefCell<Vec<ActionRecord>>,
     letters: RefCell<Vec<LetterEntry>>,
     /// Where the shard was when the first of those that wait came.
@@ -128,7 +128,7 @@ impl Saving {
             urgent: RefCell::default(),
             sleepy: RefCell::default(),
             forgotten: RefCell::default(),
-            leaving: RefCell::default(),
+            graves: RefCell::default(),
             records: RefCell::default(),
             letters: RefCell::default(),
             waiting_from: Cell::new(u64::MAX),
@@ -176,7 +176,7 @@ impl Saving {
     /// Has a model forgotten.
     pub(crate) fn forget(&self, model: &ModelId, next_offset: u64) {
         self.wait();
-        self.leaving.borrow_mut().insert(model.clone(), (next_offset, self.number.get() + 1));
+        self.graves.borrow_mut().insert(model.clone(), self.number.get() + 1);
         self.forgotten.borrow_mut().push(ModelChange::Forget { model: model.clone(), next_offset });
     }
 
@@ -206,9 +206,6 @@ impl Saving {
     /// The first offset that a model's snapshot does not hold, and the snapshot.
     pub(crate) fn look_up(&self, model: &ModelId) -> (u64, Result<Option<Recalled>, String>) {
         let recalled = self.recall(model);
-        if let Some((next_offset, _)) = self.leaving.borrow().get(model) {
-            return (*next_offset, recalled);
-        }
         let next_offset = match &recalled {
             Ok(Some(recalled)) => recalled.next_offset,
             Ok(None) => {
@@ -222,8 +219,7 @@ impl Saving {
 
     /// Reads what is kept of a model.
     pub(crate) fn recall(&self, model: &ModelId) -> Reading {
-        if self.leaving.borrow().contains_key(model) {
-            // What the store still has is of the one before.
+        if self.graves.borrow().contains_key(model) {
             return Ok(None);
         }
         again(|| self.recall_once(model))
@@ -445,7 +441,6 @@ impl Shard {
     pub(crate) fn collect_saved(self: &Rc<Self>) {
         let Some(saving) = &self.saving else { return };
         let saved = self.dock.saved.load(Ordering::Acquire);
-        saving.leaving.borrow_mut().retain(|_, (_, number)| *number > saved);
         let there = saving.in_flight.borrow().as_ref().is_some_and(|flight| flight.number <= saved);
         if there && let Some(flight) = saving.in_flight.take() {
             for cell in flight.sleepy {
@@ -453,6 +448,7 @@ impl Shard {
             }
             self.reach(saving.position.get());
         }
+        saving.graves.borrow_mut().retain(|_, number| *number > saved);
         let mut rounds = saving.rounds.borrow_mut();
         let pending = std::mem::take(&mut *rounds);
         for (number, round, reply) in pending {

@@ -8,13 +8,14 @@ use visu_tility_core::IngestError;
 
 use crate::board::Board;
 use crate::control::ControlError;
+use crate::directory::ModelEntry;
 use crate::journaled::{Journaled, Occurrence};
 use crate::ledger::inbox::{Events, Piece, Reply, What};
-use crate::routed::{Batch, Load, Pinned, Routed};
+use crate::routed::{Batch, Load, Routed};
 use crate::shard::{LastHandleGone, Poke};
 
 /// Sends a piece that is in the journal; `sent` is, for each shard, the offset after the last entry it was sent.
-pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece) {
+pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece, named: &Arc<[Arc<ModelEntry>]>) {
     let base = piece.base;
     let mut note = |shard: usize, end: u64| {
         if let Some(sent) = sent.get_mut(shard) {
@@ -23,8 +24,7 @@ pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece) {
     };
     match piece.what {
         What::Events(events) => {
-            let Events { routed, mut permits, pins, reply } = events;
-            let pins: Pinned = pins.into();
+            let Events { routed, mut permits, pins: _, reply } = events;
             let (single, durable) = match reply {
                 Reply::Nobody => (None, None),
                 Reply::Durable(reply) => (None, Some(reply)),
@@ -38,7 +38,7 @@ pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece) {
                     permit: permit(&mut permits, shard),
                     reply: single.take(),
                     replayed: false,
-                    pins: Some(Arc::clone(&pins)),
+                    pins: Some(Arc::clone(named)),
                 };
                 note(shard, batch.end());
                 board.send(shard, batch);

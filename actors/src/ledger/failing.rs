@@ -1,5 +1,6 @@
 //! What the ledger does while the store takes nothing: who waits is told, offsets are given again, doubts are resolved.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use visu_tility_core::IngestError;
@@ -92,7 +93,7 @@ impl Ledger {
         self.ending |= ending || self.gathered.iter().any(|piece| matches!(piece.what, What::End));
         for piece in rest {
             self.ending |= matches!(piece.what, What::End);
-            dispatch::send(&self.board, &mut self.sent, piece);
+            dispatch::send(&self.board, &mut self.sent, piece, &Arc::default());
         }
     }
 

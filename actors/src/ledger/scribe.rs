@@ -18,11 +18,18 @@ pub(crate) const NO_PLAN: u64 = 0;
 /// Writes entries, a piece after the other.
 pub(crate) struct Scribe {
     writer: JournalWriter,
+    /// The models of the events that were written: they keep their places until the events are handled.
+    named: Vec<Arc<ModelEntry>>,
 }
 
 impl Scribe {
     pub(crate) fn new() -> Self {
-        Self { writer: JournalWriter::new() }
+        Self { writer: JournalWriter::new(), named: Vec::new() }
+    }
+
+    /// The models of the events that were written since this was asked last.
+    pub(crate) fn named(&mut self) -> Arc<[Arc<ModelEntry>]> {
+        std::mem::take(&mut self.named).into()
     }
 
     /// Writes what was gathered; `next` is the offset of its first entry.
@@ -112,11 +119,12 @@ impl Scribe {
             return false;
         }
         let (token, key) = (event.token(), event.key);
-        let here = board.directory.with_at(event.address, |entry| {
-            let here = entry.token() == token && !entry.is_retired();
-            here.then(|| self.write_name(entry, token, key)).flatten()
-        });
-        if let Some(Some(named)) = here {
+        let here = board.directory.at(event.address);
+        let here = here.filter(|entry| entry.token() == token && !entry.is_retired());
+        if let Some(entry) = here
+            && let Some(named) = self.write_name(&entry, token, key)
+        {
+            self.named.push(entry);
             return named;
         }
         // Retired while the event was on its way: it is of the model that takes its place.
@@ -127,7 +135,9 @@ impl Scribe {
             return false;
         }
         (event.address, event.generation) = (present.address, present.generation);
-        self.write_name(&present, event.token(), key).unwrap_or(false)
+        let named = self.write_name(&present, event.token(), key).unwrap_or(false);
+        self.named.push(present);
+        named
     }
 
     /// Names a series; `None` when its names are not known. A piece that is full is finished by the caller.

@@ -7,7 +7,7 @@ use visu_tility_actors::{MonitoringBuilder, RestartPolicy};
 use visu_tility_core::store::{Effect, MemoryDisk, StoreError};
 
 use crate::durable::{Step, close, contents, floor_at, over, plan, reader, work};
-use crate::world::{POISON, end, world};
+use crate::world::{POISON, accuracy, end, pass, world};
 
 /// `SplitMix64`.
 struct Chance(u64);
@@ -120,12 +120,87 @@ async fn possible(handle: &visu_tility_actors::MonitoringHandle, steps: Vec<Step
     taken
 }
 
+/// So many, from `SEED` on, unless `SEEDS` says how many.
+fn seeds(many: u64) -> std::ops::Range<u64> {
+    let said = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let from = said("SEED").unwrap_or(0);
+    from..from + said("SEEDS").unwrap_or(many)
+}
+
 #[test]
 fn whatever_happens_to_the_store_nothing_is_lost_or_done_twice() {
-    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(40);
-    let from = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    for seed in from..from + seeds {
+    for seed in seeds(40) {
         println!("seed {seed}");
         world(|| life(seed));
+    }
+}
+
+/// All steps at once, as far as the publisher goes: what is on its way meets models that are retired, reset or asleep.
+async fn rush(seed: u64) {
+    let mut chance = Chance(seed);
+    let disk = MemoryDisk::new();
+    let handle = watching(&disk, 0.85).start().unwrap();
+    for at in 0..120 {
+        let (step, turning) = (chance.step(), handle.clone());
+        println!("{at}: {step:?}");
+        match step {
+            Step::Publish(model, value) => {
+                let _ = handle.try_publish(&accuracy(model, value, at)).unwrap();
+            }
+            Step::Batch(model, events, value) => {
+                let events: Vec<_> = (0..events).map(|_| accuracy(model, value, at)).collect();
+                assert!(handle.try_publish_batch(&events).rejected.is_empty());
+            }
+            _ => drop(actix::spawn(async move { step.take(&turning, 0).await })),
+        }
+        if chance.below(4) == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // Until the turns that were asked for are through, too.
+    for _ in 0..3 {
+        pass(Duration::from_millis(10)).await;
+        handle.flush().await.unwrap();
+    }
+    let again = disk.after_kill();
+    let shown = async |handle: &visu_tility_actors::MonitoringHandle| {
+        for model in handle.models() {
+            handle.model_addr(model).await.unwrap();
+        }
+        let statuses = handle.model_statuses().await.unwrap();
+        statuses
+            .iter()
+            .map(|status| format!("{} {:?} {:?}", status.model_id, status.phase, status.monitor))
+            .collect::<Vec<_>>()
+    };
+    let before = shown(&handle).await;
+    let floor = last_floor(&again);
+    end(handle).await;
+    let handle = watching(&again, floor).start().unwrap();
+    assert_eq!(handle.recovered().await.failed, None);
+    handle.flush().await.unwrap();
+    let after = shown(&handle).await;
+    for (after, before) in after.iter().zip(&before) {
+        assert_eq!(after, before, "seed {seed}");
+    }
+    assert_eq!(after.len(), before.len());
+    end(handle).await;
+}
+
+/// The floor of the plan that a store holds last.
+fn last_floor(disk: &MemoryDisk) -> f64 {
+    let mut reader = reader(disk);
+    let log = String::from_utf8(reader.value("plans-in-force").unwrap().unwrap()).unwrap();
+    let fingerprint = log.lines().last().and_then(|line| line.split_once(' ')).unwrap().1;
+    let text = reader.plan(u64::from_str_radix(fingerprint, 16).unwrap()).unwrap().unwrap();
+    let floor = text.lines().find_map(|line| line.strip_prefix("min_accuracy = ")).unwrap();
+    floor.parse().unwrap()
+}
+
+#[test]
+fn what_happened_at_once_is_repeated_in_the_order_in_which_it_was_taken() {
+    for seed in seeds(60) {
+        println!("seed {seed}");
+        world(|| rush(seed));
     }
 }
