@@ -31,7 +31,7 @@ impl Message for Journaled {
 }
 
 /// Who waits until a shard has done something.
-type Done = oneshot::Sender<Result<(), ControlError>>;
+pub(crate) type Done = oneshot::Sender<Result<(), ControlError>>;
 
 /// What an entry says.
 pub(crate) enum Occurrence {
@@ -77,8 +77,12 @@ impl Shard {
                     }
                     Ok(())
                 };
-                if let Some(done) = done {
-                    let _ = done.send(answer);
+                match (done, &self.saving) {
+                    (Some(done), Some(saving)) if turn == Turn::Retire && answer.is_ok() => {
+                        saving.answer_when_forgotten(done);
+                    }
+                    (Some(done), _) => drop(done.send(answer)),
+                    (None, _) => {}
                 }
             }
             Occurrence::Plan(plan, fingerprint, done) => {

@@ -22,6 +22,7 @@ use crate::awakening::Recalled;
 use crate::cell::{ModelCell, ModelPhase};
 use crate::dead_letter::DeadLetter;
 use crate::durability::DurabilityPolicy;
+use crate::journaled::Done;
 use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::kept;
 use crate::plans::Plans;
@@ -102,6 +103,8 @@ pub(crate) struct Saving {
     forgotten: RefCell<Vec<ModelChange>>,
     /// Models that were retired, with the save that says so: until it is kept the store still shows what they were.
     graves: RefCell<BTreeMap<ModelId, u64>>,
+    /// Who waits until that is kept: until then the store knows the model by name.
+    mourners: RefCell<Vec<(u64, Done)>>,
     records: RefCell<Vec<ActionRecord>>,
     letters: RefCell<Vec<LetterEntry>>,
     /// Where the shard was when the first of those that wait came.
@@ -129,6 +132,7 @@ impl Saving {
             sleepy: RefCell::default(),
             forgotten: RefCell::default(),
             graves: RefCell::default(),
+            mourners: RefCell::default(),
             records: RefCell::default(),
             letters: RefCell::default(),
             waiting_from: Cell::new(u64::MAX),
@@ -178,6 +182,11 @@ impl Saving {
         self.wait();
         self.graves.borrow_mut().insert(model.clone(), self.number.get() + 1);
         self.forgotten.borrow_mut().push(ModelChange::Forget { model: model.clone(), next_offset });
+    }
+
+    /// Answers who asked for what was forgotten last, once that is kept.
+    pub(crate) fn answer_when_forgotten(&self, done: Done) {
+        self.mourners.borrow_mut().push((self.number.get() + 1, done));
     }
 
     fn mark(&self, tenant: Tenant, offset: u64, second: u32) {
@@ -449,6 +458,9 @@ impl Shard {
             self.reach(saving.position.get());
         }
         saving.graves.borrow_mut().retain(|_, number| *number > saved);
+        for (_, done) in saving.mourners.borrow_mut().extract_if(.., |(number, _)| *number <= saved) {
+            let _ = done.send(Ok(()));
+        }
         let mut rounds = saving.rounds.borrow_mut();
         let pending = std::mem::take(&mut *rounds);
         for (number, round, reply) in pending {
