@@ -182,7 +182,10 @@ impl Ledger {
         report.entries += routed.len() as u64;
         decoded.entries.drain(..routed.len());
         for (shard, load) in dispatch::sort(routed, self.board.docks.len()) {
-            self.send_again(shard, Batch { base, load, permit: None, reply: None, replayed: true, pins: None });
+            self.send_again(
+                shard,
+                Batch { base, load, permit: None, reply: None, replayed: true, pins: None },
+            );
         }
         Ok(Some(Next::Now))
     }
