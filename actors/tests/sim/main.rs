@@ -31,8 +31,18 @@ use parking_lot::Mutex;
 use crate::run::{Figures, Outcome, run};
 use crate::script::Script;
 
-/// Seeds that failed once, and why.
-const REGRESSIONS: &[(u64, &str)] = &[];
+/// Seeds that failed once, and what was at fault. They hold as long as `script` draws the same.
+const REGRESSIONS: &[(u64, &str)] = &[
+    (0, "a replay waited for credits that publishers held, and they for the replay"),
+    (2, "a model that waits for its restart was saved again and again, without a pause"),
+    (29, "a name that came back before its retirement was in the store got the old state back"),
+    (44, "an event before a retirement in one commit was a dead letter when its model was not awake"),
+    (50, "a store that is read-only during a recovery left everybody waiting for its end"),
+    (419, "time was noted at waits that were over, but not in a monitor that was restored"),
+    (846, "a model lost its place between the commit of its events and their shard"),
+    (3184, "a full journal had nothing saved that kept it long"),
+    (3346, "the journal was cut above what a retired model had not saved, before its end was in the store"),
+];
 
 /// Seeds of the short test.
 const SHORT: u64 = 200;
@@ -144,7 +154,7 @@ fn main() -> ExitCode {
     let begun = Instant::now();
     let (next, failed, sum) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(Figures::default()));
     let over = AtomicBool::new(false);
-    let known = REGRESSIONS.len() as u64;
+    let known = REGRESSIONS.len() as u64; // after the others, when the first seed is among them
     let all = options.seeds + if options.from == 0 { known } else { 0 };
     let work = || {
         while !over.load(Ordering::Relaxed) {

@@ -1,7 +1,7 @@
 //! Carries a script out: one process after the other, each ended by a crash, by its script, or in order.
 
 use std::future::{Future, pending, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -347,8 +347,7 @@ impl Run<'_> {
 
 /// Lets time pass.
 pub(crate) async fn pass(span: Duration) {
-    let forever: Pin<Box<dyn Future<Output = ()>>> = Box::pin(pending());
-    let _ = tokio::time::timeout(span, forever).await;
+    let _ = tokio::time::timeout(span, pending::<()>()).await;
 }
 
 impl Figures {

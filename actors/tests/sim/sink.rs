@@ -8,6 +8,7 @@ use visu_tility_core::ActionRecord;
 
 use crate::chance::Chance;
 use crate::record::{Record, name_of};
+use crate::run::pass;
 
 /// Takes alerts, and tells the record.
 pub(crate) struct Sink {
@@ -36,11 +37,11 @@ impl AlertSink for Sink {
                 1 => std::future::pending().await,
                 2 => Err(SinkFailure { sink: "sink".into(), reason: "it is down".into() }),
                 3 => {
-                    tokio::time::sleep(wait).await;
+                    pass(wait).await;
                     panic!("the sink panics late");
                 }
                 4..9 => {
-                    tokio::time::sleep(wait).await;
+                    pass(wait).await;
                     Ok(())
                 }
                 _ => Ok(()),
@@ -64,7 +65,7 @@ impl visu_tility_actors::RetrainExecutor for Executor {
         let mut chance = Chance::new(self.seed, hash(&format!("{order:?}")));
         let (wait, works) = (chance.millis(0, 500), chance.percent(70));
         Box::pin(async move {
-            tokio::time::sleep(wait).await;
+            pass(wait).await;
             if works {
                 return Ok(visu_tility_actors::RetrainOutcome { summary: "done".into() });
             }
