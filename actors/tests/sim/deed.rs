@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use visu_tility_actors::{Clock, MonitoringHandle};
+use visu_tility_actors::{Clock, ControlError, MonitoringHandle};
 use visu_tility_core::{IngestError, MetricEvent, MetricKind};
 
 use crate::record::Record;
 use crate::run::{WorldClock, pass};
 use crate::script::{Setting, Step, Turn, Way};
 
-/// How long somebody waits for a flush.
+/// How long somebody waits for a flush or a retirement.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a deed is done with.
@@ -63,7 +63,11 @@ pub(crate) fn begin(world: &World, setting: &Setting, step: Step) -> impl Future
                     Turn::Pause => handle.pause(&model).await,
                     Turn::Resume => handle.resume(&model).await,
                     Turn::Reset => handle.reset(&model).await,
-                    Turn::Retire => handle.retire(&model).await,
+                    Turn::Retire => {
+                        // It is answered once the store knows of it, which one that is read-only never does.
+                        let done = tokio::time::timeout(PATIENCE, handle.retire(&model)).await;
+                        done.unwrap_or(Err(ControlError::Closed))
+                    }
                     Turn::Passivate => handle.passivate(&model).await,
                 };
                 record.lock().note(|| format!("  {turn:?} of {model}: {done:?}"));
