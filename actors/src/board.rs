@@ -77,6 +77,8 @@ pub(crate) struct Dock {
     pub(crate) dirty_from: AtomicU64,
     /// With a store: the number of the shard's last save that is kept.
     pub(crate) saved: AtomicU64,
+    /// With a store: its journal is full, and what keeps it long is to be saved.
+    pub(crate) pressed: AtomicBool,
     pub(crate) pulse: Arc<ShardPulse>,
 }
 
@@ -97,6 +99,7 @@ impl Dock {
             position: AtomicU64::new(0),
             dirty_from: AtomicU64::new(u64::MAX),
             saved: AtomicU64::new(0),
+            pressed: AtomicBool::new(false),
             pulse: Arc::default(),
         }
     }

@@ -117,7 +117,9 @@ impl Shard {
 
     /// Lets time pass in a model, awake or not.
     fn tick_journaled(self: &Rc<Self>, entry: &Arc<ModelEntry>, offset: u64, now: Timestamp) {
-        if self.over.get() || entry.is_retired() {
+        // Its end may be in the journal behind this: then it keeps its place until the shard comes to that.
+        let here = self.board.directory.at(entry.address).is_some_and(|here| here.token() == entry.token());
+        if self.over.get() || !here {
             return;
         }
         self.deciding(|out| {

@@ -309,8 +309,11 @@ impl Shard {
 
     /// Takes a place's mark away.
     pub(crate) fn clean(&self, place: usize) {
-        if let Some(saving) = &self.saving {
-            saving.unmark(place);
+        if let Some(saving) = &self.saving
+            && let Some(offset) = saving.unmark(place)
+        {
+            // Until its end is in the store the journal is needed from there on.
+            saving.waiting_from.set(saving.waiting_from.get().min(offset));
         }
     }
 
@@ -367,15 +370,20 @@ impl Shard {
         let every = u32::try_from(saving.policy.save_every.as_secs()).unwrap_or(u32::MAX).max(1);
         let ticks = saving.policy.save_every.as_millis() / self.settings.tick_every.as_millis().max(1);
         // So many a tick that all are saved once in that time.
+        let pressed = self.dock.pressed.swap(false, Ordering::AcqRel);
         let share = if extent == Extent::Share { dirty.len().div_ceil(ticks.max(1) as usize) } else { 0 };
         for (taken, ((offset, tenant), second)) in dirty.iter().enumerate() {
             let far = position.saturating_sub(*offset) >= saving.policy.save_events;
             // A young one waits, so that a model that has just been saved is not saved again.
             let old = now.saturating_sub(*second);
             let aged = extent == Extent::Share && (old >= every || (taken < share && old >= every / 2));
-            let wanted = extent == Extent::All || far || aged;
+            let wanted = extent == Extent::All || far || aged || pressed;
             if !wanted || (extent != Extent::All && taken >= saving.policy.saves_max) {
                 break;
+            }
+            if extent != Extent::All && self.is_held_from(*tenant, *offset) {
+                // All that it has seen is saved: without this it would be saved again and again until its restart.
+                continue;
             }
             urgent.insert(*tenant);
         }
@@ -417,6 +425,16 @@ impl Shard {
         let cause = saving.position.get().saturating_sub(1);
         saving.inbox.save(Save { shard: self.index, number, models, records, cause, letters });
         round
+    }
+
+    /// Whether what a model's last snapshot does not hold is just what is held for it until its restart.
+    fn is_held_from(&self, (place, generation): Tenant, offset: u64) -> bool {
+        let cell = self.cell(place as usize).filter(|cell| cell.generation == generation);
+        cell.is_some_and(|cell| {
+            let trouble = cell.trouble.borrow();
+            let first = trouble.as_ref().and_then(|trouble| trouble.held.front());
+            first.is_some_and(|held| held.1 == offset)
+        })
     }
 
     /// Marks a model that waits for its restart: what is held for it is not in its snapshot.

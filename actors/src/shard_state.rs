@@ -443,7 +443,9 @@ impl Shard {
             return (cell.generation == routed.generation).then_some(cell);
         }
         let entry = self.board.directory.at(routed.address)?;
-        (entry.generation == routed.generation && !entry.is_retired()).then(|| self.wake(&entry, out))
+        // With a store one whose end is in the journal, behind this event, keeps its place until the shard comes to that.
+        let here = self.saving.is_some() || !entry.is_retired();
+        (entry.generation == routed.generation && here).then(|| self.wake(&entry, out))
     }
 }
 

@@ -21,6 +21,9 @@ cargo xtask <command>
   quality [--only NAME]... [--json FILE] | quality --write
                       how well the detectors find labelled changes in real data, as Markdown; --write puts it
                       into docs/quality.md. Data: VISU_TILITY_DATA, or ../shared/data
+  sim [--seeds N] [--from S] [--threads N] [--steps N] [--trace]
+                      random lives of a monitoring with a store: crashes, torn writes, panics, slow sinks, on virtual
+                      time, held against an uninterrupted run. A seed that fails is printed with how to see it again
   help                this text
 ";
 

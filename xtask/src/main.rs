@@ -1,7 +1,7 @@
 //! The gates of the house, behind one command: `cargo xtask ci`. Only cargo is needed.
 //!
 //! `ci` lists the steps in the order that uses the compile cache best; each of `tidy`, `purity`, `features`,
-//! `examples`, `deny`, `crash`, `detectors`, `arl`, `bench` and `quality` is also a command of its own. `cargo` runs cargo,
+//! `examples`, `deny`, `crash`, `detectors`, `arl`, `bench`, `quality` and `sim` is also a command of its own. `cargo` runs cargo,
 //! `workspace` knows what `cargo metadata` says, `marks` replaces the measured part of a page.
 
 mod arl;
@@ -17,6 +17,7 @@ mod help;
 mod marks;
 mod purity;
 mod quality;
+mod sim;
 mod tidy;
 mod workspace;
 
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         ["arl", rest @ ..] => arl::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["quality", rest @ ..] => quality::run(rest),
+        ["sim", rest @ ..] => sim::run(rest),
         _ => Err(Failure::new(format!("unknown command: {}", words.join(" ")), "cargo xtask help")),
     };
     match outcome {

@@ -111,6 +111,16 @@ pub(crate) fn saved(board: &Board, shard: usize, number: u64) {
     }
 }
 
+/// Has all shards save what keeps the journal long.
+pub(crate) fn press(board: &Board) {
+    for (shard, dock) in board.docks.iter().enumerate() {
+        dock.pressed.store(true, Ordering::Release);
+        if let Some(peer) = board.peer(shard) {
+            peer.do_send(Poke);
+        }
+    }
+}
+
 fn end(board: &Board) {
     for shard in 0..board.docks.len() {
         if let Some(peer) = board.peer(shard) {

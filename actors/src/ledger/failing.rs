@@ -11,6 +11,8 @@ use crate::ledger::{Ledger, Next, dispatch};
 
 /// The first pause after a commit that failed.
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
+/// How often it is looked who waits, once nothing but a new process helps.
+const NEVER: Duration = Duration::from_hours(24);
 
 /// Why commits fail at present.
 pub(super) struct Failing {
@@ -24,13 +26,14 @@ impl Ledger {
     /// How long nothing is to be tried.
     pub(super) fn pause(&mut self, now: i64) -> Option<Duration> {
         let failing = self.failing.as_ref()?;
+        if !failing.error.can_retry() {
+            return Some(NEVER);
+        }
         let left = u64::try_from(failing.until - now).unwrap_or(0);
         if left > 0 {
             return Some(Duration::from_micros(left));
         }
-        if failing.error.can_retry() {
-            self.inbox.with(|queue| queue.refusing = None);
-        }
+        self.inbox.with(|queue| queue.refusing = None);
         None
     }
 
@@ -38,11 +41,19 @@ impl Ledger {
     pub(super) fn fail(&mut self, error: StoreError) {
         let pause = self.failing.as_ref().map_or(BACKOFF_MIN, |failing| failing.pause.saturating_mul(2));
         let pause = pause.min(self.policy.backoff_max.max(BACKOFF_MIN));
-        let pause = if error.can_retry() { pause } else { Duration::from_hours(24) };
+        if !error.can_retry()
+            && let Some(replay) = self.replay.take()
+        {
+            // Nobody waits for what does not come.
+            self.recovered(replay, Some(error.to_string()));
+        }
         if self.failing.as_ref().is_none_or(|failing| failing.error != error) {
             tracing::error!(%error, retry = error.can_retry(), "a commit failed");
         }
         self.figures.failed(&error);
+        if matches!(error, StoreError::Full { .. }) {
+            dispatch::press(&self.board);
+        }
         let refusal = refusal(&error);
         self.inbox.with(|queue| queue.refusing = Some(refusal));
         let until = self.watch.micros() + i64::try_from(pause.as_micros()).unwrap_or(i64::MAX / 2);

@@ -1,9 +1,10 @@
-//! Repeats what the store's journal holds, before anything new is taken: the same entries with the same offsets, under the
-//! same credits. The shards leave out what their models' snapshots hold.
+//! Repeats what the store's journal holds, before anything new is taken: the same entries with the same offsets, a
+//! bounded number at a time. The shards leave out what their models' snapshots hold.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,7 +13,7 @@ use visu_tility_core::journal::{EntryName, EntryValue, JournalEntry, JournalRead
 use visu_tility_core::store::{JournalPiece, StoreError};
 use visu_tility_core::{IngestError, MonitorPlan, SeriesKey};
 
-use crate::board::Board;
+use crate::board::{Board, Dock};
 use crate::clock::Stopwatch;
 use crate::directory::ModelEntry;
 use crate::journaled::{Journaled, Occurrence};
@@ -99,7 +100,7 @@ impl Ledger {
         }
     }
 
-    fn recovered(&mut self, mut replay: Replay, failed: Option<String>) {
+    pub(super) fn recovered(&mut self, mut replay: Replay, failed: Option<String>) {
         replay.report.micros = u64::try_from(replay.since.micros()).unwrap_or(0);
         replay.report.failed = failed;
         tracing::info!(
@@ -153,10 +154,11 @@ impl Ledger {
         let Some(base) = decoded.entries.front().map(|(offset, _)| *offset) else {
             return Ok(Some(Next::Now));
         };
-        let credits = self.board.docks.iter().map(|dock| dock.credits_max).min().unwrap_or(1);
         let run = decoded.entries.iter().take_while(|(_, entry)| matches!(entry, JournalEntry::Event { .. }));
-        let run = run.count().min(EVENTS_MAX).min(credits);
-        let mut counts = vec![0; self.board.docks.len()];
+        let run = run.count().min(EVENTS_MAX);
+        if !self.has_room_for_more() {
+            return Ok(Some(Next::Within(FULL_WAIT)));
+        }
         let mut routed = Vec::with_capacity(run);
         let mut pins = Vec::new();
         for place in 0..run {
@@ -176,20 +178,7 @@ impl Ledger {
             if pins.last().is_none_or(|last| !Arc::ptr_eq(last, &entry)) {
                 pins.push(Arc::clone(&entry));
             }
-            if let Some(count) = counts.get_mut(entry.address.shard()) {
-                *count += 1;
-            }
             routed.push(Routed { address: entry.address, generation: entry.generation, key, at, value });
-        }
-        let mut permits = Vec::new();
-        for (shard, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
-            let dock = self.board.docks.get(shard);
-            let permit = dock.map(|dock| Arc::clone(&dock.credits).try_acquire_many_owned(count));
-            let Some(Ok(permit)) = permit else {
-                drop(self.board.watch(&routed));
-                return Ok(Some(Next::Within(FULL_WAIT)));
-            };
-            permits.push((shard, permit));
         }
         if routed.is_empty() {
             return Ok(Some(Next::Within(FULL_WAIT)));
@@ -198,10 +187,19 @@ impl Ledger {
         decoded.entries.drain(..routed.len());
         let pins: Option<Arc<[_]>> = Some(pins.into());
         for (shard, load) in dispatch::sort(routed, self.board.docks.len()) {
-            let (permit, pins) = (dispatch::permit(&mut permits, shard), pins.clone());
-            self.send_again(shard, Batch { base, load, permit, reply: None, replayed: true, pins });
+            let batch = Batch { base, load, permit: None, reply: None, replayed: true, pins: pins.clone() };
+            self.send_again(shard, batch);
         }
         Ok(Some(Next::Now))
+    }
+
+    /// Whether no shard is far behind what it was sent. Credits are no measure here: who publishes while the journal is
+    /// repeated holds them until that is done.
+    fn has_room_for_more(&self) -> bool {
+        let near = |(dock, sent): (&Arc<Dock>, &u64)| {
+            sent.saturating_sub(dock.position.load(Ordering::Acquire)) <= EVENTS_MAX as u64
+        };
+        self.board.docks.iter().zip(&self.sent).all(near)
     }
 
     fn send_again(&mut self, shard: usize, batch: Batch) {

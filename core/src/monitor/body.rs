@@ -201,7 +201,12 @@ impl Body {
         self.pending = self.own.is_some().then_some((key, *reading));
         // At the times at which things fall due, so that it makes no difference who lets time pass.
         while reading.at >= self.next_deadline {
-            let due = self.next_deadline;
+            // What was waited for may be over since: then nothing is due, as a monitor that was restored knows.
+            let due = self.earliest();
+            self.next_deadline = due;
+            if reading.at < due {
+                break;
+            }
             self.tick(due, out);
             if self.next_deadline <= due {
                 self.tick(reading.at, out);

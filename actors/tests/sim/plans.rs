@@ -1,0 +1,121 @@
+//! What is watched in a simulation: rules that fire often, and observers of one's own that panic on some events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use visu_tility_core::codec::{DecodeError, Reader};
+use visu_tility_core::drift::PageHinkleyParams;
+use visu_tility_core::{
+    ChangeObserver, Check, DriftDetector, EventOrder, EventPolicy, MetricEvent, MetricObserver, MonitorPlan,
+    ObserverAction, ObserverError, PerformanceDegrader, Persistence, Rule, Severity, StalenessObserver,
+};
+
+use crate::chance::Chance;
+
+/// Values from here up to a thousandth more: the counter panics on them.
+pub(crate) const POISON: f64 = 0.666;
+/// Values on which the other one panics, too.
+pub(crate) const POISON_FOR_ALL: f64 = 0.777;
+
+fn is_near(value: Option<f64>, poison: f64) -> bool {
+    value.is_some_and(|value| (poison..poison + 1e-3).contains(&value))
+}
+
+/// Counts, tells of every few events, and panics on poison.
+#[derive(Clone)]
+struct Counter {
+    seen: u64,
+    every: u64,
+}
+
+impl MetricObserver for Counter {
+    fn name(&self) -> &'static str {
+        "counter"
+    }
+
+    fn on_metric(&mut self, event: &MetricEvent) -> Result<ObserverAction, ObserverError> {
+        self.seen += 1;
+        let poison = is_near(event.value(), POISON) || is_near(event.value(), POISON_FOR_ALL);
+        assert!(!poison, "poison");
+        if self.seen.is_multiple_of(self.every) {
+            return Ok(ObserverAction::alert(Severity::Info, self.seen.to_string()));
+        }
+        Ok(ObserverAction::NoOp)
+    }
+
+    fn write_state(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.seen.to_le_bytes());
+    }
+
+    fn read_state(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
+        self.seen = bytes.u64()?;
+        bytes.finish()
+    }
+}
+
+/// Tells of low values, and asks for a retrain at very low ones; remembers nothing.
+#[derive(Clone)]
+struct Low;
+
+impl MetricObserver for Low {
+    fn name(&self) -> &'static str {
+        "low"
+    }
+
+    fn on_metric(&mut self, event: &MetricEvent) -> Result<ObserverAction, ObserverError> {
+        assert!(!is_near(event.value(), POISON_FOR_ALL), "poison for all");
+        Ok(match event.value() {
+            #[cfg(feature = "automated_retraining")]
+            Some(value) if value < 0.2 => ObserverAction::retrain("very low"),
+            Some(value) if value < 0.5 => ObserverAction::alert(Severity::Warning, "low"),
+            _ => ObserverAction::NoOp,
+        })
+    }
+}
+
+/// Draws plans that share their observers of one's own, as those of one program do.
+pub(crate) fn draw(chance: &mut Chance) -> Vec<Arc<MonitorPlan>> {
+    let counter = Counter { seen: 0, every: chance.between(2, 9) };
+    let mut base = MonitorPlan::empty().with_observer(Box::new(counter)).unwrap();
+    if chance.percent(60) {
+        base = base.with_observer(Box::new(Low)).unwrap();
+    }
+    (0..chance.between(1, 4)).map(|_| Arc::new(draw_one(base.clone(), chance))).collect()
+}
+
+fn draw_one(base: MonitorPlan, chance: &mut Chance) -> MonitorPlan {
+    let order = if chance.percent(30) { EventOrder::Strict } else { EventOrder::Arrival };
+    let lateness_max = chance.millis(500, 120_000);
+    let policy = EventPolicy { order, lateness_max, ..EventPolicy::default() };
+    let mut plan = base.with_events(policy).unwrap();
+    let mut add = |name: &str, check: Check, percent: u64, chance: &mut Chance| {
+        if chance.percent(percent) {
+            let mut rule = Rule::new(name, check).unwrap();
+            rule.persistence = persistence(chance);
+            plan = plan.clone().with_rule(rule).unwrap();
+        }
+    };
+    let floor = 0.5 + chance.below(40) as f64 / 100.0;
+    add("floor", Check::Performance(PerformanceDegrader::new(floor).unwrap()), 70, chance);
+    let score = 0.2 + chance.below(50) as f64 / 100.0;
+    add("score", Check::DriftScore(DriftDetector::new(score).unwrap()), 50, chance);
+    let silence = Duration::from_secs(chance.between(5, 60));
+    add("silence", Check::Staleness(StalenessObserver::after(silence).unwrap()), 60, chance);
+    let change = PageHinkleyParams { min_instances: 5, threshold: 0.5, ..PageHinkleyParams::default() };
+    add("change", Check::Change(ChangeObserver::new(change).unwrap()), 50, chance);
+    plan
+}
+
+/// Often none, else waits that timers must end.
+fn persistence(chance: &mut Chance) -> Persistence {
+    let none = Persistence::default();
+    if chance.percent(50) {
+        return none;
+    }
+    Persistence {
+        for_time: chance.millis(0, 20_000),
+        for_count: chance.between(1, 3) as u32,
+        keep_firing: chance.millis(0, 30_000),
+        keep_count: chance.between(1, 3) as u32,
+    }
+}
