@@ -13,6 +13,7 @@ use visu_tility_core::ObserverError;
 /// | `save_events` | 1 and up | 1,000,000 | journal entries that a recovery may have to repeat for a model |
 /// | `save_every` | 1 s to 1 day | 30 s | how long a model's state lies behind its events at most |
 /// | `saves_max` | 1 to 65,536 | 1,024 | models whose states go into one commit, per arbiter |
+/// | `keep_entries` | any | 0 | journal entries that stay for readers of the store, which a recovery reads over |
 /// | `backoff_max` | 10 ms to 1 h | 5 s | the longest pause after commits that failed |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DurabilityPolicy {
@@ -27,6 +28,9 @@ pub struct DurabilityPolicy {
     pub save_every: Duration,
     /// Models that are saved in one commit, besides those that have acted.
     pub saves_max: usize,
+    /// Journal entries that are kept behind those that a recovery needs, for whoever follows the journal by a reader of the
+    /// store; they give way when the journal is full. A recovery reads them too, and leaves them out.
+    pub keep_entries: u64,
     /// The pause after a commit that failed: 20 ms first, doubled up to this.
     pub backoff_max: Duration,
 }
@@ -39,6 +43,7 @@ impl Default for DurabilityPolicy {
             save_events: 1_000_000,
             save_every: Duration::from_secs(30),
             saves_max: 1_024,
+            keep_entries: 0,
             backoff_max: Duration::from_secs(5),
         }
     }

@@ -251,7 +251,9 @@ impl Ledger {
             save.enter(&mut self.commit);
         }
         self.commit.settled.extend_from_slice(&self.settled);
-        let low = self.low_water();
+        // What is kept for readers gives way when the store takes nothing more.
+        let kept = if self.failing.is_none() { self.policy.keep_entries } else { 0 };
+        let low = self.low_water().saturating_sub(kept);
         let nothing = self.commit == Commit::default();
         // Along with something else, or by itself when nothing else has come for long.
         let now = self.watch.micros();

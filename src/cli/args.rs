@@ -259,6 +259,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) idle_after: u64,
 
+    /// Journal entries that stay, after they are no longer needed, for whoever reads the store
+    #[arg(long, value_name = "ENTRIES", default_value_t = 0)]
+    pub(crate) keep_journal: u64,
+
     /// Seconds that the end may take after a signal
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) drain: u64,

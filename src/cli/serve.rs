@@ -59,7 +59,11 @@ fn start(args: &ServeArgs, plan: MonitorPlan) -> Result<MonitoringHandle, Failur
         .plan(plan)
         .arbiters(usize::from(args.arbiters))
         .idle_after(Some(Duration::from_secs(args.idle_after)))
-        .durability(DurabilityPolicy { save_every, ..DurabilityPolicy::default() })
+        .durability(DurabilityPolicy {
+            save_every,
+            keep_entries: args.keep_journal,
+            ..DurabilityPolicy::default()
+        })
         .store(Box::new(store));
     builder.start().map_err(|error| Failure::at("failed to start", whole(&error)))
 }

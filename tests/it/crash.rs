@@ -13,6 +13,7 @@ mod server;
 mod witness;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -155,11 +156,12 @@ impl Run {
         let wait = 20 + self.dice.below(wait);
         let killed = AtomicBool::new(false);
         let mut publishers = std::mem::take(&mut self.publishers);
+        let seen = Arc::clone(&self.oracle.witness.seen);
         self.follow(|| {
             std::thread::scope(|scope| {
                 for publisher in &mut publishers {
-                    let killed = &killed;
-                    scope.spawn(move || publisher.publish(to, killed));
+                    let (killed, seen) = (&killed, &seen);
+                    scope.spawn(move || publisher.publish(to, killed, seen));
                 }
                 pass(wait);
                 killed.store(true, Ordering::SeqCst);

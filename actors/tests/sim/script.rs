@@ -136,19 +136,24 @@ impl Script {
 
 impl Setting {
     fn draw(chance: &mut Chance) -> Self {
-        let durability = DurabilityPolicy {
+        let mut durability = DurabilityPolicy {
             gather_max: Duration::from_millis(chance.of(&[0, 0, 1, 5, 200])),
             gather_events: chance.of(&[1, 2, 7, 1_000]),
             save_events: chance.of(&[1, 3, 10, 100, 1_000_000]),
             save_every: Duration::from_secs(chance.of(&[1, 2, 10, 30])),
             saves_max: chance.of(&[1, 2, 1_024]),
             backoff_max: Duration::from_millis(chance.of(&[10, 100, 5_000])),
+            keep_entries: 0,
         };
         let limits = StoreLimits {
             outbox_history_max: chance.of(&[0, 1, 5, 10_000]),
             journal_bytes_max: chance.of(&[4 << 30, 4 << 30, 4 << 30, 3_000]),
             ..StoreLimits::default()
         };
+        // Not drawn, so that a seed keeps its meaning; a small journal has no room for what nobody needs.
+        if durability.save_events == 10 && limits.journal_bytes_max > 3_000 {
+            durability.keep_entries = 20;
+        }
         Self {
             models: (0..chance.between(1, 6)).map(|model| format!("m{model}")).collect(),
             plans: plans::draw(chance),

@@ -1,6 +1,6 @@
 //! Writes a monitor's state as bytes, and reads it back.
 //!
-//! Form 4, little-endian: `4`, model id, times and counts, the division of the budget, then per series its names,
+//! Form 3, little-endian: `3`, model id, times and counts, the division of the budget, then per series its names,
 //! counts and the state of each rule by name, then switches and the user's observers by name. Settings are not in it:
 //! the plan at hand decides, and the state of a rule that is gone or has another check is left out.
 
@@ -20,7 +20,7 @@ use super::own::{OwnLife, OwnObserver};
 use super::series::{Series, SeriesKey, Share};
 
 /// The form that is written.
-const FORM: u8 = 4;
+const FORM: u8 = 3;
 
 /// A snapshot could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -43,8 +43,6 @@ impl Body {
         let mut out = vec![FORM];
         put_str(&mut out, self.model.as_str());
         put_i64(&mut out, self.ticked.micros());
-        // It may be earlier than needed. Restored without it, a monitor would let time pass at other moments.
-        put_i64(&mut out, self.next_deadline.micros());
         put_u64(&mut out, self.last_offset);
         put_u64(&mut out, self.ordinal_of);
         put_u32(&mut out, self.ordinal);
@@ -123,7 +121,6 @@ impl Body {
         }
         let mut monitor = Self::new(model, plan);
         monitor.ticked = Timestamp::from_micros(bytes.i64()?);
-        let next_deadline = Timestamp::from_micros(bytes.i64()?);
         monitor.last_offset = bytes.u64()?;
         monitor.ordinal_of = bytes.u64()?;
         monitor.ordinal = bytes.u32()?;
@@ -146,7 +143,7 @@ impl Body {
         monitor.read_own(&mut bytes)?;
         bytes.finish()?;
         monitor.divide_budget();
-        monitor.next_deadline = monitor.earliest().min(next_deadline);
+        monitor.next_deadline = monitor.earliest();
         Ok(monitor)
     }
 

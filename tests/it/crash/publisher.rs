@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::Dice;
+use super::server::AHEAD_MAX;
+use super::{Dice, pass};
 
 /// Models of each publisher.
 const MODELS: u64 = 20;
@@ -48,10 +49,20 @@ impl Publisher {
         Self { number, dice, models: vec![(0, false); MODELS as usize + 1], batches: Vec::new() }
     }
 
-    /// Publishes until the server is gone.
-    pub(crate) fn publish(&mut self, to: SocketAddr, killed: &AtomicBool) {
+    /// Publishes until the server is gone, not far ahead of what the witness has seen of the journal.
+    pub(crate) fn publish(&mut self, to: SocketAddr, killed: &AtomicBool, seen: &AtomicU64) {
         let mut connection = None;
-        while self.batch(to, &mut connection, killed) != Fate::InDoubt {}
+        loop {
+            match self.batch(to, &mut connection, killed) {
+                Fate::InDoubt => return,
+                Fate::Taken(first) => {
+                    while first > seen.load(Ordering::SeqCst) + AHEAD_MAX && !killed.load(Ordering::SeqCst) {
+                        pass(5);
+                    }
+                }
+                Fate::Refused => {}
+            }
+        }
     }
 
     pub(crate) fn publish_one(&mut self, to: SocketAddr, killed: &AtomicBool) {

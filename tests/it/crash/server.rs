@@ -8,6 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+/// Journal entries that the server keeps for the witness.
+const KEPT: u64 = 30_000;
+/// How far publishers may be ahead of the witness: what is on its way besides is far less than the rest.
+pub(super) const AHEAD_MAX: u64 = KEPT / 3;
 /// How long a start may take on a machine that is busy with other things.
 const START_MAX: Duration = Duration::from_mins(1);
 
@@ -20,7 +24,9 @@ impl Server {
     pub(super) fn start(folder: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_visu-tility"))
             .args(["serve", "--listen", "127.0.0.1:0", "--save-every", "2", "--idle-after", "1"])
-            .args(["--arbiters", "2", "--drain", "60", "--data-dir"])
+            .args(["--arbiters", "2", "--drain", "60", "--keep-journal"])
+            .arg(KEPT.to_string())
+            .arg("--data-dir")
             .arg(folder.join("data"))
             .arg("--plan")
             .arg(folder.join("plan.toml"))
