@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::System;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpServer};
 use visu_tility::http::HttpSurface;
 use visu_tility::monitoring::{DrainReport, DurabilityPolicy, MonitorPlan, Monitoring, MonitoringHandle};
 use visu_tility::store::{SqliteStore, StoreLimits};
@@ -19,6 +19,8 @@ use super::{Failure, Outcome, complain};
 
 /// Threads that answer requests.
 const WORKERS: usize = 2;
+/// Connections that are open at a time; more wait until one ends.
+const CONNECTIONS_MAX: usize = 10_000;
 /// How long the head of a request may take.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -111,13 +113,12 @@ async fn serve(args: &ServeArgs, monitoring: MonitoringHandle) -> Result<Outcome
 fn bind(args: &ServeArgs, monitoring: &MonitoringHandle) -> Result<(Server, SocketAddr), Failure> {
     let surface = HttpSurface::new(monitoring.clone());
     let app = move || {
-        App::new().configure(|config| surface.configure(config)).default_service(web::to(|| async {
-            HttpResponse::NotFound().json(NotFound { error: "no such path" })
-        }))
+        App::new().configure(|config| surface.configure(config)).default_service(surface.no_such_path())
     };
     let listen = |error: io::Error| Failure::at(args.listen, error);
     let server = HttpServer::new(app)
         .workers(WORKERS)
+        .max_connections(CONNECTIONS_MAX / WORKERS)
         .client_request_timeout(HEAD_TIME_MAX)
         .shutdown_timeout(args.drain)
         .disable_signals()
@@ -129,11 +130,6 @@ fn bind(args: &ServeArgs, monitoring: &MonitoringHandle) -> Result<(Server, Sock
         write_port(file, bound.port()).map_err(|error| Failure::at(file.display(), error))?;
     }
     Ok((server, bound))
-}
-
-#[derive(serde::Serialize)]
-struct NotFound {
-    error: &'static str,
 }
 
 /// Writes the port so that who finds the file finds all of it.
