@@ -107,7 +107,7 @@ async fn serve(args: &ServeArgs, monitoring: MonitoringHandle) -> Result<Outcome
         // Nobody is to be sent there any more; if it cannot be removed, who asks finds nobody.
         let _ = std::fs::remove_file(file);
     }
-    Ok(told(&report))
+    Ok(told(&report, &monitoring))
 }
 
 fn bind(args: &ServeArgs, monitoring: &MonitoringHandle) -> Result<(Server, SocketAddr), Failure> {
@@ -157,7 +157,7 @@ async fn end(server: &ServerHandle, monitoring: &MonitoringHandle, drain: Durati
     monitoring.shutdown(drain.saturating_sub(begun.elapsed())).await
 }
 
-fn told(report: &DrainReport) -> Outcome {
+fn told(report: &DrainReport, monitoring: &MonitoringHandle) -> Outcome {
     let DrainReport { events_handled, events_cut, alerts_cut, snapshots, snapshots_failed, .. } = report;
     complain(&format!(
         "{}: {events_handled} events handled, {events_cut} cut, {alerts_cut} alerts not delivered, {snapshots} states \
@@ -168,6 +168,9 @@ fn told(report: &DrainReport) -> Outcome {
             "ended, not all done in time: the rest is in the journal"
         }
     ));
+    if let Some(failing) = monitoring.store_status().and_then(|store| store.failing) {
+        complain(&format!("error: the store took nothing at the end: {failing}"));
+    }
     for unkept in &report.unkept {
         complain(&format!("warning: the state of {} is not saved: {}", unkept.model_id, unkept.reason));
     }

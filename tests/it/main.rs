@@ -14,6 +14,8 @@ mod crash;
 mod documented;
 mod event_time;
 mod facade;
+#[cfg(all(unix, feature = "serve"))]
+mod failure;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "cli")]

@@ -156,7 +156,7 @@ fn requests_that_are_sent_without_waiting_are_answered_one_by_one_in_order() {
     let (to, server) = serve(HttpLimits::default());
     let mut stream = TcpStream::connect(to).unwrap();
     stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
-    let mut text = String::new();
+    let mut text = Vec::new();
     for at in 0..100 {
         let (method, path, body) = match at % 4 {
             0 => ("POST", "/v1/events", GOOD),
@@ -164,11 +164,12 @@ fn requests_that_are_sent_without_waiting_are_answered_one_by_one_in_order() {
             2 => ("POST", "/v1/events", "no event"),
             _ => ("GET", "/readyz", ""),
         };
-        text +=
-            &format!("{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let length = body.len();
+        write!(text, "{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")
+            .unwrap();
     }
     let mut writer = stream.try_clone().unwrap();
-    let writing = std::thread::spawn(move || writer.write_all(text.as_bytes()).unwrap());
+    let writing = std::thread::spawn(move || writer.write_all(&text).unwrap());
     for at in 0..100 {
         assert_eq!(one_answer(&mut stream), [200, 404, 400, 200][at % 4], "answer {at}");
     }
