@@ -12,6 +12,7 @@ mod combination;
 mod crash;
 #[cfg(feature = "cli")]
 mod documented;
+mod event_bytes;
 mod event_time;
 mod facade;
 #[cfg(all(unix, feature = "serve"))]
