@@ -15,7 +15,7 @@ use visu_tility::store::{SqliteStore, StoreLimits};
 use super::args::ServeArgs;
 use super::backup::STORE;
 use super::check::read_plan;
-use super::{Failure, Outcome, complain};
+use super::{Failure, Outcome, complain, say};
 
 /// Threads that answer requests.
 const WORKERS: usize = 2;
@@ -107,7 +107,13 @@ async fn serve(args: &ServeArgs, monitoring: MonitoringHandle) -> Result<Outcome
         // Nobody is to be sent there any more; if it cannot be removed, who asks finds nobody.
         let _ = std::fs::remove_file(file);
     }
-    Ok(told(&report, &monitoring))
+    let outcome = told(&report, &monitoring);
+    // For who started it: the same with all its figures.
+    say(|out| {
+        serde_json::to_writer(&mut *out, &report)?;
+        writeln!(out)
+    })?;
+    Ok(outcome)
 }
 
 fn bind(args: &ServeArgs, monitoring: &MonitoringHandle) -> Result<(Server, SocketAddr), Failure> {

@@ -2,6 +2,7 @@
 //! wrong and what to do, begins nothing afresh, and once the cause is gone all that was acknowledged is there.
 
 mod disk;
+mod ending;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

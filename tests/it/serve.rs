@@ -30,7 +30,9 @@ pub(crate) struct Server {
 
 /// Starts a server and waits until it has repeated its journal.
 pub(crate) fn start(data: &Path) -> Server {
-    start_as(command(), data)
+    let mut command = command();
+    command.stdout(Stdio::null());
+    start_as(command, data)
 }
 
 /// As [`start`], by way of a command that was given what it needs besides.
