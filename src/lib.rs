@@ -27,6 +27,7 @@
 //! `visu-tility serve`; `http` is its surface alone; `automated_retraining` lets observers ask for
 //! retrains, without it they raise an alert instead; `hyperparameter_tuning` turns `automated_retraining`
 //! on and adds nothing yet: searches come with the retraining loop.
+#![forbid(unsafe_code)]
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,4 +1,5 @@
 //! The command `visu-tility`.
+#![forbid(unsafe_code)]
 
 mod cli;
 

@@ -14,8 +14,8 @@ pub use visu_tility_actors::{
     InspectDispatcher, InspectModel, InspectShard, Lifecycle, LifecycleSink, LogSink, ManualClock,
     MemorySnapshots, ModelActor, ModelHandle, ModelPhase, ModelRow, ModelStatus, ModelSupervisor, Monitoring,
     MonitoringBuilder, MonitoringHandle, PassivateModel, PauseModel, PublishError, RecoveryReport, Rejected,
-    ResetModel, RestartPolicy, ResumeModel, RetireModel, Routed, SeriesHandle, ShardStatus, SinkFailure,
-    SnapshotKeeper, StartError, StoreStatus, SupervisionEvent, SystemClock, UnkeptSnapshot,
+    ResetModel, RestartPolicy, ResumeModel, RetireModel, Routed, SeriesHandle, SetAside, ShardStatus,
+    SinkFailure, SnapshotKeeper, StartError, StoreStatus, SupervisionEvent, SystemClock, UnkeptSnapshot,
     WeakMonitoringHandle, block_on,
 };
 #[cfg(feature = "automated_retraining")]

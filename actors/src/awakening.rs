@@ -71,10 +71,14 @@ impl Shard {
         let woken = !matches!(recalled, Ok(None));
         let kept = recalled.as_ref().ok().and_then(Option::as_ref);
         let phase = kept.map_or(ModelPhase::Running, |recalled| recalled.phase);
-        if recalled.is_err() {
-            cell.in_trouble(|trouble| trouble.unreadable = true);
-        }
         let monitor = if recalled.is_ok() { self.build(&cell.entry, kept, out) } else { None };
+        match &recalled {
+            Err(reason) => self.mark_aside(cell, reason),
+            Ok(Some(kept)) if monitor.is_none() && kept.bytes.is_some() => {
+                self.mark_aside(cell, "its snapshot cannot be restored");
+            }
+            Ok(_) => {}
+        }
         let phase = if monitor.is_some() { phase } else { ModelPhase::Quarantined };
         self.enter(cell, phase);
         cell.set_monitor(monitor);

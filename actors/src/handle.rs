@@ -173,7 +173,9 @@ impl MonitoringHandle {
     ///
     /// # Errors
     ///
-    /// Fails with [`ControlError::Closed`] after a shutdown.
+    /// Fails with [`ControlError::Closed`] after a shutdown, and with [`ControlError::Store`] once the store takes nothing any
+    /// more: then all is handled, and what the journal does not hold is lost with the process. While the store fails for a
+    /// while this waits.
     pub async fn flush(&self) -> Result<(), ControlError> {
         self.house.settle().await
     }
@@ -301,7 +303,9 @@ impl MonitoringHandle {
     ///
     /// # Errors
     ///
-    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
+    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`]; with
+    /// [`ControlError::Store`] when it cannot be made durable, or when the journal has it and the store takes nothing more:
+    /// then it is done after a restart.
     pub async fn retire(&self, model_id: impl AsRef<str>) -> Result<(), ControlError> {
         self.steer(model_id.as_ref(), Steering::Retire).await
     }

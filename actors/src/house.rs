@@ -370,7 +370,10 @@ impl House {
         }
         self.outlet.settle().await;
         self.flush_ledger().await;
-        Ok(())
+        match self.durable.as_ref().and_then(|durable| durable.figures.lost()) {
+            Some(reason) => Err(ControlError::Store(reason.to_owned())),
+            None => Ok(()),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use actix::Message;
 use tokio::sync::oneshot;
 use visu_tility_core::journal::Turn;
-use visu_tility_core::{ActionRecord, MonitorPlan, Timestamp};
+use visu_tility_core::{ActionRecord, ModelId, MonitorPlan, Timestamp};
 
 use crate::awakening::Recalled;
 use crate::cell::{ModelCell, ModelPhase};
@@ -43,6 +43,8 @@ pub(crate) enum Occurrence {
     Plan(Arc<MonitorPlan>, u64, Option<Done>),
     /// A tick did not come into the journal.
     TickLost(Arc<ModelEntry>),
+    /// The store refuses a model's state, for a reason.
+    SetAside(ModelId, String),
     /// All that the journal held has been repeated.
     Caught,
 }
@@ -92,6 +94,7 @@ impl Shard {
                 }
             }
             Occurrence::TickLost(entry) => return self.tick_again(&entry),
+            Occurrence::SetAside(model, reason) => return self.set_aside(&model, reason),
             Occurrence::Caught => return self.caught_up(),
         }
         self.reach(offset + 1);

@@ -2,9 +2,11 @@
 //!
 //! It gathers what publishers, shards and sinks leave in its `inbox`, has the `scribe` write it as pieces of the journal,
 //! commits, and only then hands events to the shards (`dispatch`) and decisions to those they are for (`delivery`). When it
-//! starts, it repeats what the store's journal holds (`replay`). While the store takes nothing, `failing` answers. It does not wait by itself: [`Ledger::turn`] does what
-//! there is to do and says when to come back; `driver` calls it, on a thread of its own or as a task of the arbiter.
+//! starts, it repeats what the store's journal holds (`replay`). While the store takes nothing, `failing`
+//! answers; what it refuses for good `apart` keeps from holding up the rest. It does not wait by itself: [`Ledger::turn`]
+//! does what there is to do and says when to come back; `driver` calls it, on a thread of its own or as a task of the arbiter.
 
+mod apart;
 pub(crate) mod delivery;
 pub(crate) mod dispatch;
 pub(crate) mod driver;
@@ -21,12 +23,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use visu_tility_core::journal::Turn;
-use visu_tility_core::store::{Commit, Committed, JournalPiece, Settlement, Store, StoreReader};
+use visu_tility_core::store::{Commit, Committed, JournalPiece, Settlement, Store, StoreError, StoreReader};
 use visu_tility_core::{ModelId, MonitorPlan, Timestamp};
 
 use crate::board::Board;
 use crate::clock::Stopwatch;
 use crate::durability::DurabilityPolicy;
+use crate::ledger::apart::Apart;
 use crate::ledger::delivery::Delivery;
 use crate::ledger::failing::Failing;
 use crate::ledger::inbox::{Inbox, Piece, What};
@@ -71,6 +74,7 @@ pub(crate) struct Ledger {
     /// What is being committed.
     gathered: Vec<Piece>,
     saves: Vec<Save>,
+    apart: Apart,
     settled: Vec<Settlement>,
     /// When the first of what waits was seen.
     since: Option<i64>,
@@ -130,6 +134,7 @@ impl Ledger {
             commit: Commit::default(),
             gathered: Vec::new(),
             saves: Vec::new(),
+            apart: Apart::default(),
             settled: Vec::new(),
             since: None,
             next_offset: journal.end,
@@ -187,12 +192,12 @@ impl Ledger {
         }
         // What was gathered needed no commit.
         self.carry_on(&Committed::default());
-        self.idle()
+        if self.apart.is_busy() || self.probe() { Next::Now } else { self.idle() }
     }
 
     /// Takes pieces, unless more are to be waited for: then says how long.
     fn gather(&mut self, now: i64) -> Option<Duration> {
-        if !self.gathered.is_empty() {
+        if !self.gathered.is_empty() || self.apart.is_busy() {
             return None;
         }
         let Self { policy, gathered, since, .. } = self;
@@ -223,11 +228,18 @@ impl Ledger {
     }
 
     fn has_saves(&self) -> bool {
-        self.inbox.with(|queue| !queue.saves.is_empty() || !queue.settled.is_empty())
+        let kept_back = !self.saves.is_empty() || self.apart.is_busy();
+        kept_back || self.inbox.with(|queue| !queue.saves.is_empty() || !queue.settled.is_empty())
     }
 
     /// Takes saves and settlements; those of a commit that failed come first.
     fn take_rest(&mut self) {
+        if self.apart.is_busy() {
+            if self.gathered.is_empty() {
+                self.saves.extend(self.apart.next());
+            }
+            return;
+        }
         let Self { saves, settled, .. } = self;
         self.inbox.with(|queue| {
             saves.extend(queue.saves.drain(..));
@@ -276,7 +288,15 @@ impl Ledger {
             let dirty = dock.dirty_from.load(Ordering::Acquire);
             if handled >= *sent { dirty } else { dirty.min(handled) }
         };
-        self.board.docks.iter().zip(&self.sent).map(of_shard).min().unwrap_or(0).min(self.next_offset)
+        self.board
+            .docks
+            .iter()
+            .zip(&self.sent)
+            .map(of_shard)
+            .min()
+            .unwrap_or(0)
+            .min(self.apart.low())
+            .min(self.next_offset)
     }
 
     fn write(&mut self) {
@@ -292,6 +312,10 @@ impl Ledger {
                 self.doubt = Some(end);
                 self.fail(error);
                 self.resolve_doubt();
+            }
+            Err(StoreError::Refused(refusal)) if self.take_apart(&refusal) => {
+                self.plans.forget();
+                self.figures.refused();
             }
             Err(error) => {
                 self.fail(error);
@@ -321,6 +345,7 @@ impl Ledger {
         }
         let mut posted = committed.posted.iter().copied();
         for save in std::mem::take(&mut self.saves) {
+            self.apart.kept(&save, &self.figures);
             self.delivery.take(&self.outlet, &self.inbox, &save, &mut posted);
             dispatch::saved(&self.board, save.shard, save.number);
         }

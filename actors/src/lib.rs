@@ -35,8 +35,10 @@
 //! })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![forbid(unsafe_code)]
 
 mod alert;
+mod aside;
 mod awakening;
 mod blocking;
 mod board;
@@ -95,7 +97,7 @@ pub use durability::DurabilityPolicy;
 pub use handle::{MonitoringHandle, WeakMonitoringHandle};
 pub use hook::{install_panic_hook, panics_suppressed};
 pub use ledger::replay::RecoveryReport;
-pub use ledger::status::StoreStatus;
+pub use ledger::status::{SetAside, StoreStatus};
 pub use lifecycle::{Decision, Lifecycle};
 pub use listing::ModelRow;
 pub use model::{

@@ -20,11 +20,13 @@ use visu_tility_core::{ActionRecord, ModelId, MonitorPlan};
 
 use crate::awakening::Recalled;
 use crate::cell::{ModelCell, ModelPhase};
+use crate::control::ControlError;
 use crate::dead_letter::DeadLetter;
 use crate::durability::DurabilityPolicy;
 use crate::journaled::Done;
 use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::kept;
+use crate::ledger::status::Figures;
 use crate::plans::Plans;
 use crate::shard_state::Shard;
 use crate::slab::CLEAN;
@@ -78,6 +80,7 @@ struct InFlight {
 /// What the durable side of a shard is built from.
 pub(crate) struct SavingParts {
     pub(crate) inbox: Arc<Inbox>,
+    pub(crate) figures: Arc<Figures>,
     pub(crate) policy: DurabilityPolicy,
     pub(crate) reader: Box<dyn StoreReader>,
     pub(crate) plans: Plans,
@@ -88,6 +91,7 @@ pub(crate) struct SavingParts {
 /// The durable side of a shard.
 pub(crate) struct Saving {
     pub(crate) inbox: Arc<Inbox>,
+    pub(crate) figures: Arc<Figures>,
     policy: DurabilityPolicy,
     reader: RefCell<Box<dyn StoreReader>>,
     pub(crate) plans: RefCell<Plans>,
@@ -119,9 +123,10 @@ pub(crate) struct Saving {
 
 impl Saving {
     pub(crate) fn new(parts: SavingParts) -> Self {
-        let SavingParts { inbox, policy, reader, plans, position } = parts;
+        let SavingParts { inbox, figures, policy, reader, plans, position } = parts;
         Self {
             inbox,
+            figures,
             policy,
             reader: RefCell::new(reader),
             plans: RefCell::new(plans),
@@ -150,11 +155,12 @@ impl Saving {
         dirty.min(in_flight).min(self.waiting_from.get())
     }
 
-    /// Whether nothing waits and nothing is on its way.
+    /// Whether nothing waits and nothing is on its way, or what does never gets there.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.borrow().is_none()
-            && self.waiting_from.get() == u64::MAX
-            && self.rounds.borrow().is_empty()
+        self.figures.lost().is_some()
+            || self.in_flight.borrow().is_none()
+                && self.waiting_from.get() == u64::MAX
+                && self.rounds.borrow().is_empty()
     }
 
     fn wait(&self) {
@@ -231,6 +237,9 @@ impl Saving {
         if self.graves.borrow().contains_key(model) {
             return Ok(None);
         }
+        if let Some(reason) = self.figures.why_aside(model) {
+            return Err(reason);
+        }
         again(|| self.recall_once(model))
     }
 
@@ -244,6 +253,9 @@ impl Saving {
             StoredPhase::Quarantined => ModelPhase::Quarantined,
             _ => ModelPhase::Running,
         };
+        if form > MONITOR {
+            return Err(format!("its snapshot has form {form}, this release reads up to form {MONITOR}"));
+        }
         let bytes = (form != NO_STATE).then_some(state);
         Ok(Some(Recalled { bytes, plan: written_under, phase, next_offset }))
     }
@@ -271,6 +283,14 @@ impl Saving {
         let at_hand = self.at_hand.take()?;
         (at_hand.0 == *model).then_some(at_hand.1)
     }
+}
+
+/// What is told of a turn that is in the journal and whose end the store does not take any more.
+fn in_the_journal(lost: Option<&str>) -> ControlError {
+    ControlError::Store(format!(
+        "it is in the journal and is done after a restart: {}",
+        lost.unwrap_or_default()
+    ))
 }
 
 /// Reads a few times, for what may pass.
@@ -458,14 +478,18 @@ impl Shard {
             self.reach(saving.position.get());
         }
         saving.graves.borrow_mut().retain(|_, number| *number > saved);
-        for (_, done) in saving.mourners.borrow_mut().extract_if(.., |(number, _)| *number <= saved) {
-            let _ = done.send(Ok(()));
+        let lost = saving.figures.lost();
+        let over = |number: u64| number <= saved || lost.is_some();
+        for (number, done) in saving.mourners.borrow_mut().extract_if(.., |(number, _)| over(*number)) {
+            let _ = done.send(if number <= saved { Ok(()) } else { Err(in_the_journal(lost)) });
         }
         let mut rounds = saving.rounds.borrow_mut();
         let pending = std::mem::take(&mut *rounds);
         for (number, round, reply) in pending {
             if number <= saved {
                 let _ = reply.send(round);
+            } else if lost.is_some() {
+                let _ = reply.send(SnapshotRound { failed: round.failed + round.kept, kept: 0, ..round });
             } else {
                 rounds.push((number, round, reply));
             }

@@ -48,7 +48,11 @@ pub(crate) async fn end(house: &Arc<House>, deadline: Duration) -> DrainReport {
 async fn drain(house: &House, limit: impl Future<Output = ()>) -> DrainReport {
     let mut snapshots = SnapshotRound::default();
     let stages = async {
-        house.settle().await?;
+        // What the store does not take any more is handled all the same, and its actors are stopped.
+        let kept = match house.settle().await {
+            Err(crate::ControlError::Store(reason)) => Err(crate::ControlError::Store(reason)),
+            other => Ok(other?),
+        };
         for shard in 0..house.shards.len() {
             let round = house.ask(shard, Control::Snapshot).await?;
             snapshots.kept += round.kept;
@@ -60,7 +64,7 @@ async fn drain(house: &House, limit: impl Future<Output = ()>) -> DrainReport {
         house.outlet.close();
         house.end_ledger();
         house.census.empty().await;
-        Ok::<(), crate::ControlError>(())
+        kept
     };
     let all = matches!(until(pin!(stages), pin!(limit)).await, Some(Ok(())));
     if all {

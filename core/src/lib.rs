@@ -10,6 +10,7 @@
 //! - what ties it together for one model: [`ModelMonitor`], a pure fold;
 //! - what comes out: [`ActionRecord`]s, and [`MonitorStatus`] for who asks;
 //! - what outlives the process: the [`journal`] and the [`store`], as a port.
+#![forbid(unsafe_code)]
 
 mod action;
 #[cfg(feature = "actix")]

@@ -40,6 +40,7 @@
 //! `std` (default) uses the platform's square root, logarithm and exponential; without it the crate is
 //! `no_std` + `alloc` and brings its own. `serde` derives `Serialize` and `Deserialize` for parameters and
 //! signals; parameters read that way are checked by the constructors.
+#![forbid(unsafe_code)]
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
 extern crate alloc;

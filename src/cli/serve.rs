@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::System;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpServer};
 use visu_tility::http::HttpSurface;
 use visu_tility::monitoring::{DrainReport, DurabilityPolicy, MonitorPlan, Monitoring, MonitoringHandle};
 use visu_tility::store::{SqliteStore, StoreLimits};
@@ -15,10 +15,12 @@ use visu_tility::store::{SqliteStore, StoreLimits};
 use super::args::ServeArgs;
 use super::backup::STORE;
 use super::check::read_plan;
-use super::{Failure, Outcome, complain};
+use super::{Failure, Outcome, complain, say};
 
 /// Threads that answer requests.
 const WORKERS: usize = 2;
+/// Connections that are open at a time; more wait until one ends.
+const CONNECTIONS_MAX: usize = 10_000;
 /// How long the head of a request may take.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -109,19 +111,24 @@ async fn serve(args: &ServeArgs, monitoring: MonitoringHandle) -> Result<Outcome
         // Nobody is to be sent there any more; if it cannot be removed, who asks finds nobody.
         let _ = std::fs::remove_file(file);
     }
-    Ok(told(&report))
+    let outcome = told(&report, &monitoring);
+    // For who started it: the same with all its figures.
+    say(|out| {
+        serde_json::to_writer(&mut *out, &report)?;
+        writeln!(out)
+    })?;
+    Ok(outcome)
 }
 
 fn bind(args: &ServeArgs, monitoring: &MonitoringHandle) -> Result<(Server, SocketAddr), Failure> {
     let surface = HttpSurface::new(monitoring.clone());
     let app = move || {
-        App::new().configure(|config| surface.configure(config)).default_service(web::to(|| async {
-            HttpResponse::NotFound().json(NotFound { error: "no such path" })
-        }))
+        App::new().configure(|config| surface.configure(config)).default_service(surface.no_such_path())
     };
     let listen = |error: io::Error| Failure::at(args.listen, error);
     let server = HttpServer::new(app)
         .workers(WORKERS)
+        .max_connections(CONNECTIONS_MAX / WORKERS)
         .client_request_timeout(HEAD_TIME_MAX)
         .shutdown_timeout(args.drain)
         .disable_signals()
@@ -133,11 +140,6 @@ fn bind(args: &ServeArgs, monitoring: &MonitoringHandle) -> Result<(Server, Sock
         write_port(file, bound.port()).map_err(|error| Failure::at(file.display(), error))?;
     }
     Ok((server, bound))
-}
-
-#[derive(serde::Serialize)]
-struct NotFound {
-    error: &'static str,
 }
 
 /// Writes the port so that who finds the file finds all of it.
@@ -165,7 +167,7 @@ async fn end(server: &ServerHandle, monitoring: &MonitoringHandle, drain: Durati
     monitoring.shutdown(drain.saturating_sub(begun.elapsed())).await
 }
 
-fn told(report: &DrainReport) -> Outcome {
+fn told(report: &DrainReport, monitoring: &MonitoringHandle) -> Outcome {
     let DrainReport { events_handled, events_cut, alerts_cut, snapshots, snapshots_failed, .. } = report;
     complain(&format!(
         "{}: {events_handled} events handled, {events_cut} cut, {alerts_cut} alerts not delivered, {snapshots} states \
@@ -176,6 +178,9 @@ fn told(report: &DrainReport) -> Outcome {
             "ended, not all done in time: the rest is in the journal"
         }
     ));
+    if let Some(failing) = monitoring.store_status().and_then(|store| store.failing) {
+        complain(&format!("error: the store took nothing at the end: {failing}"));
+    }
     for unkept in &report.unkept {
         complain(&format!("warning: the state of {} is not saved: {}", unkept.model_id, unkept.reason));
     }

@@ -3,8 +3,11 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
+use actix_web::web::Data;
 use serde::Serialize;
 use visu_tility_actors::ControlError;
+
+use super::surface::HttpSurface;
 
 /// Seconds after which a refusal that passes by itself may be over.
 const SOON: &str = "1";
@@ -30,17 +33,29 @@ pub(super) fn cut(status: StatusCode, reason: &str) -> HttpResponse {
     response.force_close().json(Reason { error: reason })
 }
 
+/// A path that is none.
+pub(super) fn no_such_path() -> HttpResponse {
+    refuse(StatusCode::NOT_FOUND, "no such path")
+}
+
+/// A path that is asked in another way than it answers.
+pub(super) async fn no_such_method(surface: Data<HttpSurface>) -> HttpResponse {
+    let reason = "no such method here: events are posted, all else is got but a model's reset";
+    surface.counter.answered(refuse(StatusCode::METHOD_NOT_ALLOWED, reason))
+}
+
 /// Nothing is taken at present. `soon` says whether that passes by itself.
 pub(super) fn unavailable(body: &impl Serialize, soon: bool) -> HttpResponse {
     let after = if soon { SOON } else { LATER };
     HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, after)).json(body)
 }
 
-/// Why a model cannot be shown.
+/// Why a model cannot be shown, or not be reset.
 pub(super) fn of_control(error: &ControlError) -> HttpResponse {
     let reason = error.to_string();
     match error {
         ControlError::UnknownModel(_) => refuse(StatusCode::NOT_FOUND, &reason),
+        ControlError::Store(_) => unavailable(&Reason { error: &reason }, false),
         _ => unavailable(&Reason { error: &reason }, true),
     }
 }

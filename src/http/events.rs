@@ -39,6 +39,11 @@ struct Rejection {
 }
 
 pub(super) async fn take(request: HttpRequest, payload: Payload, surface: Data<HttpSurface>) -> HttpResponse {
+    let response = publish(&request, payload, &surface).await;
+    surface.counter.answered(response)
+}
+
+async fn publish(request: &HttpRequest, payload: Payload, surface: &HttpSurface) -> HttpResponse {
     let readiness = Readiness::of(&surface.monitoring);
     if readiness.takes_nothing() {
         return readiness.answer();
@@ -81,6 +86,7 @@ pub(super) async fn take(request: HttpRequest, payload: Payload, surface: Data<H
     rejections.sort_by_key(|rejection| rejection.index);
     let rejected = rejections.len();
     rejections.truncate(limits.listed_max);
+    surface.counter.events(receipt.accepted, rejected as u64);
     let first_offset = (receipt.accepted > 0).then_some(receipt.first_offset);
     let answer = Answer { accepted: receipt.accepted, first_offset, rejected, rejections };
     match (answer.accepted, answer.rejected) {

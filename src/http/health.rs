@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::Serialize;
-use visu_tility_actors::MonitoringHandle;
+use visu_tility_actors::{MonitoringHandle, StoreStatus};
 
 use super::answer;
 use super::surface::HttpSurface;
@@ -14,11 +14,14 @@ pub(super) struct Readiness {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// What somebody should see to although events are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 impl Readiness {
     pub(super) fn of(monitoring: &MonitoringHandle) -> Self {
-        let not = |status, error: &str| Self { status, error: Some(error.to_owned()) };
+        let not = |status, error: &str| Self { status, error: Some(error.to_owned()), warning: None };
         if monitoring.is_closing() {
             return not("closing", "monitoring is shut down");
         }
@@ -30,9 +33,15 @@ impl Readiness {
                 }
             }
         }
-        match monitoring.store_status().and_then(|store| store.failing) {
-            Some(failing) => not("failing", &format!("the store takes nothing: {failing}")),
-            None => Self { status: "ready", error: None },
+        let Some(store) = monitoring.store_status() else {
+            return Self { status: "ready", error: None, warning: None };
+        };
+        let warning = aside(&store);
+        match store.failing {
+            Some(failing) => {
+                Self { warning, ..not("failing", &format!("the store takes nothing: {failing}")) }
+            }
+            None => Self { status: "ready", error: None, warning },
         }
     }
 
@@ -49,10 +58,22 @@ impl Readiness {
     }
 }
 
-pub(super) async fn alive() -> HttpResponse {
-    HttpResponse::Ok().json(Readiness { status: "alive", error: None })
+/// What is said while models are set aside: the journal grows for them until it is full.
+fn aside(store: &StoreStatus) -> Option<String> {
+    let first = store.aside_first.first()?;
+    let (count, from, to) = (store.aside, store.first_offset, store.next_offset);
+    Some(format!(
+        "models set aside: {count}, the first of them {}: {}; the journal is kept from offset {from} to {to} until each is \
+         reset or readable after a restart",
+        first.model_id, first.reason
+    ))
+}
+
+pub(super) async fn alive(surface: Data<HttpSurface>) -> HttpResponse {
+    let response = HttpResponse::Ok().json(Readiness { status: "alive", error: None, warning: None });
+    surface.counter.answered(response)
 }
 
 pub(super) async fn ready(surface: Data<HttpSurface>) -> HttpResponse {
-    Readiness::of(&surface.monitoring).answer()
+    surface.counter.answered(Readiness::of(&surface.monitoring).answer())
 }

@@ -29,6 +29,11 @@ struct Page {
 }
 
 pub(super) async fn list(request: HttpRequest, surface: Data<HttpSurface>) -> HttpResponse {
+    let response = listed(&request, &surface).await;
+    surface.counter.answered(response)
+}
+
+async fn listed(request: &HttpRequest, surface: &HttpSurface) -> HttpResponse {
     let bad = |reason: String| answer::refuse(StatusCode::BAD_REQUEST, &reason);
     let asked = match Query::<Asked>::from_query(request.query_string()) {
         Ok(asked) => asked.into_inner(),
@@ -61,11 +66,27 @@ pub(super) async fn list(request: HttpRequest, surface: Data<HttpSurface>) -> Ht
 
 pub(super) async fn show(model_id: Path<String>, surface: Data<HttpSurface>) -> HttpResponse {
     let readiness = Readiness::of(&surface.monitoring);
-    if readiness.takes_nothing() {
-        return readiness.answer();
-    }
-    match surface.monitoring.model_status_awake(&*model_id).await {
-        Ok(status) => HttpResponse::Ok().json(status),
-        Err(error) => answer::of_control(&error),
-    }
+    let response = if readiness.takes_nothing() {
+        readiness.answer()
+    } else {
+        match surface.monitoring.model_status_awake(&*model_id).await {
+            Ok(status) => HttpResponse::Ok().json(status),
+            Err(error) => answer::of_control(&error),
+        }
+    };
+    surface.counter.answered(response)
+}
+
+/// Lets a model begin anew, and the journal go that was kept for it.
+pub(super) async fn reset(model_id: Path<String>, surface: Data<HttpSurface>) -> HttpResponse {
+    let readiness = Readiness::of(&surface.monitoring);
+    let response = if readiness.takes_nothing() {
+        readiness.answer()
+    } else {
+        match surface.monitoring.reset(&*model_id).await {
+            Ok(()) => HttpResponse::NoContent().finish(),
+            Err(error) => answer::of_control(&error),
+        }
+    };
+    surface.counter.answered(response)
 }

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use actix_web::web::{Data, ServiceConfig, get, post, resource};
+use actix_web::Route;
+use actix_web::web::{Data, ServiceConfig, get, post, resource, to};
 use visu_tility_actors::MonitoringHandle;
 use visu_tility_core::ObserverError;
 
+use super::answer::{no_such_method, no_such_path};
 use super::body::Room;
-use super::{HttpLimits, events, health, models};
+use super::counts::Counter;
+use super::{HttpCounts, HttpLimits, events, health, models, status};
 
 /// The surface of one monitoring. Clones are the same surface: they share its limits.
 ///
@@ -36,13 +39,15 @@ pub struct HttpSurface {
     pub(super) monitoring: MonitoringHandle,
     pub(super) limits: HttpLimits,
     pub(super) room: Arc<Room>,
+    pub(super) counter: Counter,
 }
 
 impl HttpSurface {
     /// Begins with the default limits.
     pub fn new(monitoring: MonitoringHandle) -> Self {
         let limits = HttpLimits::default();
-        Self { monitoring, limits, room: Arc::new(Room::new(limits.bodies_bytes_max)) }
+        let room = Arc::new(Room::new(limits.bodies_bytes_max));
+        Self { monitoring, limits, room, counter: Counter::default() }
     }
 
     /// Sets other limits.
@@ -60,15 +65,32 @@ impl HttpSurface {
         &self.monitoring
     }
 
+    /// What became of requests since the surface was made.
+    pub fn counts(&self) -> HttpCounts {
+        self.counter.counts()
+    }
+
     /// Adds the routes to an application, or to a scope of one.
     pub fn configure(&self, config: &mut ServiceConfig) {
         // As resources, so that another method is answered 405 and not 404.
+        let of = |path: &str, route: Route| resource(path).route(route).default_service(to(no_such_method));
         config
             .app_data(Data::new(self.clone()))
-            .service(resource("/v1/events").route(post().to(events::take)))
-            .service(resource("/v1/models").route(get().to(models::list)))
-            .service(resource("/v1/models/{model_id}").route(get().to(models::show)))
-            .service(resource("/healthz").route(get().to(health::alive)))
-            .service(resource("/readyz").route(get().to(health::ready)));
+            .service(of("/v1/events", post().to(events::take)))
+            .service(of("/v1/models", get().to(models::list)))
+            .service(of("/v1/models/{model_id}", get().to(models::show)))
+            .service(of("/v1/models/{model_id}/reset", post().to(models::reset)))
+            .service(of("/v1/status", get().to(status::show)))
+            .service(of("/healthz", get().to(health::alive)))
+            .service(of("/readyz", get().to(health::ready)));
+    }
+
+    /// What a server of its own answers on all other paths: 404, with the reason as JSON.
+    pub fn no_such_path(&self) -> Route {
+        let counter = self.counter.clone();
+        to(move || {
+            let counter = counter.clone();
+            async move { counter.answered(no_such_path()) }
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! The store in one SQLite file: write-ahead log, a sync for every commit, one writer, readers beside it.
 //!
 //! - `lock.rs`: the file beside the store that keeps a second process out and witnesses what was acknowledged;
+//! - `place.rs`: whether the files are still those that were opened;
 //! - `open.rs`: what is asked of a file before anything is written to it;
 //! - `schema.rs`: the tables, and how older ones are brought up;
 //! - `write.rs`: a commit as one transaction;
@@ -10,6 +11,7 @@
 mod fault;
 mod lock;
 mod open;
+mod place;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -22,6 +24,7 @@ use rusqlite::Connection;
 use visu_tility_core::store::{Commit, Committed, Opened, Store, StoreError, StoreLimits, StoreReader};
 
 use lock::Lock;
+use place::Place;
 use read::SqliteReader;
 use schema::Tally;
 
@@ -63,6 +66,7 @@ pub struct SqliteStore {
     path: PathBuf,
     limits: StoreLimits,
     tally: Tally,
+    place: Place,
     lock: Lock,
 }
 
@@ -106,6 +110,7 @@ impl Store for SqliteStore {
         let (committed, tally) =
             write::commit(&mut self.connection, &self.path, self.tally, commit, &self.limits)?;
         self.tally = tally;
+        self.place.check()?;
         self.lock.witness(tally.commits);
         Ok(committed)
     }

@@ -1,5 +1,6 @@
 //! The surface over HTTP, in front of a monitoring in this process.
 
+mod attack;
 mod sockets;
 
 use std::time::Duration;

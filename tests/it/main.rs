@@ -12,8 +12,11 @@ mod combination;
 mod crash;
 #[cfg(feature = "cli")]
 mod documented;
+mod event_bytes;
 mod event_time;
 mod facade;
+#[cfg(all(unix, feature = "serve"))]
+mod failure;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "cli")]

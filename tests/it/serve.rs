@@ -7,31 +7,38 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use serde_json::Value;
 
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_visu-tility"))
 }
 
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("visu-tility-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }
 
-fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     command().args(arguments).output().unwrap()
 }
 
-struct Server {
-    child: Child,
-    lines: std::io::Lines<BufReader<ChildStderr>>,
-    port_file: PathBuf,
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) lines: std::io::Lines<BufReader<ChildStderr>>,
+    pub(crate) port_file: PathBuf,
 }
 
 /// Starts a server and waits until it has repeated its journal.
-fn start(data: &Path) -> Server {
+pub(crate) fn start(data: &Path) -> Server {
+    let mut command = command();
+    command.stdout(Stdio::null());
+    start_as(command, data)
+}
+
+/// As [`start`], by way of a command that was given what it needs besides.
+pub(crate) fn start_as(mut command: Command, data: &Path) -> Server {
     let port_file = data.with_extension("port");
-    let mut child = command()
+    let mut child = command
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(data)
         .arg("--port-file")
@@ -45,7 +52,7 @@ fn start(data: &Path) -> Server {
 }
 
 impl Server {
-    fn ask(&self, request: &str, body: &str) -> String {
+    pub(crate) fn ask(&self, request: &str, body: &str) -> String {
         let port = std::fs::read_to_string(&self.port_file).unwrap();
         let mut stream = TcpStream::connect(format!("127.0.0.1:{}", port.trim())).unwrap();
         let head = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
@@ -55,7 +62,7 @@ impl Server {
         answer
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(
             Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid]).status().unwrap().success()
@@ -63,7 +70,7 @@ impl Server {
     }
 
     /// What it says from now on, and its exit status.
-    fn rest(mut self) -> (String, i32) {
+    pub(crate) fn rest(mut self) -> (String, i32) {
         let said: Vec<String> = self.lines.map_while(Result::ok).collect();
         (said.join("\n"), self.child.wait().unwrap().code().unwrap())
     }

@@ -28,9 +28,14 @@ impl AlertSink for Sink {
 }
 
 fn start(path: &std::path::Path, pages: &Arc<Pages>) -> MonitoringHandle {
+    start_at(path, pages, 1_700_000_000_000)
+}
+
+/// As [`start`], with a clock that stands at so many milliseconds.
+fn start_at(path: &std::path::Path, pages: &Arc<Pages>, ms: i64) -> MonitoringHandle {
     let (store, _) = SqliteStore::open(path, StoreLimits::default()).unwrap();
     let plan = MonitorPlan::empty().with_observer(Box::new(DriftDetector::default())).unwrap();
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000)));
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_millis(ms)));
     let builder = Monitoring::builder().plan(plan).arbiters(2).clock(clock);
     builder.alert_sink(Arc::new(Sink(Arc::clone(pages)))).store(Box::new(store)).start().unwrap()
 }
@@ -92,6 +97,40 @@ fn what_was_acknowledged_is_in_the_file() {
             noted_late,
             "what was noted is not delivered a second time"
         );
+    });
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_start_with_a_clock_that_is_years_back_loses_nothing_and_counts_what_it_refuses() {
+    let folder = std::env::temp_dir().join(format!("visu-tility-clock-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (path, pages) = (folder.join("store.db"), Arc::new(Pages::default()));
+    let now = || MetricEvent::new("m", MetricKind::DriftScore, 0.1).unwrap();
+    block_on(async {
+        let handle = start(&path, &pages);
+        handle.publish(now()).await.unwrap();
+        assert!(handle.shutdown(Duration::from_mins(1)).await.complete);
+        let handle = start_at(&path, &pages, 1_400_000_000_000);
+        assert_eq!(handle.recovered().await.failed, None);
+        // One with its own time is ahead of this clock, and its publisher is told.
+        assert!(handle.publish(event(0)).await.unwrap_err().to_string().contains("ahead of the clock"));
+        for _ in 0..20 {
+            handle.publish(now()).await.unwrap();
+        }
+        handle.flush().await.unwrap();
+        let status = handle.model_status_awake("m").await.unwrap().monitor.unwrap();
+        assert_eq!((status.taken + status.too_late, status.back_steps), (21, 1), "{status:?}");
+        assert!(status.too_late < 8, "{status:?}");
+        assert_eq!(handle.status().await.unwrap().refused_future, 1);
+        assert!(handle.shutdown(Duration::from_mins(1)).await.complete);
+        // And back again.
+        let handle = start(&path, &pages);
+        handle.publish(now()).await.unwrap();
+        handle.flush().await.unwrap();
+        let status = handle.model_status_awake("m").await.unwrap().monitor.unwrap();
+        assert_eq!(status.taken + status.too_late, 22);
+        assert!(handle.shutdown(Duration::from_mins(1)).await.complete);
     });
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::cargo::Call;
-use crate::{Failure, Outcome, deny, examples, features, purity, tidy};
+use crate::{Failure, Outcome, deny, examples, features, fuzz, purity, tidy};
 
 /// How much is asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ struct Step {
     run: fn() -> Outcome,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "fmt", why: "one form for all", run: fmt },
     Step { name: "clippy", why: "all targets, all features, no warning", run: clippy },
     Step { name: "doc", why: "documentation without a dead link", run: doc },
@@ -35,6 +35,7 @@ const STEPS: [Step; 10] = [
     Step { name: "test defaults", why: "tests and doc tests, default features", run: test_defaults },
     Step { name: "purity", why: "the lower floors alone", run: purity::run },
     Step { name: "features", why: "every feature of every crate alone", run: features::run },
+    Step { name: "fuzz", why: "the fuzz targets compile", run: fuzz::run },
     Step { name: "deny", why: "licences and sources of the dependencies", run: deny::run },
 ];
 

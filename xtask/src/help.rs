@@ -8,7 +8,8 @@ cargo xtask <command>
   purity              drift and core alone, and what may not be in their dependency graphs
   features            every feature of every crate alone
   examples            runs every example and compares with examples/golden/NAME.txt; BLESS=1 writes them
-  deny                licences and sources of the dependencies, if cargo-deny is installed
+  fuzz                the fuzz targets compile
+  deny                licences and sources of the dependencies; needs cargo-deny (cargo install --locked cargo-deny)
   bench [--quick] [NAME...]
                       the benchmarks of every crate, all or by name
   crash [--kills N] [--seed S]

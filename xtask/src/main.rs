@@ -1,8 +1,9 @@
 //! The gates of the house, behind one command: `cargo xtask ci`. Only cargo is needed.
 //!
 //! `ci` lists the steps in the order that uses the compile cache best; each of `tidy`, `purity`, `features`,
-//! `examples`, `deny`, `crash`, `detectors`, `arl`, `bench`, `quality` and `sim` is also a command of its own. `cargo` runs cargo,
+//! `examples`, `fuzz`, `deny`, `crash`, `detectors`, `arl`, `bench`, `quality` and `sim` is also a command of its own. `cargo` runs cargo,
 //! `workspace` knows what `cargo metadata` says, `marks` replaces the measured part of a page.
+#![forbid(unsafe_code)]
 
 mod arl;
 mod bench;
@@ -13,6 +14,7 @@ mod deny;
 mod detectors;
 mod examples;
 mod features;
+mod fuzz;
 mod help;
 mod marks;
 mod purity;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         ["features"] => features::run(),
         ["examples"] => examples::run(),
         ["deny"] => deny::run(),
+        ["fuzz"] => fuzz::run(),
         ["crash", rest @ ..] => crash::run(rest),
         ["detectors"] => detectors::run(),
         ["arl", rest @ ..] => arl::run(rest),

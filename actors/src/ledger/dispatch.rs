@@ -76,6 +76,7 @@ pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece, named: &Arc<[A
                 board.tell(shard, Journaled { offset: base, what });
             }
         }
+        What::Probe => {}
         What::Flush(done) => drop(done.send(())),
         What::End => end(board),
     }
@@ -96,7 +97,7 @@ pub(crate) fn refuse(board: &Board, piece: Piece, refusal: &IngestError) {
             }
         }
         What::End => end(board),
-        What::Turn(..) | What::Plan(..) | What::Flush(_) => {}
+        What::Turn(..) | What::Plan(..) | What::Probe | What::Flush(_) => {}
     }
     piece.what.refuse(refusal);
 }
@@ -113,8 +114,15 @@ pub(crate) fn saved(board: &Board, shard: usize, number: u64) {
 
 /// Has all shards save what keeps the journal long.
 pub(crate) fn press(board: &Board) {
-    for (shard, dock) in board.docks.iter().enumerate() {
+    for dock in &board.docks {
         dock.pressed.store(true, Ordering::Release);
+    }
+    poke(board);
+}
+
+/// Has all shards look whether anything is saved any more, so that nobody waits for what is not.
+pub(crate) fn poke(board: &Board) {
+    for shard in 0..board.docks.len() {
         if let Some(peer) = board.peer(shard) {
             peer.do_send(Poke);
         }

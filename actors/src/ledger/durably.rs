@@ -30,6 +30,7 @@ pub(crate) struct Durably {
     reader: Box<dyn StoreReader>,
     policy: DurabilityPolicy,
     pub(crate) inbox: Arc<Inbox>,
+    figures: Arc<Figures>,
     /// What the journal holds.
     pub(crate) journal: Range<u64>,
     plans: PlanLog,
@@ -58,7 +59,8 @@ impl Durably {
         }
         let Opening { reader, journal, plans, before } = open(&mut *store, plan, clock.now())?;
         let own = (written(plan).1, Arc::clone(plan));
-        Ok(Self { store, reader, policy, inbox: Arc::new(Inbox::new()), journal, plans, before, own })
+        let (inbox, figures) = (Arc::new(Inbox::new()), Arc::new(Figures::default()));
+        Ok(Self { store, reader, policy, inbox, figures, journal, plans, before, own })
     }
 
     /// What one shard needs.
@@ -66,6 +68,7 @@ impl Durably {
         dock.position.store(self.journal.start, Ordering::Release);
         Ok(SavingParts {
             inbox: Arc::clone(&self.inbox),
+            figures: Arc::clone(&self.figures),
             policy: self.policy,
             reader: self.store.reader()?,
             plans: self.before.clone(),
@@ -81,11 +84,10 @@ impl Durably {
         presence: Presence,
         arbiter: Option<&ArbiterHandle>,
     ) -> Result<Durable, StartError> {
-        let Self { store, reader, policy, inbox, journal, plans, own, .. } = self;
+        let Self { store, reader, policy, inbox, figures, journal, plans, own, .. } = self;
         let given = Arc::clone(&own.1);
         let shown = Mutex::new(store.reader()?);
         let (recovery, recovered) = watch::channel(None);
-        let figures = Arc::new(Figures::default());
         figures.begin(journal.start, journal.end);
         let ledger = Ledger::new(LedgerParts {
             store,

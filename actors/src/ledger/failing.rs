@@ -51,6 +51,10 @@ impl Ledger {
             tracing::error!(%error, retry = error.can_retry(), "a commit failed");
         }
         self.figures.failed(&error);
+        if !error.can_retry() {
+            self.figures.lose(&error);
+            dispatch::poke(&self.board);
+        }
         if matches!(error, StoreError::Full { .. }) {
             dispatch::press(&self.board);
         }
@@ -95,6 +99,12 @@ impl Ledger {
             self.ending |= matches!(piece.what, What::End);
             dispatch::send(&self.board, &mut self.sent, piece, &Arc::default());
         }
+    }
+
+    /// Has the store asked whether it takes anything again, when nobody else does; true when that is on its way.
+    pub(super) fn probe(&self) -> bool {
+        let wanted = self.failing.is_some() && self.replay.is_none() && !self.ending;
+        wanted && self.board.journal(What::Probe).is_ok()
     }
 
     /// Takes nothing more, after a panic of its own.

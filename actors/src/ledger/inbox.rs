@@ -30,6 +30,8 @@ pub(crate) enum What {
     Turn(Arc<ModelEntry>, Turn, Timestamp, oneshot::Sender<Result<(), ControlError>>),
     /// A plan that comes into force, under its fingerprint; a reply for each shard.
     Plan(Arc<MonitorPlan>, u64, Timestamp, Vec<oneshot::Sender<Result<(), ControlError>>>),
+    /// An entry that changes nothing: whether the store takes anything again.
+    Probe,
     /// Wants to know when all before it is with the shards or refused.
     Flush(oneshot::Sender<()>),
     /// The last handle is gone: nothing comes after it.
@@ -42,7 +44,7 @@ impl What {
         match self {
             Self::Events(events) => events.routed.len(),
             Self::Ticks(ticks) => ticks.len(),
-            Self::Turn(..) | Self::Plan(..) => 1,
+            Self::Turn(..) | Self::Plan(..) | Self::Probe => 1,
             Self::Flush(_) | Self::End => 0,
         }
     }
@@ -58,7 +60,7 @@ impl What {
                 }
             }
             Self::Flush(done) => drop(done.send(())),
-            Self::Ticks(_) | Self::End => {}
+            Self::Ticks(_) | Self::Probe | Self::End => {}
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::ledger::inbox::{Events, What};
 use crate::routed::Routed;
 use crate::vectors::is_ticket;
 
-/// The fingerprint of an entry that means nothing: it stands for an event whose model is no more.
+/// The fingerprint of an entry that means nothing: it stands for an event whose model is no more, or asked whether the store
+/// takes anything.
 pub(crate) const NO_PLAN: u64 = 0;
 
 /// Writes entries, a piece after the other.
@@ -66,6 +67,7 @@ impl Scribe {
                 let fingerprint = *fingerprint;
                 self.until_written(next, out, |writer| writer.plan(*at, fingerprint));
             }
+            What::Probe => self.nothing(next, out),
             What::Flush(_) | What::End => {}
         }
     }

@@ -1,7 +1,12 @@
 //! What the ledger has done, for who asks.
 
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use parking_lot::Mutex;
 use serde::Serialize;
+use visu_tility_core::ModelId;
 use visu_tility_core::store::{Commit, StoreError};
 
 /// The store of a monitoring, as its ledger sees it.
@@ -29,24 +34,57 @@ pub struct StoreStatus {
     pub commit_us: u64,
     /// How long the slowest commit took, in microseconds.
     pub commit_us_max: u64,
+    /// Models that are set aside: what is kept of them cannot be read, or the store refuses what would be kept. Until they
+    /// are reset, retired or readable again the journal is not cut above what they need.
+    pub aside: u64,
+    /// The first of those in the order of their names, at most [`StoreStatus::ASIDE_MAX`].
+    pub aside_first: Vec<SetAside>,
+}
+
+impl StoreStatus {
+    /// The most models that are named because they are set aside.
+    pub const ASIDE_MAX: usize = 100;
+}
+
+/// A model that is in quarantine because of its state in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SetAside {
+    /// The model.
+    pub model_id: ModelId,
+    /// What is wrong with its state.
+    pub reason: String,
 }
 
 /// The figures, shared between the ledger and who asks.
 #[derive(Default)]
-pub(crate) struct Figures(Mutex<StoreStatus>);
+pub(crate) struct Figures {
+    status: Mutex<StoreStatus>,
+    /// Why nothing is taken until the process starts again.
+    lost: OnceLock<String>,
+    aside: Mutex<BTreeMap<ModelId, String>>,
+    /// How many there are, for who asks often.
+    aside_count: AtomicUsize,
+}
 
 impl Figures {
     pub(crate) fn status(&self) -> StoreStatus {
-        self.0.lock().clone()
+        let mut status = self.status.lock().clone();
+        let aside = self.aside.lock();
+        status.aside = aside.len() as u64;
+        let first = aside.iter().take(StoreStatus::ASIDE_MAX);
+        status.aside_first = first
+            .map(|(model, reason)| SetAside { model_id: model.clone(), reason: reason.clone() })
+            .collect();
+        status
     }
 
     pub(crate) fn begin(&self, first_offset: u64, next_offset: u64) {
-        let mut status = self.0.lock();
+        let mut status = self.status.lock();
         (status.first_offset, status.next_offset) = (first_offset, next_offset);
     }
 
     pub(crate) fn committed(&self, commit: &Commit, next_offset: u64, micros: i64) {
-        let mut status = self.0.lock();
+        let mut status = self.status.lock();
         status.commits += 1;
         status.next_offset = next_offset;
         status.first_offset = commit.truncate_below.unwrap_or(status.first_offset);
@@ -59,11 +97,50 @@ impl Figures {
     }
 
     pub(crate) fn ok(&self) {
-        self.0.lock().failing = None;
+        self.status.lock().failing = None;
+    }
+
+    /// Takes note that a commit was refused, which is tried again in parts.
+    pub(crate) fn refused(&self) {
+        self.status.lock().commits_failed += 1;
+    }
+
+    /// Takes note that nothing is taken until the process starts again.
+    pub(crate) fn lose(&self, error: &StoreError) {
+        let _ = self.lost.set(error.to_string());
+    }
+
+    /// Why nothing is taken until the process starts again.
+    pub(crate) fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
+    }
+
+    /// Takes note that a model is set aside.
+    pub(crate) fn set_aside(&self, model: &ModelId, reason: &str) {
+        let mut aside = self.aside.lock();
+        aside.insert(model.clone(), reason.to_owned());
+        self.aside_count.store(aside.len(), Ordering::Release);
+    }
+
+    /// Why a model is set aside.
+    pub(crate) fn why_aside(&self, model: &ModelId) -> Option<String> {
+        if self.aside_count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.aside.lock().get(model).cloned()
+    }
+
+    /// Takes note that a model's state is kept again, or is no more.
+    pub(crate) fn not_aside(&self, model: &ModelId) {
+        if self.aside_count.load(Ordering::Acquire) > 0 {
+            let mut aside = self.aside.lock();
+            aside.remove(model);
+            self.aside_count.store(aside.len(), Ordering::Release);
+        }
     }
 
     pub(crate) fn failed(&self, error: &StoreError) {
-        let mut status = self.0.lock();
+        let mut status = self.status.lock();
         status.commits_failed += 1;
         status.failing = Some(error.to_string());
     }

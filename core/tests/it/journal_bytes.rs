@@ -83,6 +83,7 @@ fn shown(names: &[EntryName], entry: &JournalEntry) -> String {
 }
 
 /// A piece with an entry of every kind.
+#[cfg_attr(not(test), allow(dead_code))]
 fn full() -> JournalPiece {
     let mut writer = JournalWriter::new();
     let (model, version) = (ModelId::new("fraud").unwrap(), Version::new("2025-11").unwrap());

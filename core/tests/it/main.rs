@@ -3,4 +3,6 @@
 
 mod budget;
 mod journal_bytes;
+mod monitor_bytes;
 mod plan;
+mod plan_bytes;

@@ -4,10 +4,12 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use visu_tility_core::store::{Opened, StoreError, StoreLimits};
 
 use super::lock::Lock;
+use super::place::Place;
 use super::schema::{APPLICATION_ID, MIGRATIONS, Tally, VERSION};
 use super::{SqliteStore, fault};
 
@@ -31,6 +33,9 @@ pub(super) fn open(path: &Path, limits: StoreLimits) -> Result<(SqliteStore, Ope
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed("open the store"))?;
     prepare(&connection).map_err(failed("open the store"))?;
+    // Whoever is refused below leaves all files as they are: closing would move the log into the store.
+    let leave_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(leave_log, true).map_err(failed("open the store"))?;
     let found = version(&connection, path)?;
     missing(
         path,
@@ -42,12 +47,15 @@ pub(super) fn open(path: &Path, limits: StoreLimits) -> Result<(SqliteStore, Ope
     let mut tally = Tally::read(&connection).map_err(failed("read the counts"))?;
     if !tally.clean {
         check(&connection, path, SqliteStore::CHECK_BYTES_MAX)?;
+        count_pieces(&connection, path, &tally)?;
     }
     let opened = Opened { new: found == 0, clean: tally.clean };
     connection.execute_batch("UPDATE tally SET clean = 0").map_err(failed("write"))?;
     tally.clean = false;
+    connection.set_db_config(leave_log, false).map_err(failed("open the store"))?;
     lock.witness(tally.commits);
-    Ok((SqliteStore { connection, path: path.into(), limits, tally, lock }, opened))
+    let place = Place::of(path);
+    Ok((SqliteStore { connection, path: path.into(), limits, tally, place, lock }, opened))
 }
 
 /// Sets what is set for every connection, writers and readers.
@@ -136,4 +144,16 @@ pub(super) fn check(connection: &Connection, path: &Path, whole_max: u64) -> Res
         }
     }
     Ok(())
+}
+
+/// Holds the journal against its count: where rows are missing at its end, no gap shows it.
+fn count_pieces(connection: &Connection, path: &Path, tally: &Tally) -> Result<(), StoreError> {
+    let found: i64 = connection
+        .query_row("SELECT count(*) FROM journal", [], |row| row.get(0))
+        .map_err(|error| fault::of("count the journal", path, &error))?;
+    if u64::try_from(found) == Ok(tally.journal_pieces) {
+        return Ok(());
+    }
+    let detail = format!("the journal holds {found} pieces, the counts say {}", tally.journal_pieces);
+    Err(StoreError::corrupt(path.display().to_string(), &detail))
 }

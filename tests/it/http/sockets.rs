@@ -11,7 +11,7 @@ use visu_tility::http::{HttpLimits, HttpSurface};
 use visu_tility::monitoring::Monitoring;
 
 /// A server on a thread of its own.
-fn serve(limits: HttpLimits) -> (SocketAddr, ServerHandle) {
+pub(super) fn serve(limits: HttpLimits) -> (SocketAddr, ServerHandle) {
     let (tell, told) = channel();
     std::thread::spawn(move || {
         System::new().block_on(async move {
