@@ -9,7 +9,7 @@ cargo xtask <command>
   features            every feature of every crate alone
   examples            runs every example and compares with examples/golden/NAME.txt; BLESS=1 writes them
   fuzz                the fuzz targets compile
-  deny                licences and sources of the dependencies; needs cargo-deny (cargo install --locked cargo-deny)
+  deny                licences and sources of the dependencies; installs cargo-deny where it is missing
   bench [--quick] [NAME...]
                       the benchmarks of every crate, all or by name
   crash [--kills N] [--seed S]
