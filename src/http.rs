@@ -5,6 +5,7 @@
 //! | `POST /v1/events` | what was taken of the events in the body, and what was not and why |
 //! | `GET /v1/models?after=ID&limit=N` | the models after a name, in the order of their names, a page at a time |
 //! | `GET /v1/models/ID` | one model with all its observers; a sleeping one is woken |
+//! | `GET /v1/admission` | how many models are known, and which were refused, why and how often |
 //! | `GET /healthz` | 200 while the process answers |
 //! | `GET /readyz` | 200 when events are taken; else 503 with the reason |
 //!

@@ -116,7 +116,7 @@ impl Shard {
         Self {
             index,
             dock,
-            timers: RefCell::new(Timers::new(board.event_time)),
+            timers: RefCell::new(Timers::new(board.timing.event_time)),
             settings,
             board,
             outlet,
@@ -388,6 +388,9 @@ impl Shard {
                 Ok(())
             }
             Ok(Err(error)) => {
+                if matches!(error, IngestError::Limit { .. }) {
+                    bump(&self.tally.refused_series);
+                }
                 let reason = DeadReason::Refused { reason: error.to_string() };
                 self.bury(cell, Some((routed, offset)), None, reason);
                 Err(error)
@@ -419,7 +422,7 @@ impl Shard {
 
     /// Has the supervisor set its timers, after something was handled without it.
     pub(crate) fn remind(&self) {
-        if !self.board.event_time
+        if !self.board.timing.event_time
             && self.timers.borrow().first_wait().is_some()
             && let Some(supervisor) = self.board.peer(self.index)
         {

@@ -1,15 +1,15 @@
 //! How refusals look: a status, a reason, and when to come again.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use visu_tility_actors::ControlError;
 
 /// Seconds after which a refusal that passes by itself may be over.
-const SOON: &str = "1";
+pub(super) const SOON: u64 = 1;
 /// Seconds after which one that somebody must see to may be over.
-const LATER: &str = "30";
+pub(super) const LATER: u64 = 30;
 
 #[derive(Serialize)]
 struct Reason<'a> {
@@ -30,10 +30,19 @@ pub(super) fn cut(status: StatusCode, reason: &str) -> HttpResponse {
     response.force_close().json(Reason { error: reason })
 }
 
+/// What to do is told in the body, and perhaps when to come again.
+pub(super) fn later(status: StatusCode, after: Option<u64>) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    if let Some(after) = after {
+        response.insert_header((RETRY_AFTER, after));
+    }
+    response
+}
+
 /// Nothing is taken at present. `soon` says whether that passes by itself.
 pub(super) fn unavailable(body: &impl Serialize, soon: bool) -> HttpResponse {
     let after = if soon { SOON } else { LATER };
-    HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, after)).json(body)
+    later(StatusCode::SERVICE_UNAVAILABLE, Some(after)).json(body)
 }
 
 /// Why a model cannot be shown.

@@ -1,4 +1,4 @@
-//! `GET /v1/models` and `GET /v1/models/ID`: which models there are, and how one is.
+//! `GET /v1/models`, `GET /v1/models/ID` and `GET /v1/admission`: which models there are, how one is, who is refused.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Query};
@@ -57,6 +57,11 @@ pub(super) async fn list(request: HttpRequest, surface: Data<HttpSurface>) -> Ht
         }
         Err(error) => answer::of_control(&error),
     }
+}
+
+/// Which models are known and which were refused.
+pub(super) async fn admission(surface: Data<HttpSurface>) -> HttpResponse {
+    HttpResponse::Ok().json(surface.monitoring.admission())
 }
 
 pub(super) async fn show(model_id: Path<String>, surface: Data<HttpSurface>) -> HttpResponse {

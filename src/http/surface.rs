@@ -68,6 +68,7 @@ impl HttpSurface {
             .service(resource("/v1/events").route(post().to(events::take)))
             .service(resource("/v1/models").route(get().to(models::list)))
             .service(resource("/v1/models/{model_id}").route(get().to(models::show)))
+            .service(resource("/v1/admission").route(get().to(models::admission)))
             .service(resource("/healthz").route(get().to(health::alive)))
             .service(resource("/readyz").route(get().to(health::ready)));
     }
