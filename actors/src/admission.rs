@@ -161,6 +161,8 @@ impl AdmissionStatus {
 pub(crate) enum Standing {
     /// It becomes known, and is counted. (If the store turns out to know it, that is put right.)
     New,
+    /// As `New`, beyond all bounds: it was admitted before, and retired since.
+    Renewed,
     /// The store knows it, and it is counted there.
     Stored,
     /// The journal names it; when it wakes it is seen whether the store knew it.

@@ -8,7 +8,7 @@ use actix::{Addr, WeakAddr};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use visu_tility_core::journal::Turn as Life;
-use visu_tility_core::{IngestError, MetricEvent, Timestamp};
+use visu_tility_core::{IngestError, MetricEvent, MetricKind, SeriesKey, Timestamp, Version};
 
 use crate::control::{Control, ControlError, Steering};
 use crate::directory::{Directory, ModelEntry};
@@ -196,6 +196,8 @@ pub(crate) struct Board {
     pub(crate) vectors: Vectors,
     pub(crate) clock: Arc<Steady>,
     pub(crate) timing: Timing,
+    /// Events refused because their model has too many versions and kinds on their way.
+    pub(crate) refused_series: AtomicU64,
     /// The next offset. Held while batches are handed to shards, so that the order of offsets is the order
     /// of delivery.
     offset: Mutex<u64>,
@@ -220,6 +222,7 @@ impl Board {
             vectors: Vectors::default(),
             clock,
             timing,
+            refused_series: AtomicU64::new(0),
             offset: Mutex::new(first_offset),
             ledger,
             closed: AtomicBool::new(false),
@@ -257,7 +260,6 @@ impl Board {
         pins: &mut Vec<Arc<ModelEntry>>,
     ) -> Result<Routed, IngestError> {
         let at = self.stamp(event.ts(), limit)?;
-        let max = self.directory.series_max();
         let routed = self.directory.with_or_insert(event.model_id(), |entry: &Arc<ModelEntry>| {
             if self.ledger.is_some() && pins.last().is_none_or(|last| !Arc::ptr_eq(last, entry)) {
                 pins.push(Arc::clone(entry));
@@ -265,7 +267,7 @@ impl Board {
             Ok::<Routed, IngestError>(Routed {
                 address: entry.address,
                 generation: entry.generation,
-                key: entry.learn(event.version(), event.kind(), max)?,
+                key: self.learn_names(entry, event.version(), event.kind(), limit.now)?,
                 at,
                 value: event.raw_value(),
             })
@@ -274,6 +276,22 @@ impl Board {
             None => Ok(routed),
             Some(vector) => Ok(Routed { value: self.vectors.put(vector)?, ..routed }),
         }
+    }
+
+    /// Keeps the names of a series; counts it when there are too many.
+    pub(crate) fn learn_names(
+        &self,
+        entry: &ModelEntry,
+        version: &Version,
+        kind: &MetricKind,
+        now: u32,
+    ) -> Result<SeriesKey, IngestError> {
+        // In event time a minute of the clock may be years of events.
+        let now = (!self.timing.event_time).then_some(now);
+        let learnt = entry.learn(version, kind, self.directory.series_max(), now);
+        learnt.inspect_err(|_| {
+            self.refused_series.fetch_add(1, Ordering::Relaxed);
+        })
     }
 
     /// Gives the tickets of events back unless they are queued.

@@ -16,6 +16,18 @@ const EVICTED_BY: usize = 3;
 /// Parts of the table, each under a lock of its own.
 const PARTS: usize = 16;
 
+/// Seconds after which nothing that was published is on its way to its model any more.
+const ON_THE_WAY_S: u32 = 60;
+
+/// What a key stands for.
+struct Names {
+    key: SeriesKey,
+    version: Version,
+    kind: MetricKind,
+    /// When it was last published, in seconds.
+    used: u32,
+}
+
 /// One model's place, and the names that its series keys stand for.
 pub(crate) struct ModelEntry {
     pub(crate) id: ModelId,
@@ -28,7 +40,7 @@ pub(crate) struct ModelEntry {
     pub(crate) asleep_until: AtomicI64,
     /// Whether and where it is counted among all models; `None` once it is retired.
     standing: Mutex<Option<Standing>>,
-    names: Mutex<Vec<(SeriesKey, Version, MetricKind)>>,
+    names: Mutex<Vec<Names>>,
     /// The plan under which its snapshot was written, when that was in this process.
     kept_plan: Mutex<Option<Arc<MonitorPlan>>>,
 }
@@ -36,27 +48,37 @@ pub(crate) struct ModelEntry {
 impl ModelEntry {
     /// Keeps the names that a key stands for, so that the shard can ask when it meets the key first.
     ///
-    /// At most `max` are kept; the oldest gives way, as it does in the monitor. Two pairs of names with one
-    /// key (64 bits of hash) are not mixed: the later one is refused.
+    /// At most `max` are kept; then the one that was not used for longest gives way, unless that is less than a minute ago:
+    /// its events may be on their way. `now` is in seconds; without it that is not asked, and nothing counts as a use. Two
+    /// pairs of names with one key (64 bits of hash) are not mixed: the later one is refused.
     pub(crate) fn learn(
         &self,
         version: &Version,
         kind: &MetricKind,
         max: usize,
+        now: Option<u32>,
     ) -> Result<SeriesKey, IngestError> {
         let key = SeriesKey::of(version, kind);
         let mut names = self.names.lock();
-        if let Some((_, known_version, known_kind)) = names.iter().find(|(known, ..)| *known == key) {
-            if known_version == version && known_kind == kind {
+        if let Some(known) = names.iter_mut().find(|known| known.key == key) {
+            if known.version == *version && known.kind == *kind {
+                known.used = known.used.max(now.unwrap_or(0));
                 return Ok(key);
             }
             return Err(IngestError::Limit { limit: "one version and kind per key".into(), max: 1 });
         }
         if names.len() >= max.max(1) {
-            names.remove(0);
+            let oldest = names.iter().enumerate().min_by_key(|(_, known)| known.used);
+            let Some((place, used)) = oldest.map(|(place, known)| (place, known.used)) else {
+                return Err(IngestError::Closed);
+            };
+            if now.is_some_and(|now| used.saturating_add(ON_THE_WAY_S) > now) {
+                return Err(IngestError::Limit { limit: "2 x series_max".into(), max: max as u64 });
+            }
+            names.remove(place);
         }
         names.reserve_exact(1);
-        names.push((key, version.clone(), kind.clone()));
+        names.push(Names { key, version: version.clone(), kind: kind.clone(), used: now.unwrap_or(0) });
         Ok(key)
     }
 
@@ -67,7 +89,7 @@ impl ModelEntry {
         work: impl FnOnce(&Version, &MetricKind) -> T,
     ) -> Option<T> {
         let names = self.names.lock();
-        names.iter().find(|(known, ..)| *known == key).map(|(_, version, kind)| work(version, kind))
+        names.iter().find(|known| known.key == key).map(|known| work(&known.version, &known.kind))
     }
 
     /// The names that a key stands for.
@@ -181,7 +203,7 @@ impl Directory {
     pub(crate) fn recalled(&self, entry: &ModelEntry, stored: bool) {
         let mut standing = entry.standing.lock();
         match (*standing, stored) {
-            (Some(Standing::New), true) => self.uncount(),
+            (Some(Standing::New | Standing::Renewed), true) => self.uncount(),
             (Some(Standing::Stored | Standing::Unsettled), false) => self.count(),
             _ => {}
         }
@@ -190,7 +212,7 @@ impl Directory {
 
     /// Takes note that a model is none that is counted: its end, which the journal repeats, is in the store already.
     pub(crate) fn disown(&self, entry: &ModelEntry) {
-        if entry.standing.lock().take() == Some(Standing::New) {
+        if matches!(entry.standing.lock().take(), Some(Standing::New | Standing::Renewed)) {
             self.uncount();
         }
     }
@@ -319,8 +341,10 @@ impl Directory {
                 return Err(self.gate.full(id, "models per arbiter", u64::from(Address::PLACES_MAX)));
             }
         };
-        if standing == Standing::New {
-            self.gate.settled();
+        match standing {
+            Standing::New => self.gate.settled(),
+            Standing::Renewed => self.count(),
+            _ => {}
         }
         let entry = Arc::new(ModelEntry {
             id: id.clone(),
@@ -384,9 +408,16 @@ mod tests {
         assert_eq!((directory.len(), directory.admission().refused()), (2, 1));
         let entry = directory.with("a", Arc::clone).unwrap();
         let version = Version::unversioned();
-        let key = entry.learn(&version, &MetricKind::F1, directory.series_max()).unwrap();
+        let learn = |kind, now| entry.learn(&version, &kind, directory.series_max(), now);
+        let key = learn(MetricKind::F1, Some(100)).unwrap();
         assert_eq!(entry.names(key), Some((version.clone(), MetricKind::F1)));
-        let newer = entry.learn(&version, &MetricKind::Recall, directory.series_max()).unwrap();
-        assert_eq!((entry.names(key), entry.names(newer)), (None, Some((version, MetricKind::Recall))));
+        // What was used lately does not give way.
+        learn(MetricKind::F1, Some(150)).unwrap();
+        assert!(matches!(learn(MetricKind::Recall, Some(209)), Err(IngestError::Limit { max: 1, .. })));
+        let newer = learn(MetricKind::Recall, Some(210)).unwrap();
+        assert_eq!(
+            (entry.names(key), entry.names(newer)),
+            (None, Some((version.clone(), MetricKind::Recall)))
+        );
     }
 }

@@ -195,6 +195,7 @@ impl MonitoringHandle {
             actions: outlet.actions(),
             refused_future,
             refused_past,
+            refused_series: board.refused_series.load(std::sync::atomic::Ordering::Relaxed),
             clock: board.clock.status(),
             admission: board.directory.admission(),
             vectors_waiting: board.vectors.waiting(),

@@ -366,7 +366,9 @@ impl Shard {
                 let admission = match show(monitor, out) {
                     Admission::UnknownSeries => {
                         let names = cell.entry.names(routed.key);
-                        let (version, kind) = names.ok_or(IngestError::Retired)?;
+                        let max = self.board.directory.series_max() as u64;
+                        let many = || IngestError::Limit { limit: "2 x series_max".into(), max };
+                        let (version, kind) = names.ok_or_else(many)?;
                         monitor.admit(&version, &kind, out)?;
                         show(monitor, out)
                     }

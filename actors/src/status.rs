@@ -95,6 +95,9 @@ pub struct FleetStatus {
     pub refused_future: u64,
     /// Events refused because their time was too far behind.
     pub refused_past: u64,
+    /// Events refused where they were published because their model has twice as many versions and kinds on their way as
+    /// it may have; the shards count those that were refused there.
+    pub refused_series: u64,
     /// How the clock behaves.
     pub clock: ClockStatus,
     /// Which models are known, and which were refused.

@@ -24,6 +24,8 @@ pub(crate) struct Timing {
 pub(crate) struct Bounds {
     earliest: Timestamp,
     latest: Timestamp,
+    /// The present time, in seconds.
+    pub(crate) now: u32,
 }
 
 impl Bounds {
@@ -50,12 +52,21 @@ impl Timing {
     }
 }
 
+/// A time in whole seconds since 1970.
+fn seconds(time: Timestamp) -> u32 {
+    u32::try_from(time.micros() / 1_000_000).unwrap_or(0)
+}
+
 impl Board {
     /// The times that present events may have.
     pub(crate) fn limit(&self) -> Bounds {
         let now = self.clock.now();
         let earliest = self.timing.behind_max.map_or(Timestamp::EPOCH, |behind| now.minus(behind));
-        Bounds { earliest: earliest.max(Timestamp::EPOCH), latest: now.plus(self.timing.ahead_max) }
+        Bounds {
+            earliest: earliest.max(Timestamp::EPOCH),
+            latest: now.plus(self.timing.ahead_max),
+            now: seconds(now),
+        }
     }
 
     /// Checks an event's time against `limit`, or gives it one.

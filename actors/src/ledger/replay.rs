@@ -297,7 +297,8 @@ fn resolve(
     let entry = known.map_or_else(again, Ok).map_err(|error: IngestError| damaged(&error))?;
     let key = match &names.series {
         Some((version, kind)) => {
-            let learnt = entry.learn(version, kind, board.directory.series_max());
+            // None gives way that a shard has yet to come to.
+            let learnt = entry.learn(version, kind, board.directory.series_max() + 2 * EVENTS_MAX, None);
             learnt.map_err(|error| damaged(&error))?
         }
         None => {

@@ -132,8 +132,8 @@ impl Scribe {
         let Some(gone) = pins.iter().find(|entry| entry.token() == token) else { return false };
         let Some((version, kind)) = gone.names(key) else { return false };
         // It was admitted when the event was published.
-        let Ok(present) = board.directory.insert_again(&gone.id, Standing::Unsettled) else { return false };
-        if present.learn(&version, &kind, board.directory.series_max()).is_err() {
+        let Ok(present) = board.directory.insert_again(&gone.id, Standing::Renewed) else { return false };
+        if present.learn(&version, &kind, board.directory.series_max(), None).is_err() {
             return false;
         }
         (event.address, event.generation) = (present.address, present.generation);

@@ -8,7 +8,7 @@ use visu_tility_actors::{
     MonitoringHandle, NewModels,
 };
 use visu_tility_core::store::{Effect, MemoryDisk, Operation, StoreError};
-use visu_tility_core::{Glob, IngestError, MetricEvent};
+use visu_tility_core::{EventPolicy, Glob, IngestError, MetricEvent, MetricKind, MonitorPlan};
 
 use crate::durable::{close, over, reader};
 use crate::world::{accuracy, end, monitoring, pass, world};
@@ -309,6 +309,48 @@ fn without_a_store_a_model_that_dozes_is_known() {
         handle.passivate("a").await.unwrap();
         assert_eq!(handle.model_status("a").await.unwrap().phase, ModelPhase::Asleep);
         handle.publish(event).await.unwrap();
+        end(handle).await;
+    });
+}
+
+#[test]
+fn one_model_may_have_so_many_versions_and_kinds_and_what_is_over_is_counted() {
+    world(|| async {
+        let plan = MonitorPlan::default();
+        let events = EventPolicy { versions_max: 2, series_max: 3, ..*plan.events() };
+        let at = |second| accuracy("m", 0.9, second).ts().unwrap();
+        let clock = Arc::new(ManualClock::new(at(0)));
+        let builder = Monitoring::builder().plan(plan.with_events(events).unwrap()).arbiters(0);
+        let handle = builder.clock(clock.clone()).start().unwrap();
+        let event = |version: &str, feature: usize| {
+            let kind = MetricKind::feature(format!("f{feature}")).unwrap();
+            MetricEvent::new("a", kind, 1.0).unwrap().with_version(version).unwrap()
+        };
+        // Slices are kinds of their own: a flood of them ends at the bound, and the first go on.
+        let flood: Vec<_> = (0..1_000).map(|feature| event("1", feature)).chain([event("1", 0)]).collect();
+        let receipt = handle.publish_batch(flood).await;
+        // Twice the bound is let through to the model, which takes the first and refuses the rest.
+        assert_eq!((receipt.accepted, receipt.rejected.len(), receipt.rejected[0].index), (7, 994, 6));
+        assert!(matches!(receipt.rejected[0].error, IngestError::Limit { max: 6, .. }));
+        handle.flush().await.unwrap();
+        let status = handle.status().await.unwrap();
+        assert_eq!(
+            (status.refused_series, status.shards[0].refused_series, status.dead_letters),
+            (994, 3, 3)
+        );
+        clock.set(at(61));
+        let alone = handle.supervisor().send(event("1", 5_000)).await.unwrap().unwrap_err();
+        assert_eq!(alone.to_string(), "limit `series_max` of 3 is reached");
+        let monitor = || async { handle.model_status("a").await.unwrap().monitor.unwrap() };
+        assert_eq!((monitor().await.series.len(), monitor().await.taken), (3, 4));
+        // Of versions the one that was silent for longest gives way.
+        for version in ["1", "2", "3"] {
+            let event = MetricEvent::new("b", MetricKind::F1, 1.0).unwrap();
+            handle.publish(event.with_version(version).unwrap()).await.unwrap();
+        }
+        handle.flush().await.unwrap();
+        let last = handle.model_status("b").await.unwrap().monitor.unwrap();
+        assert_eq!((last.versions_evicted, last.series.len()), (1, 2));
         end(handle).await;
     });
 }
