@@ -213,7 +213,8 @@ fn over_http(name: &str, policy: &str) -> Result<(), Failure> {
     std::thread::spawn(move || {
         System::new().block_on(async move {
             let app = move || App::new().configure(|config| surface.configure(config));
-            let server = HttpServer::new(app).workers(2).bind("127.0.0.1:0")?;
+            let server =
+                HttpServer::new(app).workers(2).keep_alive(Duration::from_hours(1)).bind("127.0.0.1:0")?;
             let _ = told.send(server.addrs());
             server.run().await
         })
