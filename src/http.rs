@@ -7,6 +7,7 @@
 //! | `GET /v1/models/ID` | one model with all its observers; a sleeping one is woken |
 //! | `POST /v1/models/ID/reset` | the model begins anew: its state, and what keeps it in quarantine, is thrown away |
 //! | `GET /v1/status` | the monitoring as a whole, and what became of requests |
+//! | `GET /v1/admission` | how many models are known, and which were refused, why and how often |
 //! | `GET /healthz` | 200 while the process answers |
 //! | `GET /readyz` | 200 when events are taken; else 503 with the reason |
 //!

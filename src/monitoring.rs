@@ -9,13 +9,14 @@ mod observer_manager;
 
 pub use observer_manager::ObserverManager;
 pub use visu_tility_actors::{
-    AlertDispatcher, AlertSink, BatchReceipt, BoxFuture, Clock, ControlError, DeadLetter, DeadReason,
-    Decision, DispatcherStatus, DrainReport, DurabilityPolicy, EventBatch, FleetStatus, FollowModel,
-    InspectDispatcher, InspectModel, InspectShard, Lifecycle, LifecycleSink, LogSink, ManualClock,
-    MemorySnapshots, ModelActor, ModelHandle, ModelPhase, ModelRow, ModelStatus, ModelSupervisor, Monitoring,
-    MonitoringBuilder, MonitoringHandle, PassivateModel, PauseModel, PublishError, RecoveryReport, Rejected,
-    ResetModel, RestartPolicy, ResumeModel, RetireModel, Routed, SeriesHandle, SetAside, ShardStatus,
-    SinkFailure, SnapshotKeeper, StartError, StoreStatus, SupervisionEvent, SystemClock, UnkeptSnapshot,
+    AdmissionPolicy, AdmissionStatus, AlertDispatcher, AlertSink, BatchReceipt, BoxFuture, Clock,
+    ClockStatus, ControlError, DeadLetter, DeadReason, Decision, DispatcherStatus, DrainReport,
+    DurabilityPolicy, EventBatch, FleetStatus, FollowModel, InspectDispatcher, InspectModel, InspectShard,
+    Lifecycle, LifecycleSink, LogSink, ManualClock, MemorySnapshots, ModelActor, ModelHandle, ModelPhase,
+    ModelRow, ModelStatus, ModelSupervisor, Monitoring, MonitoringBuilder, MonitoringHandle, NewModels,
+    PassivateModel, PauseModel, PublishError, RecoveryReport, RefusedModel, Rejected, ResetModel,
+    RestartPolicy, ResumeModel, RetireModel, Routed, SeriesHandle, SetAside, ShardStatus, SinkFailure,
+    SnapshotKeeper, StartError, StoreStatus, SupervisionEvent, SystemClock, UnkeptSnapshot,
     WeakMonitoringHandle, block_on,
 };
 #[cfg(feature = "automated_retraining")]

@@ -69,6 +69,9 @@ impl Shard {
         let model_id = cell.entry.id.clone();
         let recalled = self.recall(&cell.entry);
         let woken = !matches!(recalled, Ok(None));
+        if self.saving.is_some() {
+            self.board.directory.recalled(&cell.entry, woken);
+        }
         let kept = recalled.as_ref().ok().and_then(Option::as_ref);
         let phase = kept.map_or(ModelPhase::Running, |recalled| recalled.phase);
         let monitor = if recalled.is_ok() { self.build(&cell.entry, kept, out) } else { None };

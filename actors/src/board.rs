@@ -1,23 +1,23 @@
 //! What the edge and the shards share: names, offsets, credits, control lanes.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use actix::{Addr, WeakAddr};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use visu_tility_core::journal::Turn as Life;
-use visu_tility_core::{IngestError, MetricEvent, Timestamp};
+use visu_tility_core::{IngestError, MetricEvent, MetricKind, SeriesKey, Timestamp, Version};
 
-use crate::clock::Clock;
 use crate::control::{Control, ControlError, Steering};
 use crate::directory::{Directory, ModelEntry};
 use crate::journaled::Journaled;
 use crate::ledger::inbox::{Events, Inbox, Piece, Reply, What};
 use crate::routed::{Batch, Load, Routed};
 use crate::shard::ModelSupervisor;
+use crate::steady::Steady;
+use crate::timing::{Bounds, Timing};
 use crate::vectors::{Unqueued, Vectors};
 
 /// Control requests that may wait for one shard.
@@ -194,9 +194,10 @@ pub(crate) struct Board {
     pub(crate) directory: Directory,
     pub(crate) docks: Vec<Arc<Dock>>,
     pub(crate) vectors: Vectors,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) event_time: bool,
-    ahead_max: Duration,
+    pub(crate) clock: Arc<Steady>,
+    pub(crate) timing: Timing,
+    /// Events refused because their model has too many versions and kinds on their way.
+    pub(crate) refused_series: AtomicU64,
     /// The next offset. Held while batches are handed to shards, so that the order of offsets is the order
     /// of delivery.
     offset: Mutex<u64>,
@@ -204,18 +205,14 @@ pub(crate) struct Board {
     pub(crate) ledger: Option<Arc<Inbox>>,
     closed: AtomicBool,
     peers: OnceLock<Vec<WeakAddr<ModelSupervisor>>>,
-    /// The largest event time seen at the edge; `i64::MIN` before the first.
-    newest: AtomicI64,
-    pub(crate) refused_future: AtomicU64,
 }
 
 impl Board {
     pub(crate) fn new(
         directory: Directory,
         docks: Vec<Arc<Dock>>,
-        clock: Arc<dyn Clock>,
-        event_time: bool,
-        ahead_max: Duration,
+        clock: Arc<Steady>,
+        timing: Timing,
         first_offset: u64,
         ledger: Option<Arc<Inbox>>,
     ) -> Self {
@@ -224,14 +221,12 @@ impl Board {
             docks,
             vectors: Vectors::default(),
             clock,
-            event_time,
-            ahead_max,
+            timing,
+            refused_series: AtomicU64::new(0),
             offset: Mutex::new(first_offset),
             ledger,
             closed: AtomicBool::new(false),
             peers: OnceLock::new(),
-            newest: AtomicI64::new(i64::MIN),
-            refused_future: AtomicU64::new(0),
         }
     }
 
@@ -255,53 +250,16 @@ impl Board {
         *self.offset.lock()
     }
 
-    /// The time that present events may not be too far ahead of.
-    pub(crate) fn limit(&self) -> Timestamp {
-        self.clock.now().plus(self.ahead_max)
-    }
-
-    /// Checks an event's time against `limit`, or gives it one.
-    pub(crate) fn stamp(&self, ts: Option<Timestamp>, limit: Timestamp) -> Result<Timestamp, IngestError> {
-        let Some(ts) = ts else {
-            if !self.event_time {
-                return Ok(self.clock.now());
-            }
-            let newest = self.newest.load(Ordering::Relaxed);
-            return Ok(if newest == i64::MIN { self.clock.now() } else { Timestamp::from_micros(newest) });
-        };
-        if ts > limit {
-            self.refused_future.fetch_add(1, Ordering::Relaxed);
-            return Err(IngestError::Future { ts, ahead_max_s: self.ahead_max.as_secs() });
-        }
-        if self.event_time {
-            self.newest.fetch_max(ts.micros(), Ordering::Relaxed);
-        }
-        Ok(ts)
-    }
-
-    /// The largest event time seen at the edge.
-    pub(crate) fn newest(&self) -> Timestamp {
-        Timestamp::from_micros(self.newest.load(Ordering::Relaxed))
-    }
-
-    /// Takes note that times up to `newest` were seen at the edge.
-    pub(crate) fn note_newest(&self, newest: Timestamp) {
-        if self.event_time {
-            self.newest.fetch_max(newest.micros(), Ordering::Relaxed);
-        }
-    }
-
     /// Replaces an event's names by where its model lives, and its vector by a ticket: whoever does not queue
     /// the event gives the ticket back ([`Board::watch`]).
     /// With a store the model's entry is kept in `pins`, so that it has its place until the event is journaled.
     pub(crate) fn route(
         &self,
         event: &MetricEvent,
-        limit: Timestamp,
+        limit: Bounds,
         pins: &mut Vec<Arc<ModelEntry>>,
     ) -> Result<Routed, IngestError> {
         let at = self.stamp(event.ts(), limit)?;
-        let max = self.directory.series_max();
         let routed = self.directory.with_or_insert(event.model_id(), |entry: &Arc<ModelEntry>| {
             if self.ledger.is_some() && pins.last().is_none_or(|last| !Arc::ptr_eq(last, entry)) {
                 pins.push(Arc::clone(entry));
@@ -309,7 +267,7 @@ impl Board {
             Ok::<Routed, IngestError>(Routed {
                 address: entry.address,
                 generation: entry.generation,
-                key: entry.learn(event.version(), event.kind(), max)?,
+                key: self.learn_names(entry, event.version(), event.kind(), limit.now)?,
                 at,
                 value: event.raw_value(),
             })
@@ -318,6 +276,22 @@ impl Board {
             None => Ok(routed),
             Some(vector) => Ok(Routed { value: self.vectors.put(vector)?, ..routed }),
         }
+    }
+
+    /// Keeps the names of a series; counts it when there are too many.
+    pub(crate) fn learn_names(
+        &self,
+        entry: &ModelEntry,
+        version: &Version,
+        kind: &MetricKind,
+        now: u32,
+    ) -> Result<SeriesKey, IngestError> {
+        // In event time a minute of the clock may be years of events.
+        let now = (!self.timing.event_time).then_some(now);
+        let learnt = entry.learn(version, kind, self.directory.series_max(), now);
+        learnt.inspect_err(|_| {
+            self.refused_series.fetch_add(1, Ordering::Relaxed);
+        })
     }
 
     /// Gives the tickets of events back unless they are queued.

@@ -11,12 +11,13 @@ use thiserror::Error;
 use visu_tility_core::store::{Store, StoreError};
 use visu_tility_core::{MetricObserver, MonitorPlan, ObserverError};
 
+use crate::admission::AdmissionPolicy;
 use crate::alert::{AlertSink, DispatchDesk, LogSink};
 use crate::board::{Board, Dock};
 use crate::census::Census;
 use crate::clock::{Clock, SystemClock};
-use crate::directory::Directory;
 use crate::durability::DurabilityPolicy;
+use crate::edge::EdgeSettings;
 use crate::handle::MonitoringHandle;
 use crate::hook::install_panic_hook;
 use crate::house::House;
@@ -29,6 +30,7 @@ use crate::routed::Address;
 use crate::shard::ModelSupervisor;
 use crate::shard_state::{Shard, ShardParts, ShardSettings};
 use crate::snapshot::{MemorySnapshots, SnapshotKeeper};
+use crate::steady::Steady;
 use crate::supervise::{LifecycleSink, Supervision, SupervisionEvent, supervise_in};
 
 /// A monitoring could not be started.
@@ -67,9 +69,7 @@ pub struct MonitoringBuilder {
     observers: Vec<Box<dyn MetricObserver>>,
     arbiters: usize,
     credits: usize,
-    models_max: u64,
-    ahead_max: Duration,
-    event_time: bool,
+    edge: EdgeSettings,
     first_offset: u64,
     settings: ShardSettings,
     dead_letters_max: usize,
@@ -95,9 +95,7 @@ impl Default for MonitoringBuilder {
             observers: Vec::new(),
             arbiters: 1,
             credits: 65_536,
-            models_max: 1_000_000,
-            ahead_max: Duration::from_hours(1),
-            event_time: false,
+            edge: EdgeSettings::default(),
             first_offset: 0,
             settings: ShardSettings {
                 policy: RestartPolicy::default(),
@@ -154,21 +152,45 @@ impl MonitoringBuilder {
         Self { credits: credits.clamp(1, 1 << 28), ..self }
     }
 
-    /// Models that may be known. Default 1,000,000.
-    pub fn models_max(self, models_max: u64) -> Self {
-        Self { models_max, ..self }
+    /// Models that may be known, in memory and asleep in the store. Default 1,000,000.
+    pub fn models_max(mut self, models_max: u64) -> Self {
+        self.edge.models_max = models_max;
+        self
     }
 
-    /// How far an event's time may be ahead of the clock. Default 1 hour.
-    pub fn ahead_max(self, ahead_max: Duration) -> Self {
-        Self { ahead_max, ..self }
+    /// Which unknown models are taken. Default [`AdmissionPolicy::Open`].
+    pub fn admission(mut self, admission: AdmissionPolicy) -> Self {
+        self.edge.admission = admission;
+        self
+    }
+
+    /// Where the hash of [`AdmissionPolicy::Quota`] begins. Default: somewhere else in every process, so that nobody can
+    /// choose names that collide. What is decided is not repeated after a restart and needs no fixed one.
+    pub fn admission_seed(mut self, seed: u64) -> Self {
+        self.edge.admission_seed = Some(seed);
+        self
+    }
+
+    /// How far an event's time may be ahead of the clock. Default 1 minute. What is further ahead is refused and moves no
+    /// model's time. More than the plan's `lateness_max` (5 minutes) lets one event from a clock that is ahead make
+    /// honest ones too late.
+    pub fn ahead_max(mut self, ahead_max: Duration) -> Self {
+        self.edge.ahead_max = ahead_max;
+        self
+    }
+
+    /// How far an event's time may be behind the clock. Default `None`: as far as 1970, for what was recorded.
+    pub fn behind_max(mut self, behind_max: Option<Duration>) -> Self {
+        self.edge.behind_max = behind_max;
+        self
     }
 
     /// Runs timers off the events' own times: for replays. What falls due is done in order of time while
     /// events are handled, so that the same events give the same decisions however fast they come. Events
     /// without a time take the newest one seen. Default off.
-    pub fn event_time(self, event_time: bool) -> Self {
-        Self { event_time, ..self }
+    pub fn event_time(mut self, event_time: bool) -> Self {
+        self.edge.event_time = event_time;
+        self
     }
 
     /// The offset of the first event, at most [`MonitoringBuilder::FIRST_OFFSET_MAX`]; [`MonitoringBuilder::start`]
@@ -272,12 +294,15 @@ impl MonitoringBuilder {
     ///
     /// # Errors
     ///
-    /// Fails when an observer cannot be added to the plan, when `first_offset` is too large, when `arbiters` is 0 and this thread has no
+    /// Fails when an observer cannot be added to the plan, when a setting is out of its range, when `arbiters` is 0 and this thread has no
     /// actix `System`, or when no thread can be started.
     pub fn start(self) -> Result<MonitoringHandle, StartError> {
         let plan = whole(self.plan, self.observers, self.first_offset)?;
+        self.edge.check(&plan)?;
         let mut durable = match self.store {
-            Some(store) => Some(Durably::open(store, self.durability, &plan, self.event_time, &*self.clock)?),
+            Some(store) => {
+                Some(Durably::open(store, self.durability, &plan, self.edge.event_time, &*self.clock)?)
+            }
             None => None,
         };
         if self.panic_hook {
@@ -292,13 +317,12 @@ impl MonitoringBuilder {
             census: census.clone(),
         };
         let docks: Vec<_> = arbiters.iter().map(|_| Arc::new(Dock::new(self.credits))).collect();
-        let names_max = 2 * plan.events().series_max as usize;
-        let directory = Directory::new(arbiters.len(), self.models_max, names_max);
         let begin = |durable: &Durably| (durable.journal.end, Some(Arc::clone(&durable.inbox)));
         let (first_offset, inbox) = durable.as_ref().map_or((self.first_offset, None), begin);
-        let clock = Arc::clone(&self.clock);
-        let board =
-            Board::new(directory, docks, self.clock, self.event_time, self.ahead_max, first_offset, inbox);
+        let clock = Arc::new(Steady::new(self.clock));
+        let timing = self.edge.timing();
+        let directory = self.edge.directory(&plan, arbiters.len(), durable.as_mut())?;
+        let board = Board::new(directory, docks, Arc::clone(&clock), timing, first_offset, inbox);
         let board = Arc::new(board);
         let sinks = if self.sinks.is_empty() { vec![Arc::new(LogSink) as _] } else { self.sinks };
         let alerts = DispatchDesk::open(sinks, self.alerts_max, self.delivery_timeout, |build| {

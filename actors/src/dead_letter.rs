@@ -4,12 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde::Serialize;
-use visu_tility_core::store::LetterEntry;
+use serde::{Deserialize, Serialize};
+use visu_tility_core::store::{LetterEntry, StoreError, StoreReader};
 use visu_tility_core::{MetricKind, ModelId, Timestamp, Version};
 
+/// Letters that are read at a time.
+const PAGE: usize = 256;
+
 /// Why an event is a dead letter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "why", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DeadReason {
@@ -50,7 +53,7 @@ impl std::fmt::Display for DeadReason {
 }
 
 /// One dead letter.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// The model.
     pub model_id: ModelId,
@@ -85,8 +88,30 @@ impl DeadLetter {
 
 /// The latest dead letters, and how many there have been.
 pub(crate) struct DeadLetters {
-    ring: Mutex<(VecDeque<DeadLetter>, u64)>,
+    ring: Mutex<Ring>,
     max: usize,
+}
+
+#[derive(Default)]
+struct Ring {
+    letters: VecDeque<DeadLetter>,
+    total: u64,
+    /// The largest offset of those of the last life: a recovery may find these again.
+    known_to: Option<u64>,
+}
+
+impl Ring {
+    /// Whether a letter of the last life has been made again.
+    fn knows(&self, letter: &DeadLetter) -> bool {
+        let Some(known_to) = self.known_to else { return false };
+        let same = |known: &DeadLetter| {
+            known.offset == letter.offset
+                && known.model_id == letter.model_id
+                && known.observer == letter.observer
+                && (known.offset.is_some() || known == letter)
+        };
+        letter.offset.is_none_or(|offset| offset <= known_to) && self.letters.iter().any(same)
+    }
 }
 
 impl DeadLetters {
@@ -95,23 +120,51 @@ impl DeadLetters {
     }
 
     pub(crate) fn push(&self, letter: DeadLetter) {
-        let mut guard = self.ring.lock();
-        let (ring, total) = &mut *guard;
-        *total += 1;
-        if ring.len() >= self.max {
-            ring.pop_front();
+        let mut ring = self.ring.lock();
+        ring.total += 1;
+        if ring.knows(&letter) {
+            return;
+        }
+        if ring.letters.len() >= self.max {
+            ring.letters.pop_front();
         }
         if self.max > 0 {
-            ring.push_back(letter);
+            ring.letters.push_back(letter);
+        }
+    }
+
+    /// Begins with the latest of those that a store holds. One that cannot be read is left out; it stays in the store.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the store cannot be read.
+    pub(crate) fn begin(&self, reader: &mut dyn StoreReader) -> Result<(), StoreError> {
+        let mut after = reader.summary()?.dead_letters_total.saturating_sub(self.max as u64);
+        let mut ring = self.ring.lock();
+        loop {
+            let page = reader.dead_letters(after, PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.number;
+            for stored in page {
+                let letter = match serde_json::from_str::<DeadLetter>(&stored.entry.body) {
+                    Ok(letter) => letter,
+                    Err(error) => {
+                        tracing::warn!(number = stored.number, %error, "a dead letter cannot be read");
+                        continue;
+                    }
+                };
+                ring.known_to = ring.known_to.max(Some(letter.offset.unwrap_or(0)));
+                ring.letters.push_back(letter);
+            }
         }
     }
 
     /// The latest, newest last.
     pub(crate) fn latest(&self) -> Vec<DeadLetter> {
-        self.ring.lock().0.iter().cloned().collect()
+        self.ring.lock().letters.iter().cloned().collect()
     }
 
     pub(crate) fn total(&self) -> u64 {
-        self.ring.lock().1
+        self.ring.lock().total
     }
 }

@@ -8,12 +8,25 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::{Mutex, RwLock};
 use visu_tility_core::{IngestError, MetricKind, ModelId, MonitorPlan, SeriesKey, Version};
 
+use crate::admission::{AdmissionStatus, Gate, Standing};
 use crate::routed::{Address, token};
 
 /// Who holds a model that may be evicted: the list of names, its place, its cell.
 const EVICTED_BY: usize = 3;
 /// Parts of the table, each under a lock of its own.
 const PARTS: usize = 16;
+
+/// Seconds after which nothing that was published is on its way to its model any more.
+const ON_THE_WAY_S: u32 = 60;
+
+/// What a key stands for.
+struct Names {
+    key: SeriesKey,
+    version: Version,
+    kind: MetricKind,
+    /// When it was last published, in seconds.
+    used: u32,
+}
 
 /// One model's place, and the names that its series keys stand for.
 pub(crate) struct ModelEntry {
@@ -25,7 +38,9 @@ pub(crate) struct ModelEntry {
     pub(crate) awake: AtomicBool,
     /// When the timer of a sleeping model goes off; `i64::MAX` when it is awake or has none.
     pub(crate) asleep_until: AtomicI64,
-    names: Mutex<Vec<(SeriesKey, Version, MetricKind)>>,
+    /// Whether and where it is counted among all models; `None` once it is retired.
+    standing: Mutex<Option<Standing>>,
+    names: Mutex<Vec<Names>>,
     /// The plan under which its snapshot was written, when that was in this process.
     kept_plan: Mutex<Option<Arc<MonitorPlan>>>,
 }
@@ -33,27 +48,37 @@ pub(crate) struct ModelEntry {
 impl ModelEntry {
     /// Keeps the names that a key stands for, so that the shard can ask when it meets the key first.
     ///
-    /// At most `max` are kept; the oldest gives way, as it does in the monitor. Two pairs of names with one
-    /// key (64 bits of hash) are not mixed: the later one is refused.
+    /// At most `max` are kept; then the one that was not used for longest gives way, unless that is less than a minute ago:
+    /// its events may be on their way. `now` is in seconds; without it that is not asked, and nothing counts as a use. Two
+    /// pairs of names with one key (64 bits of hash) are not mixed: the later one is refused.
     pub(crate) fn learn(
         &self,
         version: &Version,
         kind: &MetricKind,
         max: usize,
+        now: Option<u32>,
     ) -> Result<SeriesKey, IngestError> {
         let key = SeriesKey::of(version, kind);
         let mut names = self.names.lock();
-        if let Some((_, known_version, known_kind)) = names.iter().find(|(known, ..)| *known == key) {
-            if known_version == version && known_kind == kind {
+        if let Some(known) = names.iter_mut().find(|known| known.key == key) {
+            if known.version == *version && known.kind == *kind {
+                known.used = known.used.max(now.unwrap_or(0));
                 return Ok(key);
             }
             return Err(IngestError::Limit { limit: "one version and kind per key".into(), max: 1 });
         }
         if names.len() >= max.max(1) {
-            names.remove(0);
+            let oldest = names.iter().enumerate().min_by_key(|(_, known)| known.used);
+            let Some((place, used)) = oldest.map(|(place, known)| (place, known.used)) else {
+                return Err(IngestError::Closed);
+            };
+            if now.is_some_and(|now| used.saturating_add(ON_THE_WAY_S) > now) {
+                return Err(IngestError::Limit { limit: "2 x series_max".into(), max: max as u64 });
+            }
+            names.remove(place);
         }
         names.reserve_exact(1);
-        names.push((key, version.clone(), kind.clone()));
+        names.push(Names { key, version: version.clone(), kind: kind.clone(), used: now.unwrap_or(0) });
         Ok(key)
     }
 
@@ -64,7 +89,7 @@ impl ModelEntry {
         work: impl FnOnce(&Version, &MetricKind) -> T,
     ) -> Option<T> {
         let names = self.names.lock();
-        names.iter().find(|(known, ..)| *known == key).map(|(_, version, kind)| work(version, kind))
+        names.iter().find(|known| known.key == key).map(|known| work(&known.version, &known.kind))
     }
 
     /// The names that a key stands for.
@@ -104,22 +129,22 @@ pub(crate) struct Directory {
     hasher: DefaultHashBuilder,
     parts: [RwLock<HashTable<Arc<ModelEntry>>>; PARTS],
     places: Vec<RwLock<Places>>,
+    /// Models that are known: those here, and with a store those that sleep there.
     models: AtomicU64,
-    models_max: u64,
+    pub(crate) gate: Gate,
     series_max: usize,
-    refused: AtomicU64,
 }
 
 impl Directory {
-    pub(crate) fn new(shards: usize, models_max: u64, series_max: usize) -> Self {
+    /// `stored` is how many models the store knows.
+    pub(crate) fn new(shards: usize, gate: Gate, series_max: usize, stored: u64) -> Self {
         Self {
             hasher: DefaultHashBuilder::default(),
             parts: std::array::from_fn(|_| RwLock::new(HashTable::new())),
             places: (0..shards).map(|_| RwLock::default()).collect(),
-            models: AtomicU64::new(0),
-            models_max,
+            models: AtomicU64::new(stored),
+            gate,
             series_max,
-            refused: AtomicU64::new(0),
         }
     }
 
@@ -130,25 +155,29 @@ impl Directory {
         part.find(hash, |entry| entry.id.as_str() == id).map(read)
     }
 
-    /// A model's entry, made on the first call for its name, however many there are: it was admitted before.
-    pub(crate) fn insert_again(&self, id: &ModelId) -> Result<Arc<ModelEntry>, IngestError> {
-        self.insert(id, u64::MAX, Arc::clone)
+    /// A model's entry, made on the first call for its name, whoever it is: it was admitted before.
+    pub(crate) fn insert_again(
+        &self,
+        id: &ModelId,
+        standing: Standing,
+    ) -> Result<Arc<ModelEntry>, IngestError> {
+        self.insert(id, Arc::clone, |_| Ok(standing))
     }
 
-    /// Reads a model's entry, made on the first call for its name.
+    /// Reads a model's entry, made on the first call for its name if it is admitted.
     pub(crate) fn with_or_insert<T>(
         &self,
         id: &ModelId,
         read: impl FnOnce(&Arc<ModelEntry>) -> T,
     ) -> Result<T, IngestError> {
-        self.insert(id, self.models_max, read)
+        self.insert(id, read, |id| self.gate.decide(id, self.len() < self.gate.models_max))
     }
 
     fn insert<T>(
         &self,
         id: &ModelId,
-        models_max: u64,
         read: impl FnOnce(&Arc<ModelEntry>) -> T,
+        decide: impl FnOnce(&ModelId) -> Result<Standing, IngestError>,
     ) -> Result<T, IngestError> {
         let hash = self.hasher.hash_one(id.as_str());
         {
@@ -157,14 +186,44 @@ impl Directory {
                 return Ok(read(entry));
             }
         }
+        // Without a lock: it may ask the store.
+        let standing = decide(id)?;
         let mut part = self.part(hash).write();
         if let Some(entry) = part.find(hash, |entry| entry.id == *id) {
+            self.gate.unsettled(standing);
             return Ok(read(entry));
         }
-        let entry = self.settle(id, models_max)?;
+        let entry = self.settle(id, standing).inspect_err(|_| self.gate.unsettled(standing))?;
         let seen = read(&entry);
         part.insert_unique(hash, entry, |entry| self.hasher.hash_one(entry.id.as_str()));
         Ok(seen)
+    }
+
+    /// Takes note of whether the store knew a model that wakes, which says whether it is counted there.
+    pub(crate) fn recalled(&self, entry: &ModelEntry, stored: bool) {
+        let mut standing = entry.standing.lock();
+        match (*standing, stored) {
+            (Some(Standing::New | Standing::Renewed), true) => self.uncount(),
+            (Some(Standing::Stored | Standing::Unsettled), false) => self.count(),
+            _ => {}
+        }
+        *standing = standing.and(Some(Standing::Settled));
+    }
+
+    /// Takes note that a model is none that is counted: its end, which the journal repeats, is in the store already.
+    pub(crate) fn disown(&self, entry: &ModelEntry) {
+        if matches!(entry.standing.lock().take(), Some(Standing::New | Standing::Renewed)) {
+            self.uncount();
+        }
+    }
+
+    fn count(&self) {
+        self.models.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn uncount(&self) {
+        let less = |models: u64| Some(models.saturating_sub(1));
+        let _ = self.models.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// The most series that a model's names are kept of.
@@ -180,10 +239,14 @@ impl Directory {
     /// Forgets a model; its place is given to another one with the next generation.
     pub(crate) fn remove(&self, entry: &ModelEntry) {
         self.unlist(entry);
+        if entry.standing.lock().take().is_some() {
+            self.uncount();
+        }
         self.free(entry);
     }
 
-    /// Takes a model's name off the list, so that who names it next means another one. It keeps its place.
+    /// Takes a model's name off the list, so that who names it next means another one. It keeps its place, and counts until it is
+    /// removed.
     pub(crate) fn unlist(&self, entry: &ModelEntry) {
         entry.retired.store(true, Ordering::Release);
         let hash = self.hasher.hash_one(entry.id.as_str());
@@ -214,7 +277,6 @@ impl Directory {
         if let Some(slot) = slot.filter(|slot| slot.as_ref().is_some_and(|at| at.token() == entry.token())) {
             *slot = None;
             places.free.push((entry.address.place() as u32, entry.generation.wrapping_add(1)));
-            self.models.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -229,14 +291,23 @@ impl Directory {
         ids
     }
 
-    /// How many models are known.
+    /// How many models are known, those that sleep in the store too.
     pub(crate) fn len(&self) -> u64 {
         self.models.load(Ordering::Relaxed)
     }
 
-    /// How many events were refused because `models_max` was reached.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+    /// How many of them have a place in memory.
+    pub(crate) fn places_taken(&self) -> u64 {
+        let taken = |places: &RwLock<Places>| {
+            let places = places.read();
+            places.entries.len().saturating_sub(places.free.len()) as u64
+        };
+        self.places.iter().map(taken).sum()
+    }
+
+    /// Who is taken and who is not.
+    pub(crate) fn admission(&self) -> AdmissionStatus {
+        self.gate.status(self.len())
     }
 
     fn part(&self, hash: u64) -> &RwLock<HashTable<Arc<ModelEntry>>> {
@@ -245,21 +316,18 @@ impl Directory {
         self.parts.get((hash >> 40) as usize % PARTS).unwrap_or(first)
     }
 
-    /// Gives a new model its place.
-    fn settle(&self, id: &ModelId, models_max: u64) -> Result<Arc<ModelEntry>, IngestError> {
-        let limit = |limit: &str, max: u64| {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            IngestError::Limit { limit: limit.into(), max }
-        };
-        let counted = self
-            .models
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < models_max).then_some(n + 1));
-        if counted.is_err() {
-            return Err(limit("models_max", self.models_max));
-        }
+    /// Gives a model its place.
+    fn settle(&self, id: &ModelId, standing: Standing) -> Result<Arc<ModelEntry>, IngestError> {
         let shard = shard_of(id.as_str(), self.places.len());
         let Some(places) = self.places.get(shard) else { return Err(IngestError::Closed) };
         let mut places = places.write();
+        let max = self.gate.models_max;
+        if standing == Standing::New {
+            let one_more = |models: u64| (models < max).then_some(models + 1);
+            if self.models.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
+                return Err(self.gate.full(id, "models_max", max));
+            }
+        }
         let (place, generation) = match places.free.pop() {
             Some(free) => free,
             None if places.entries.len() < Address::PLACES_MAX as usize => {
@@ -267,10 +335,17 @@ impl Directory {
                 (places.entries.len() as u32 - 1, 0)
             }
             None => {
-                self.models.fetch_sub(1, Ordering::Relaxed);
-                return Err(limit("models per arbiter", u64::from(Address::PLACES_MAX)));
+                if standing == Standing::New {
+                    self.uncount();
+                }
+                return Err(self.gate.full(id, "models per arbiter", u64::from(Address::PLACES_MAX)));
             }
         };
+        match standing {
+            Standing::New => self.gate.settled(),
+            Standing::Renewed => self.count(),
+            _ => {}
+        }
         let entry = Arc::new(ModelEntry {
             id: id.clone(),
             address: Address::new(shard as u8, place),
@@ -278,6 +353,7 @@ impl Directory {
             retired: AtomicBool::new(false),
             awake: AtomicBool::new(false),
             asleep_until: AtomicI64::new(i64::MAX),
+            standing: Mutex::new(Some(standing)),
             names: Mutex::new(Vec::new()),
             kept_plan: Mutex::new(None),
         });
@@ -298,14 +374,19 @@ fn shard_of(id: &str, shards: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::AdmissionPolicy;
 
     fn id(name: &str) -> ModelId {
         ModelId::new(name).unwrap()
     }
 
+    fn directory(shards: usize, models_max: u64, series_max: usize) -> Directory {
+        Directory::new(shards, Gate::new(AdmissionPolicy::Open, models_max, 0, None), series_max, 0)
+    }
+
     #[test]
     fn a_name_keeps_its_place_and_a_retired_place_gets_a_new_generation() {
-        let directory = Directory::new(1, 10, 4);
+        let directory = directory(1, 10, 4);
         let first = directory.with_or_insert(&id("a"), Arc::clone).unwrap();
         assert!(Arc::ptr_eq(&first, &directory.with_or_insert(&id("a"), Arc::clone).unwrap()));
         directory.remove(&first);
@@ -318,18 +399,25 @@ mod tests {
 
     #[test]
     fn models_are_bounded_with_refusals_counted_and_names_are_bounded() {
-        let directory = Directory::new(4, 2, 1);
+        let directory = directory(4, 2, 1);
         for name in ["a", "b"] {
             directory.with_or_insert(&id(name), |_| ()).unwrap();
         }
         let error = directory.with_or_insert(&id("c"), |_| ()).unwrap_err();
         assert_eq!(error, IngestError::Limit { limit: "models_max".into(), max: 2 });
-        assert_eq!((directory.len(), directory.refused()), (2, 1));
+        assert_eq!((directory.len(), directory.admission().refused()), (2, 1));
         let entry = directory.with("a", Arc::clone).unwrap();
         let version = Version::unversioned();
-        let key = entry.learn(&version, &MetricKind::F1, directory.series_max()).unwrap();
+        let learn = |kind, now| entry.learn(&version, &kind, directory.series_max(), now);
+        let key = learn(MetricKind::F1, Some(100)).unwrap();
         assert_eq!(entry.names(key), Some((version.clone(), MetricKind::F1)));
-        let newer = entry.learn(&version, &MetricKind::Recall, directory.series_max()).unwrap();
-        assert_eq!((entry.names(key), entry.names(newer)), (None, Some((version, MetricKind::Recall))));
+        // What was used lately does not give way.
+        learn(MetricKind::F1, Some(150)).unwrap();
+        assert!(matches!(learn(MetricKind::Recall, Some(209)), Err(IngestError::Limit { max: 1, .. })));
+        let newer = learn(MetricKind::Recall, Some(210)).unwrap();
+        assert_eq!(
+            (entry.names(key), entry.names(newer)),
+            (None, Some((version.clone(), MetricKind::Recall)))
+        );
     }
 }

@@ -37,7 +37,7 @@ impl Shard {
     /// Monitors are not ticked: a model's time is moved by its own events, and by [`Shard::catch_up`]. So it
     /// makes no difference which other models share its shard, or in which order files are read.
     pub(crate) fn run_due(self: &Rc<Self>, now: i64, out: &mut Vec<ActionRecord>) {
-        if !self.board.event_time {
+        if !self.board.timing.event_time {
             return;
         }
         loop {

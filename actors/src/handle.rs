@@ -64,17 +64,12 @@ impl MonitoringHandle {
     ///
     /// # Errors
     ///
-    /// Fails with [`IngestError::Future`], [`IngestError::Limit`], [`IngestError::Closed`] or, with a store,
-    /// [`IngestError::Store`]; the event was then not taken.
+    /// Fails with [`IngestError::Future`], [`IngestError::Past`], [`IngestError::Closed`], with [`IngestError::Limit`],
+    /// [`IngestError::Unlisted`], [`IngestError::Unseen`] or [`IngestError::Quota`] when its model is not known, or, with
+    /// a store, with [`IngestError::Store`]; the event was then not taken.
     pub async fn publish(&self, event: MetricEvent) -> Result<Accepted, IngestError> {
-        let board = &self.house.board;
         let mut pins = Vec::new();
-        let routed = match board.route(&event, board.limit(), &mut pins) {
-            Err(IngestError::Full { .. }) => {
-                board.vectors.room(|| board.route(&event, board.limit(), &mut pins)).await?
-            }
-            done => done?,
-        };
+        let routed = self.house.route(&event, &mut pins).await?;
         let first_offset = self.house.put_one(routed, pins).await?;
         Ok(Accepted { events: 1, first_offset })
     }
@@ -106,7 +101,7 @@ impl MonitoringHandle {
             let put = if taken == 0 { Ok(0) } else { self.house.put(routed, pins).await };
             note(&mut receipt, from, done, taken, put);
             from += done;
-            // A vector that found no place waits for one, with nothing of this batch in hand.
+            // What has to wait does so, with nothing of this batch in hand.
             if let Some(event) = piece.get(done) {
                 let put = self.publish(event.clone()).await.map(|accepted| accepted.first_offset);
                 note(&mut receipt, from, 1, usize::from(put.is_ok()), put);
@@ -161,7 +156,8 @@ impl MonitoringHandle {
     ///
     /// # Errors
     ///
-    /// Fails when the name is not one, or there are too many models.
+    /// Fails when the name is not one, or the model is not known and not taken for a new one: as
+    /// [`MonitoringHandle::try_publish`].
     pub fn model(&self, model_id: impl AsRef<str>) -> Result<ModelHandle, PublishError> {
         let id = ModelId::new(model_id)?;
         let entry = self.house.board.directory.with_or_insert(&id, Arc::clone)?;
@@ -186,20 +182,24 @@ impl MonitoringHandle {
     ///
     /// Fails with [`ControlError::Closed`] after a shutdown.
     pub async fn status(&self) -> Result<FleetStatus, ControlError> {
-        use std::sync::atomic::Ordering::Relaxed;
         let mut shards = Vec::with_capacity(self.house.shards.len());
         for shard in 0..self.house.shards.len() {
             shards.push(self.house.ask(shard, Control::Status).await?);
         }
         let (board, outlet) = (&self.house.board, &self.house.outlet);
+        let (refused_future, refused_past) = board.timing.refused();
         let alerts = outlet.alerts.addr().send(InspectDispatcher).await.map_err(|_| ControlError::Closed)?;
         Ok(FleetStatus {
             models: board.directory.len(),
+            models_in_memory: board.directory.places_taken(),
             next_offset: board.next_offset(),
             events: shards.iter().map(|shard| shard.events).sum(),
             actions: outlet.actions(),
-            refused_future: board.refused_future.load(Relaxed),
-            refused_models: board.directory.refused(),
+            refused_future,
+            refused_past,
+            refused_series: board.refused_series.load(std::sync::atomic::Ordering::Relaxed),
+            clock: board.clock.status(),
+            admission: board.directory.admission(),
             vectors_waiting: board.vectors.waiting(),
             dead_letters: outlet.dead.total(),
             panics_suppressed: panics_suppressed(),
@@ -362,7 +362,7 @@ impl MonitoringHandle {
         self.house.outlet.on_lifecycle(Arc::new(tell));
     }
 
-    /// The latest dead letters, newest last.
+    /// The latest dead letters, newest last; with a store those of its last life come first.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.house.outlet.dead.latest()
     }

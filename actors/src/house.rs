@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use visu_tility_core::store::{StoreLimits, StoreReader, StoredPhase};
 use visu_tility_core::{IngestError, MetricEvent, ModelId, MonitorPlan};
 
+use crate::admission::Standing;
 use crate::board::Board;
 use crate::census::Census;
 use crate::control::{Control, ControlError};
@@ -84,7 +85,8 @@ impl House {
         routed
     }
 
-    /// As [`House::route_all`], up to the first vector that finds no place; answers how many events were looked at.
+    /// As [`House::route_all`], up to the first event that has to wait: a vector that finds no place, or one of which it
+    /// cannot be said yet whether its model is known. Answers how many events were looked at.
     pub(crate) fn route_while_room(
         &self,
         events: &[MetricEvent],
@@ -98,18 +100,41 @@ impl House {
             match self.board.route(event, limit, pins) {
                 Ok(event) => routed.push(event),
                 Err(IngestError::Full { .. }) if event.vector().is_some() => return (routed, index),
+                Err(IngestError::Store { .. }) if self.is_repeating() => return (routed, index),
                 Err(error) => receipt.rejected.push(Rejected { index: from + index, error }),
             }
         }
         (routed, events.len())
     }
 
+    /// With a store: whether its journal is still being repeated.
+    pub(crate) fn is_repeating(&self) -> bool {
+        self.board.directory.gate.is_repeating()
+    }
+
+    /// Replaces the names of an event by places, waiting for what it has to wait for.
+    pub(crate) async fn route(&self, event: &MetricEvent, pins: &mut Pins) -> Result<Routed, IngestError> {
+        let board = &self.board;
+        let mut routed = board.route(event, board.limit(), pins);
+        if matches!(routed, Err(IngestError::Store { .. })) && self.is_repeating() {
+            let _ = self.recovered().await;
+            routed = board.route(event, board.limit(), pins);
+        }
+        match routed {
+            Err(IngestError::Full { .. }) => {
+                board.vectors.room(|| board.route(event, board.limit(), pins)).await
+            }
+            done => done,
+        }
+    }
+
     /// Checks the times of events that were routed by their publisher.
     pub(crate) fn check_times(&self, routed: &mut Vec<Routed>, from: usize, receipt: &mut BatchReceipt) {
         let limit = self.board.limit();
-        let newest = routed.iter().map(|event| event.at).max().unwrap_or_default();
-        if newest <= limit {
-            self.board.note_newest(newest);
+        if routed.iter().all(|event| limit.hold(event.at)) {
+            if let Some(newest) = routed.iter().map(|event| event.at).max() {
+                self.board.note_newest(newest);
+            }
             return;
         }
         let mut index = from;
@@ -282,7 +307,7 @@ impl House {
         let model = ModelId::new(model_id).ok()?;
         let row = durable.reader.lock().model(&model).ok().flatten()?;
         let alive = row.phase != StoredPhase::Forgotten;
-        alive.then(|| self.board.directory.insert_again(&model).ok())?
+        alive.then(|| self.board.directory.insert_again(&model, Standing::Stored).ok())?
     }
 
     /// The names of all models, those that sleep in the store too.

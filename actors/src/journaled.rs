@@ -75,6 +75,7 @@ impl Shard {
                     self.turn(&entry, offset, turn)
                 } else {
                     if turn == Turn::Retire {
+                        self.board.directory.disown(&entry);
                         self.board.directory.remove(&entry);
                     }
                     Ok(())
@@ -112,6 +113,7 @@ impl Shard {
         held.insert(token, next_offset);
         let new = offset >= next_offset;
         if new {
+            self.board.directory.recalled(entry, !matches!(recalled, Ok(None)));
             // It is going to be woken now.
             saving.at_hand(&entry.id, recalled);
         }

@@ -26,6 +26,7 @@ use visu_tility_core::journal::Turn;
 use visu_tility_core::store::{Commit, Committed, JournalPiece, Settlement, Store, StoreError, StoreReader};
 use visu_tility_core::{ModelId, MonitorPlan, Timestamp};
 
+use crate::admission::Standing;
 use crate::board::Board;
 use crate::clock::Stopwatch;
 use crate::durability::DurabilityPolicy;
@@ -390,7 +391,7 @@ impl Ledger {
             let awake =
                 self.board.directory.with(row.model.as_str(), |entry| entry.awake.load(Ordering::Acquire));
             if awake != Some(true)
-                && let Ok(entry) = self.board.directory.insert_again(&row.model)
+                && let Ok(entry) = self.board.directory.insert_again(&row.model, Standing::Stored)
             {
                 ticks.push((entry, time));
             }

@@ -5,8 +5,8 @@
 //!
 //! - the way in: [`Monitoring::builder`] starts, [`MonitoringHandle`] publishes, asks, steers, subscribes;
 //!   [`ModelHandle`] and [`SeriesHandle`] skip look-ups; `listing` is what fronts ask;
-//! - at the edge: `board` (offsets, credits, control lanes), `directory` (names, interned once), `routed`
-//!   (what travels);
+//! - at the edge: `board` (offsets, credits, control lanes), `directory` (names, interned once), `admission` (who may
+//!   become a model), `timing` (which times are taken), `steady` (a clock that never goes back), `edge` (their settings), `routed` (what travels);
 //! - on an arbiter: [`ModelSupervisor`] (`shard`) takes batches; `shard_state` calls its models directly
 //!   (their hot part lies in `slab`),
 //!   `awakening` starts them, `recovery` mends what panicked, `steering` does what is asked, `due` what is
@@ -37,6 +37,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod admission;
 mod alert;
 mod aside;
 mod awakening;
@@ -52,6 +53,7 @@ mod dead_letter;
 mod directory;
 mod due;
 mod durability;
+mod edge;
 mod handle;
 mod hook;
 mod house;
@@ -76,12 +78,15 @@ mod shutdown;
 mod slab;
 mod snapshot;
 mod status;
+mod steady;
 mod steering;
 mod supervise;
 mod tally;
 mod timers;
+mod timing;
 mod vectors;
 
+pub use admission::{AdmissionPolicy, AdmissionStatus, NewModels, RefusedModel};
 pub use alert::{
     AlertDispatcher, AlertSink, BoxFuture, DispatcherStatus, InspectDispatcher, LogSink, SinkFailure,
 };
@@ -114,6 +119,7 @@ pub use routed::{BatchReceipt, EventBatch, Rejected, Routed};
 pub use shard::{InspectShard, ModelSupervisor};
 pub use snapshot::{MemorySnapshots, SnapshotKeeper};
 pub use status::{DrainReport, FleetStatus, ModelStatus, ShardStatus, UnkeptSnapshot};
+pub use steady::ClockStatus;
 pub use supervise::{
     LifecycleSink, RestartCause, Restartable, Supervision, SupervisionEvent, supervise, supervise_in,
 };

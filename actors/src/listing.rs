@@ -4,6 +4,7 @@ use serde::Serialize;
 use visu_tility_core::ModelId;
 use visu_tility_core::store::StoredPhase;
 
+use crate::admission::AdmissionStatus;
 use crate::cell::ModelPhase;
 use crate::control::ControlError;
 use crate::handle::MonitoringHandle;
@@ -67,6 +68,11 @@ impl MonitoringHandle {
     /// The store as the ledger sees it, without waiting for anybody; `None` without a store.
     pub fn store_status(&self) -> Option<StoreStatus> {
         self.house.durable.as_ref().map(|durable| durable.figures.status())
+    }
+
+    /// Which models are known and which were refused, without waiting for anybody.
+    pub fn admission(&self) -> AdmissionStatus {
+        self.house.board.directory.admission()
     }
 
     /// What the recovery did; `None` while it goes on. Without a store there is nothing to recover.

@@ -140,7 +140,8 @@ impl ModelHandle {
     }
 
     fn learn(&self, version: &Version, kind: &MetricKind) -> Result<SeriesKey, IngestError> {
-        self.entry.learn(version, kind, self.monitoring.house.board.directory.series_max())
+        let board = &self.monitoring.house.board;
+        board.learn_names(&self.entry, version, kind, board.limit().now)
     }
 
     /// The model as it is now.

@@ -141,7 +141,7 @@ impl Shard {
 
     /// What restarts are timed by: event time in event-time mode, else a stopwatch.
     pub(crate) fn now(&self) -> i64 {
-        if self.board.event_time { self.timers.borrow().newest } else { self.watch.micros() }
+        if self.board.timing.event_time { self.timers.borrow().newest } else { self.watch.micros() }
     }
 
     /// Changes a model's phase and the shard's counts of phases.

@@ -249,7 +249,7 @@ impl RetrainScheduler {
         let passed = u64::try_from(self.passed.micros()).unwrap_or(0);
         self.passed = Stopwatch::start();
         let now = self.queue.now().plus(Duration::from_micros(passed));
-        self.queue.pass(if self.board.event_time { self.board.newest() } else { now });
+        self.queue.pass(if self.board.timing.event_time { self.board.newest() } else { now });
     }
 
     /// Comes back when the first request that waits for a time may run.
@@ -259,7 +259,7 @@ impl RetrainScheduler {
         }
         let Some(first) = self.queue.first_held().filter(|_| !self.closing) else { return };
         // What time events will have is not known.
-        let wait = if self.board.event_time { EVENT_TIME_LOOK } else { first.since(self.queue.now()) };
+        let wait = if self.board.timing.event_time { EVENT_TIME_LOOK } else { first.since(self.queue.now()) };
         self.alarm = Some(ctx.run_later(wait, |actor, ctx| {
             actor.alarm = None;
             actor.pass_time();

@@ -92,7 +92,7 @@ impl ModelSupervisor {
 
     /// What is done after anything was handled: waits are set, flushes answered.
     fn after(&mut self, ctx: &mut Context<Self>) {
-        if self.shard.board.event_time && !self.settling.is_empty() {
+        if self.shard.board.timing.event_time && !self.settling.is_empty() {
             self.shard.end_waits(true);
         }
         self.set_alarm(ctx);
@@ -109,7 +109,7 @@ impl ModelSupervisor {
 
     /// Sets the timer for the first model that waits for its restart.
     fn set_alarm(&mut self, ctx: &mut Context<Self>) {
-        if self.shard.board.event_time {
+        if self.shard.board.timing.event_time {
             return;
         }
         let first = self.shard.timers.borrow().first_wait();
@@ -161,7 +161,7 @@ impl Actor for ModelSupervisor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.alarm = None;
-        if !self.shard.board.event_time {
+        if !self.shard.board.timing.event_time {
             ctx.run_interval(self.shard.settings.tick_every, |actor, ctx| {
                 actor.shard.tick_due(actor.shard.board.clock.now());
                 if actor.current.is_none() {
@@ -254,7 +254,7 @@ impl Handler<Settle> for ModelSupervisor {
     type Result = ();
 
     fn handle(&mut self, Settle(settled): Settle, ctx: &mut Context<Self>) {
-        if self.shard.board.event_time {
+        if self.shard.board.timing.event_time {
             // Who is silent is silent by the time of all models, wherever they live.
             let newest = self.shard.board.newest();
             self.shard.deciding(|out| self.shard.catch_up(newest, out));

@@ -116,7 +116,7 @@ impl Shard {
         Self {
             index,
             dock,
-            timers: RefCell::new(Timers::new(board.event_time)),
+            timers: RefCell::new(Timers::new(board.timing.event_time)),
             settings,
             board,
             outlet,
@@ -366,7 +366,9 @@ impl Shard {
                 let admission = match show(monitor, out) {
                     Admission::UnknownSeries => {
                         let names = cell.entry.names(routed.key);
-                        let (version, kind) = names.ok_or(IngestError::Retired)?;
+                        let max = self.board.directory.series_max() as u64;
+                        let many = || IngestError::Limit { limit: "2 x series_max".into(), max };
+                        let (version, kind) = names.ok_or_else(many)?;
                         monitor.admit(&version, &kind, out)?;
                         show(monitor, out)
                     }
@@ -388,6 +390,9 @@ impl Shard {
                 Ok(())
             }
             Ok(Err(error)) => {
+                if matches!(error, IngestError::Limit { .. }) {
+                    bump(&self.tally.refused_series);
+                }
                 let reason = DeadReason::Refused { reason: error.to_string() };
                 self.bury(cell, Some((routed, offset)), None, reason);
                 Err(error)
@@ -419,7 +424,7 @@ impl Shard {
 
     /// Has the supervisor set its timers, after something was handled without it.
     pub(crate) fn remind(&self) {
-        if !self.board.event_time
+        if !self.board.timing.event_time
             && self.timers.borrow().first_wait().is_some()
             && let Some(supervisor) = self.board.peer(self.index)
         {

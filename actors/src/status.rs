@@ -5,9 +5,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use visu_tility_core::{ModelId, MonitorStatus};
 
+use crate::admission::AdmissionStatus;
 use crate::alert::DispatcherStatus;
 use crate::cell::ModelPhase;
 use crate::ledger::status::StoreStatus;
+use crate::steady::ClockStatus;
 
 /// One model's actor.
 #[derive(Clone, Debug, Serialize)]
@@ -51,6 +53,8 @@ pub struct ShardStatus {
     pub too_late: u64,
     /// Of those, refused as repeats.
     pub repeated: u64,
+    /// Of those, refused because their version and kind would be one too many.
+    pub refused_series: u64,
     /// Events that wait for their model's restart.
     pub held: usize,
     /// Panics of observers.
@@ -77,8 +81,10 @@ pub struct ShardStatus {
 /// All of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct FleetStatus {
-    /// Models known by name.
+    /// Models that are known, those that sleep in a store too.
     pub models: u64,
+    /// Of those, the ones whose names are in memory.
+    pub models_in_memory: u64,
     /// The offset that the next event gets.
     pub next_offset: u64,
     /// Events handled, all shards together.
@@ -87,8 +93,15 @@ pub struct FleetStatus {
     pub actions: u64,
     /// Events refused because their time was too far ahead.
     pub refused_future: u64,
-    /// Events refused because there are too many models.
-    pub refused_models: u64,
+    /// Events refused because their time was too far behind.
+    pub refused_past: u64,
+    /// Events refused where they were published because their model has twice as many versions and kinds on their way as
+    /// it may have; the shards count those that were refused there.
+    pub refused_series: u64,
+    /// How the clock behaves.
+    pub clock: ClockStatus,
+    /// Which models are known, and which were refused.
+    pub admission: AdmissionStatus,
     /// Vectors whose events are on their way; at most 16,384, more are refused as `Full`.
     pub vectors_waiting: usize,
     /// Dead letters ever.

@@ -412,6 +412,7 @@ impl Shard {
             events: tally.events.get(),
             late: tally.late.get(),
             too_late: tally.too_late.get(),
+            refused_series: tally.refused_series.get(),
             repeated: tally.repeated.get(),
             held: self.dock.held.load(Ordering::Acquire),
             panics: tally.panics.get(),

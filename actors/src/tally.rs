@@ -9,6 +9,7 @@ pub(crate) struct Tally {
     pub(crate) late: Cell<u64>,
     pub(crate) too_late: Cell<u64>,
     pub(crate) repeated: Cell<u64>,
+    pub(crate) refused_series: Cell<u64>,
     pub(crate) panics: Cell<u64>,
     pub(crate) snapshots_failed: Cell<u64>,
     pub(crate) passivated: Cell<u64>,

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::id::ModelId;
+
 /// What was taken of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
@@ -19,7 +21,11 @@ pub struct Accepted {
 /// | `Full` | not taken | yes, later |
 /// | `Closed` | not taken | no |
 /// | `Future` | not taken | no: its clock is ahead |
+/// | `Past` | not taken | no: its clock is behind, or it waited too long |
 /// | `Limit` | not taken | after raising the limit |
+/// | `Unlisted` | not taken | no: its model is none of those that are allowed |
+/// | `Unseen` | not taken; it counts | yes: after some more its model is known |
+/// | `Quota` | not taken | yes, in the next period |
 /// | `Paused` | taken and counted, not shown to observers | - |
 /// | `Poisoned` | taken; the observer named panicked on it, all others saw it; in the dead letters | no |
 /// | `Quarantined` | diverted to the dead letters | after a reset of the model |
@@ -47,6 +53,45 @@ pub enum IngestError {
         ts: crate::Timestamp,
         /// How far ahead it may be, in seconds.
         ahead_max_s: u64,
+    },
+    /// The event's time is too far behind.
+    #[error("field `ts` is {ts}, must be at most {behind_max_s} s behind the clock")]
+    Past {
+        /// The event's time.
+        ts: crate::Timestamp,
+        /// How far behind it may be, in seconds.
+        behind_max_s: u64,
+    },
+    /// Its model is not known, and none of those that are allowed.
+    #[error("field `model_id` is \"{model_id}\", must be a known model or match {allowed}")]
+    Unlisted {
+        /// The model.
+        model_id: ModelId,
+        /// The first patterns of those that are allowed, and how many more there are.
+        allowed: String,
+    },
+    /// Its model is not known, and has not been seen often enough to be taken for a new one.
+    #[error("field `model_id` is \"{model_id}\", must be a known model or be sent {seen_min} times first")]
+    Unseen {
+        /// The model.
+        model_id: ModelId,
+        /// How often it must be seen.
+        seen_min: u32,
+    },
+    /// Its model is not known, and no more new ones are taken in this period.
+    #[error(
+        "field `model_id` is \"{model_id}\", must be a known model: {new_max} new ones are taken per {period_s} s, \
+         again in {again_s} s"
+    )]
+    Quota {
+        /// The model.
+        model_id: ModelId,
+        /// New models of a period.
+        new_max: u64,
+        /// How long a period is, in seconds.
+        period_s: u64,
+        /// Seconds until the next one.
+        again_s: u64,
     },
     /// A limit on models, versions or kinds is reached.
     #[error("limit `{limit}` of {max} is reached")]

@@ -206,6 +206,7 @@ Requests:
   POST /v1/events           NDJSON, a JSON array or one object, plain or gzip; the form of events is that of replay
   GET  /v1/models           names and phases, a page at a time: ?after=ID&limit=N
   GET  /v1/models/ID        one model with all its observers
+  GET  /v1/admission        how many models are known, and which were refused
   GET  /healthz, /readyz    whether the process lives; whether events are taken (503 with the reason when not)
   There is no authentication yet: listen where only those can reach it who may.
 
@@ -266,6 +267,37 @@ pub(crate) struct ServeArgs {
     /// Seconds that the end may take after a signal
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) drain: u64,
+
+    /// Models that may be known, asleep or awake
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub(crate) models_max: u64,
+
+    /// Take unknown models only if their name is of this pattern (`*` any characters, `?` one); may be given several
+    /// times
+    #[arg(long, value_name = "PATTERN", conflicts_with = "new_models")]
+    pub(crate) allow: Vec<String>,
+
+    /// Take at most so many unknown models in each period
+    #[arg(long, value_name = "N")]
+    pub(crate) new_models: Option<u64>,
+
+    /// How long that period is
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, requires = "new_models",
+        value_parser = clap::value_parser!(u64).range(1..=2_592_000))]
+    pub(crate) new_models_every: u64,
+
+    /// Which of an unknown model's events is the first to be taken
+    #[arg(long, value_name = "EVENTS", default_value_t = 3, requires = "new_models",
+        value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub(crate) new_models_after: u32,
+
+    /// Seconds that an event's time may be ahead of the clock
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) ahead_max: u64,
+
+    /// Seconds that an event's time may be behind the clock [default: any]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) behind_max: Option<u64>,
 }
 
 /// What `inspect` is asked.

@@ -9,7 +9,10 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::System;
 use actix_web::{App, HttpServer};
 use visu_tility::http::HttpSurface;
-use visu_tility::monitoring::{DrainReport, DurabilityPolicy, MonitorPlan, Monitoring, MonitoringHandle};
+use visu_tility::monitoring::{
+    AdmissionPolicy, DrainReport, DurabilityPolicy, Glob, MonitorPlan, Monitoring, MonitoringHandle,
+    NewModels,
+};
 use visu_tility::store::{SqliteStore, StoreLimits};
 
 use super::args::ServeArgs;
@@ -61,6 +64,10 @@ fn start(args: &ServeArgs, plan: MonitorPlan) -> Result<MonitoringHandle, Failur
         .plan(plan)
         .arbiters(usize::from(args.arbiters))
         .idle_after(Some(Duration::from_secs(args.idle_after)))
+        .models_max(args.models_max)
+        .admission(admission(args))
+        .ahead_max(Duration::from_secs(args.ahead_max))
+        .behind_max(args.behind_max.map(Duration::from_secs))
         .durability(DurabilityPolicy {
             save_every,
             keep_entries: args.keep_journal,
@@ -68,6 +75,20 @@ fn start(args: &ServeArgs, plan: MonitorPlan) -> Result<MonitoringHandle, Failur
         })
         .store(Box::new(store));
     builder.start().map_err(|error| Failure::at("failed to start", whole(&error)))
+}
+
+/// Which unknown models are taken.
+fn admission(args: &ServeArgs) -> AdmissionPolicy {
+    let patterns = args.allow.iter().map(|pattern| Glob::new(pattern.as_str()));
+    match args.new_models {
+        Some(new_max) => AdmissionPolicy::Quota(NewModels {
+            new_max,
+            period: Duration::from_secs(args.new_models_every),
+            seen_min: args.new_models_after,
+        }),
+        None if args.allow.is_empty() => AdmissionPolicy::Open,
+        None => AdmissionPolicy::AllowList(patterns.collect()),
+    }
 }
 
 /// An error with what it rests on.

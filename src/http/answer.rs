@@ -1,18 +1,18 @@
 //! How refusals look: a status, a reason, and when to come again.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::web::Data;
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use visu_tility_actors::ControlError;
 
 use super::surface::HttpSurface;
 
 /// Seconds after which a refusal that passes by itself may be over.
-const SOON: &str = "1";
+pub(super) const SOON: u64 = 1;
 /// Seconds after which one that somebody must see to may be over.
-const LATER: &str = "30";
+pub(super) const LATER: u64 = 30;
 
 #[derive(Serialize)]
 struct Reason<'a> {
@@ -44,10 +44,19 @@ pub(super) async fn no_such_method(surface: Data<HttpSurface>) -> HttpResponse {
     surface.counter.answered(refuse(StatusCode::METHOD_NOT_ALLOWED, reason))
 }
 
+/// What to do is told in the body, and perhaps when to come again.
+pub(super) fn later(status: StatusCode, after: Option<u64>) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    if let Some(after) = after {
+        response.insert_header((RETRY_AFTER, after));
+    }
+    response
+}
+
 /// Nothing is taken at present. `soon` says whether that passes by itself.
 pub(super) fn unavailable(body: &impl Serialize, soon: bool) -> HttpResponse {
     let after = if soon { SOON } else { LATER };
-    HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, after)).json(body)
+    later(StatusCode::SERVICE_UNAVAILABLE, Some(after)).json(body)
 }
 
 /// Why a model cannot be shown, or not be reset.

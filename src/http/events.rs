@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use visu_tility_actors::Rejected;
 use visu_tility_core::IngestError;
 
 use super::decode::{Undecoded, decode};
@@ -13,12 +14,14 @@ use super::{answer, body};
 
 /// What a publisher is answered.
 ///
-/// | taken | refused for a reason that passes | status |
+/// | taken | refused | status |
 /// |---|---|---|
 /// | all | - | 200 |
-/// | some | in any case | 207 |
-/// | none | none | 400 |
-/// | none | some | 503 |
+/// | some | for whatever reason | 207 |
+/// | none | some because nothing is taken now | 503 |
+/// | none | else some because their model is not known yet | 429 |
+/// | none | all because their model is not allowed, or one too many | 403 |
+/// | none | else | 400 |
 #[derive(Debug, Default, Serialize)]
 struct Answer {
     accepted: u64,
@@ -75,13 +78,11 @@ async fn publish(request: &HttpRequest, payload: Payload, surface: &HttpSurface)
         .collect();
     let receipt = surface.monitoring.publish_batch(decoded.events).await;
     drop(share);
-    let later = receipt.rejected.iter().find(|rejected| passes(&rejected.error).is_some());
-    let soon = later.is_some_and(|rejected| passes(&rejected.error) == Some(true));
-    let later = later.is_some();
+    let status = of_none_taken(&receipt.rejected, rejections.is_empty());
     rejections.extend(receipt.rejected.iter().map(|rejected| Rejection {
         index: decoded.places.get(rejected.index).copied().unwrap_or(rejected.index),
         reason: rejected.error.to_string(),
-        retry: passes(&rejected.error).is_some(),
+        retry: !matches!(Fate::of(&rejected.error), Fate::Wrong | Fate::Unwanted),
     }));
     rejections.sort_by_key(|rejection| rejection.index);
     let rejected = rejections.len();
@@ -89,19 +90,51 @@ async fn publish(request: &HttpRequest, payload: Payload, surface: &HttpSurface)
     surface.counter.events(receipt.accepted, rejected as u64);
     let first_offset = (receipt.accepted > 0).then_some(receipt.first_offset);
     let answer = Answer { accepted: receipt.accepted, first_offset, rejected, rejections };
-    match (answer.accepted, answer.rejected) {
-        (_, 0) => HttpResponse::Ok().json(answer),
-        (0, _) if later => answer::unavailable(&answer, soon),
-        (0, _) => HttpResponse::BadRequest().json(answer),
+    match (answer.accepted, answer.rejected, status) {
+        (_, 0, _) => HttpResponse::Ok().json(answer),
+        (0, _, (StatusCode::BAD_REQUEST, _)) => HttpResponse::BadRequest().json(answer),
+        (0, _, (status, after)) => answer::later(status, after).json(answer),
         _ => HttpResponse::MultiStatus().json(answer),
     }
 }
 
-/// Whether the same event may be taken later: `None` for never, else whether that comes by itself.
-const fn passes(error: &IngestError) -> Option<bool> {
-    match error {
-        IngestError::Full { .. } | IngestError::Closed => Some(true),
-        IngestError::Store { retry, .. } => Some(*retry),
-        _ => None,
+/// What may become of an event that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It may be taken in so many seconds: nothing is taken now.
+    Later(u64),
+    /// It may be taken in so many seconds: its model is not known yet.
+    Unknown(u64),
+    /// Its model is not wanted here.
+    Unwanted,
+    /// It is never taken.
+    Wrong,
+}
+
+impl Fate {
+    const fn of(error: &IngestError) -> Self {
+        match error {
+            IngestError::Full { .. } | IngestError::Closed | IngestError::Store { retry: true, .. } => {
+                Self::Later(answer::SOON)
+            }
+            IngestError::Store { retry: false, .. } => Self::Later(answer::LATER),
+            IngestError::Unseen { .. } => Self::Unknown(answer::SOON),
+            IngestError::Quota { again_s, .. } => Self::Unknown(*again_s),
+            IngestError::Unlisted { .. } | IngestError::Limit { .. } => Self::Unwanted,
+            _ => Self::Wrong,
+        }
+    }
+}
+
+/// The status of an answer when nothing was taken, and the seconds after which to come again.
+fn of_none_taken(rejected: &[Rejected], all_are_events: bool) -> (StatusCode, Option<u64>) {
+    let fates = || rejected.iter().map(|rejected| Fate::of(&rejected.error));
+    let later = fates().filter_map(|fate| if let Fate::Later(after) = fate { Some(after) } else { None });
+    let unknown = fates().filter_map(|fate| if let Fate::Unknown(after) = fate { Some(after) } else { None });
+    match (later.min(), unknown.min()) {
+        (Some(after), _) => (StatusCode::SERVICE_UNAVAILABLE, Some(after)),
+        (None, Some(after)) => (StatusCode::TOO_MANY_REQUESTS, Some(after)),
+        _ if all_are_events && fates().all(|fate| fate == Fate::Unwanted) => (StatusCode::FORBIDDEN, None),
+        _ => (StatusCode::BAD_REQUEST, None),
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /v1/models` and `GET /v1/models/ID`: which models there are, and how one is.
+//! `GET /v1/models`, `GET /v1/models/ID` and `GET /v1/admission`: which models there are, how one is, who is refused.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Query};
@@ -62,6 +62,11 @@ async fn listed(request: &HttpRequest, surface: &HttpSurface) -> HttpResponse {
         }
         Err(error) => answer::of_control(&error),
     }
+}
+
+/// Which models are known and which were refused.
+pub(super) async fn admission(surface: Data<HttpSurface>) -> HttpResponse {
+    surface.counter.answered(HttpResponse::Ok().json(surface.monitoring.admission()))
 }
 
 pub(super) async fn show(model_id: Path<String>, surface: Data<HttpSurface>) -> HttpResponse {

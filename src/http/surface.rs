@@ -80,6 +80,7 @@ impl HttpSurface {
             .service(of("/v1/models", get().to(models::list)))
             .service(of("/v1/models/{model_id}", get().to(models::show)))
             .service(of("/v1/models/{model_id}/reset", post().to(models::reset)))
+            .service(of("/v1/admission", get().to(models::admission)))
             .service(of("/v1/status", get().to(status::show)))
             .service(of("/healthz", get().to(health::alive)))
             .service(of("/readyz", get().to(health::ready)));

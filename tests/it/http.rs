@@ -12,7 +12,9 @@ use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, rt::System};
 use serde_json::{Value, json};
 use visu_tility::http::{HttpLimits, HttpSurface};
-use visu_tility::monitoring::{DurabilityPolicy, Monitoring, MonitoringBuilder};
+use visu_tility::monitoring::{
+    AdmissionPolicy, DurabilityPolicy, Glob, Monitoring, MonitoringBuilder, NewModels,
+};
 use visu_tility::store::{Effect, MemoryDisk, Operation, StoreError, StoreLimits};
 
 const GOOD: &str = r#"{"model_id":"m","kind":"F1","value":0.5}"#;
@@ -70,7 +72,7 @@ fn each_event_of_a_body_is_taken_or_refused_with_its_place_and_the_reason() {
         .map(|one| (one["index"].as_u64().unwrap(), one["reason"].as_str().unwrap()))
         .unzip();
     assert_eq!((places, answers[2].2["accepted"].as_u64()), (vec![0, 2], Some(1)));
-    assert!(reasons[1].contains("must be at most 3600 s ahead of the clock"), "{reasons:?}");
+    assert!(reasons[1].contains("must be at most 60 s ahead of the clock"), "{reasons:?}");
     assert_eq!(answers[3].2["first_offset"], Value::Null);
     assert_eq!(
         answers.iter().map(|answer| answer.0).collect::<Vec<_>>(),
@@ -193,4 +195,43 @@ fn what_has_ended_takes_nothing_and_another_method_is_told_so() {
     });
     let answers = ask(&surface, vec![post(GOOD), get("/readyz"), get("/v1/models")]);
     assert!(answers.iter().all(|answer| answer.0 == 503 && answer.1.is_some()), "{answers:?}");
+}
+
+#[test]
+fn unknown_models_are_told_apart_by_status_and_a_flood_of_them_stays_within_its_bound() {
+    let quota = |new_max, seen_min| {
+        AdmissionPolicy::Quota(NewModels { new_max, seen_min, period: Duration::from_hours(1) })
+    };
+    let list = AdmissionPolicy::AllowList(vec![Glob::new("m")]);
+    let other = GOOD.replace("\"m\"", "\"n\"");
+    for (policy, status, text) in [
+        (list, 403, "must be a known model or match m"),
+        (quota(1, 3), 429, "be sent 3 times first"),
+        (quota(0, 1), 429, "0 new ones are taken per 3600 s"),
+    ] {
+        let surface = surface(Monitoring::builder().admission(policy));
+        let answers =
+            ask(&surface, vec![post(other.clone()), post(format!("{other}\n{BAD}")), get("/v1/admission")]);
+        assert_eq!(answers[0].0, status, "{answers:?}");
+        let first = &answers[0].2["rejections"][0];
+        assert!(first["reason"].as_str().unwrap().contains(text), "{first}");
+        assert_eq!((first["retry"] == true, answers[0].1.is_some()), (status == 429, status == 429));
+        assert_eq!(answers[1].0, if status == 429 { 429 } else { 400 });
+        assert_eq!(answers[2].2["most_refused"], json!([{"model_id": "n", "refused": 2, "over_max": 0}]));
+    }
+    let limited = surface(Monitoring::builder().models_max(100));
+    assert_eq!(ask(&limited, vec![post(GOOD)])[0].0, 200);
+    let flood = |first: usize| {
+        let line = |id| GOOD.replace("\"m\"", &format!("\"flood-{id}\"")) + "\n";
+        post((first..first + 20_000).map(line).collect::<String>() + GOOD)
+    };
+    let answers = ask(&limited, vec![flood(0), flood(20_000), post(other), get("/v1/admission"), post(GOOD)]);
+    let taken = |answer: usize| (answers[answer].0, answers[answer].2["accepted"].as_u64().unwrap());
+    assert_eq!((taken(0), taken(1), answers[2].0, answers[4].0), ((207, 100), (207, 1), 403, 200));
+    let status = &answers[3].2;
+    assert_eq!(
+        (&status["models"], &status["models_max"], &status["refused_limit"]),
+        (&100.into(), &100.into(), &39_902.into())
+    );
+    assert_eq!(status["most_refused"].as_array().unwrap().len(), 16);
 }

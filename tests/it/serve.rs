@@ -30,19 +30,28 @@ pub(crate) struct Server {
 
 /// Starts a server and waits until it has repeated its journal.
 pub(crate) fn start(data: &Path) -> Server {
+    start_with(data, &[])
+}
+
+fn start_with(data: &Path, more: &[&str]) -> Server {
     let mut command = command();
     command.stdout(Stdio::null());
-    start_as(command, data)
+    start_given(command, data, more)
 }
 
 /// As [`start`], by way of a command that was given what it needs besides.
-pub(crate) fn start_as(mut command: Command, data: &Path) -> Server {
+pub(crate) fn start_as(command: Command, data: &Path) -> Server {
+    start_given(command, data, &[])
+}
+
+fn start_given(mut command: Command, data: &Path, more: &[&str]) -> Server {
     let port_file = data.with_extension("port");
     let mut child = command
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(data)
         .arg("--port-file")
         .arg(&port_file)
+        .args(more)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -99,6 +108,36 @@ fn a_server_keeps_its_state_in_one_file_from_one_life_to_the_next() {
         assert!(said.contains("ended, all done: 3 events handled, 0 cut"), "{said}");
         assert!(!port_file.exists());
     }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_server_takes_the_models_that_it_is_told_to_and_those_it_knows() {
+    let folder = folder("admission");
+    let data = folder.join("data");
+    let event = |model: &str| format!(r#"{{"model_id":"{model}","kind":"F1","value":0.9}}"#);
+    let lives: [(&[&str], &str, &str); 3] = [
+        (&["--allow", "ads-*", "--allow", "fraud"], "HTTP/1.1 403 ", "match ads-*, fraud"),
+        (
+            &["--new-models", "0", "--new-models-after", "1", "--new-models-every", "60"],
+            "HTTP/1.1 429 ",
+            "per 60 s",
+        ),
+        (&["--models-max", "1"], "HTTP/1.1 403 ", "limit `models_max` of 1 is reached"),
+    ];
+    for (flags, status, said) in lives {
+        let server = start_with(&data, flags);
+        assert!(server.ask("POST /v1/events", &event("fraud")).starts_with("HTTP/1.1 200 "));
+        let answer = server.ask("POST /v1/events", &event("other"));
+        assert!(answer.starts_with(status) && answer.contains(said), "{answer}");
+        let shown = server.ask("GET /v1/admission", "");
+        assert!(shown.contains(r#""most_refused":[{"model_id":"other","refused":1,"#), "{shown}");
+        server.signal("TERM");
+        assert_eq!(server.rest().1, 0);
+    }
+    let both = ["serve", "--data-dir", data.to_str().unwrap(), "--allow", "a", "--new-models", "1"];
+    let said = run(&both);
+    assert_eq!(said.status.code(), Some(2));
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

@@ -76,6 +76,12 @@ impl Durably {
         })
     }
 
+    /// What says who is known to the store, and how many models that are.
+    pub(crate) fn for_gate(&mut self) -> Result<(Box<dyn StoreReader>, u64), StartError> {
+        let models = self.reader.summary()?.models;
+        Ok((self.store.reader()?, models))
+    }
+
     /// Starts the ledger: among the actors of `arbiter`, or on a thread of its own.
     pub(crate) fn start(
         self,
@@ -84,7 +90,8 @@ impl Durably {
         presence: Presence,
         arbiter: Option<&ArbiterHandle>,
     ) -> Result<Durable, StartError> {
-        let Self { store, reader, policy, inbox, figures, journal, plans, own, .. } = self;
+        let Self { store, mut reader, policy, inbox, figures, journal, plans, own, .. } = self;
+        outlet.dead.begin(&mut *reader)?;
         let given = Arc::clone(&own.1);
         let shown = Mutex::new(store.reader()?);
         let (recovery, recovered) = watch::channel(None);

@@ -13,6 +13,7 @@ use visu_tility_core::journal::{EntryName, EntryValue, JournalEntry, JournalRead
 use visu_tility_core::store::{JournalPiece, StoreError};
 use visu_tility_core::{IngestError, MonitorPlan, SeriesKey};
 
+use crate::admission::Standing;
 use crate::board::{Board, Dock};
 use crate::clock::Stopwatch;
 use crate::directory::ModelEntry;
@@ -103,6 +104,7 @@ impl Ledger {
     pub(super) fn recovered(&mut self, mut replay: Replay, failed: Option<String>) {
         replay.report.micros = u64::try_from(replay.since.micros()).unwrap_or(0);
         replay.report.failed = failed;
+        self.board.directory.gate.caught_up();
         tracing::info!(
             entries = replay.report.entries,
             micros = replay.report.micros,
@@ -291,13 +293,12 @@ fn resolve(
     let Some(names) = decoded.texts.get(name) else { return Ok(None) };
     let known = board.directory.with(names.model.as_str(), Arc::clone);
     report.models += u64::from(known.is_none());
-    let entry = match known {
-        Some(entry) => entry,
-        None => board.directory.insert_again(&names.model).map_err(|error: IngestError| damaged(&error))?,
-    };
+    let again = || board.directory.insert_again(&names.model, Standing::Unsettled);
+    let entry = known.map_or_else(again, Ok).map_err(|error: IngestError| damaged(&error))?;
     let key = match &names.series {
         Some((version, kind)) => {
-            let learnt = entry.learn(version, kind, board.directory.series_max());
+            // None gives way that a shard has yet to come to.
+            let learnt = entry.learn(version, kind, board.directory.series_max() + 2 * EVENTS_MAX, None);
             learnt.map_err(|error| damaged(&error))?
         }
         None => {

@@ -6,6 +6,7 @@ use visu_tility_core::journal::{JournalWriter, SeriesToken, Turn, Unwritten};
 use visu_tility_core::store::JournalPiece;
 use visu_tility_core::{SeriesKey, Timestamp};
 
+use crate::admission::Standing;
 use crate::board::Board;
 use crate::directory::ModelEntry;
 use crate::ledger::inbox::{Events, What};
@@ -132,8 +133,9 @@ impl Scribe {
         // Retired while the event was on its way: it is of the model that takes its place.
         let Some(gone) = pins.iter().find(|entry| entry.token() == token) else { return false };
         let Some((version, kind)) = gone.names(key) else { return false };
-        let Ok(present) = board.directory.with_or_insert(&gone.id, Arc::clone) else { return false };
-        if present.learn(&version, &kind, board.directory.series_max()).is_err() {
+        // It was admitted when the event was published.
+        let Ok(present) = board.directory.insert_again(&gone.id, Standing::Renewed) else { return false };
+        if present.learn(&version, &kind, board.directory.series_max(), None).is_err() {
             return false;
         }
         (event.address, event.generation) = (present.address, present.generation);

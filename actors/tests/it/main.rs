@@ -1,8 +1,10 @@
 //! The actors as an embedder sees them, on a paused clock and one arbiter, linked once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may stop
 
+mod admission;
 mod alert;
 mod asleep;
+mod clocks;
 mod delivery;
 mod drain;
 mod durable;

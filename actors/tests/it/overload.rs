@@ -116,7 +116,7 @@ fn models_are_bounded_and_refusals_are_told_and_counted() {
             matches!(&receipt.rejected[0].error, IngestError::Limit { limit, max: 2 } if limit == "models_max")
         );
         assert!(handle.model("d").is_err());
-        assert_eq!(handle.status().await.unwrap().refused_models, 2);
+        assert_eq!(handle.status().await.unwrap().admission.refused_limit, 2);
         end(handle).await;
     });
 }

@@ -41,6 +41,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (419, "time was noted at waits that were over, but not in a monitor that was restored"),
     (846, "a model lost its place between the commit of its events and their shard"),
     (3184, "a full journal had nothing saved that kept it long"),
+    (880_059, "a model that came back while the store took nothing was uncounted twice"),
     (3346, "the journal was cut above what a retired model had not saved, before its end was in the store"),
 ];
 

@@ -228,6 +228,7 @@ impl Run<'_> {
             .arbiters(0)
             .panic_hook(false)
             .clock(Arc::clone(&self.clock) as _)
+            .ahead_max(Duration::from_hours(1))
             .store(store)
             .durability(setting.durability)
             .restart_policy(policy)
@@ -331,6 +332,10 @@ impl Run<'_> {
                 self.clock.jump(3_600_000_000);
                 pass(self.script.setting.tick_every * 2 + Duration::from_secs(2)).await;
                 handle.flush().await.map_err(|error| error.to_string())?;
+            }
+            let (known, named) = (handle.admission().models, handle.models().len() as u64);
+            if known != named {
+                return Err(format!("{known} models are counted, and there are {named}"));
             }
             let report = handle.shutdown(Duration::from_mins(5)).await;
             if report.complete { Ok(()) } else { Err(format!("no orderly end: {report:?}")) }
