@@ -46,6 +46,9 @@ const DUE_PAUSE: Duration = Duration::from_millis(10);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const END_LOOK_EVERY: Duration = Duration::from_millis(2);
 
+/// Dictionaries of the journal that are begun, when that is cheap, while each state is saved once.
+const BEGINS_PER_SAVE: u32 = 4;
+
 /// When the ledger is to be called again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -92,6 +95,8 @@ pub(crate) struct Ledger {
     look_at: i64,
     /// When the journal is cut by itself, by the stopwatch.
     trim_at: i64,
+    /// When a dictionary is begun so that the journal can be cut there, by the stopwatch.
+    begin_at: i64,
     recovery: Recovery,
     /// The plan that the builder was given, under its fingerprint.
     own: (u64, Arc<MonitorPlan>),
@@ -145,6 +150,7 @@ impl Ledger {
             due: None,
             look_at: 0,
             trim_at: 0,
+            begin_at: 0,
             recovery,
             own,
         }
@@ -240,6 +246,13 @@ impl Ledger {
     fn compose(&mut self) -> bool {
         self.commit.clear();
         let mut next = self.next_offset;
+        let now = self.watch.micros();
+        let later =
+            |part: u32| i64::try_from((self.policy.save_every / part).as_micros()).unwrap_or(i64::MAX / 2);
+        if now >= self.begin_at {
+            self.begin_at = now + later(BEGINS_PER_SAVE);
+            self.scribe.begin_cheaply();
+        }
         for piece in &mut self.gathered {
             if let What::Plan(plan, fingerprint, ..) = &piece.what {
                 self.plans.enter(piece.base, *fingerprint, plan, self.truncated, &mut self.commit);
@@ -247,20 +260,21 @@ impl Ledger {
             self.scribe.write(&self.board, &mut piece.what, &mut next, &mut self.commit.journal);
         }
         self.scribe.finish(&mut next, &mut self.commit.journal);
-        for save in &self.saves {
+        for save in &mut self.saves {
             save.enter(&mut self.commit);
         }
         self.commit.settled.extend_from_slice(&self.settled);
-        let low = self.low_water();
-        let nothing = self.commit == Commit::default();
+        let nothing = self.commit.is_empty();
         // Along with something else, or by itself when nothing else has come for long.
-        let now = self.watch.micros();
-        if low > self.truncated && (!nothing || now >= self.trim_at) {
-            self.trim_at = now + i64::try_from(self.policy.save_every.as_micros()).unwrap_or(i64::MAX / 2);
-            self.commit.truncate_below = Some(low);
-            return true;
+        let low = if nothing && now < self.trim_at { self.truncated } else { self.low_water() };
+        if low > self.truncated {
+            if nothing {
+                self.trim_at = now + later(1);
+            }
+            let cut = self.scribe.cut(low, next, nothing);
+            self.commit.truncate_below = cut.filter(|cut| *cut > self.truncated);
         }
-        !nothing
+        !nothing || self.commit.truncate_below.is_some()
     }
 
     /// The first offset that a recovery would still need.
@@ -301,21 +315,22 @@ impl Ledger {
     fn succeeded(&mut self, committed: &Committed) {
         self.failing = None;
         self.figures.ok();
-        if let Some(low) = self.commit.truncate_below {
-            self.truncated = low;
+        if let Some(cut) = self.commit.truncate_below {
+            self.truncated = cut;
+            self.scribe.was_cut(cut);
         }
         self.next_offset = self.next_offset.max(committed.next_offset);
         self.inbox.with(|queue| queue.refusing = None);
+        self.commit.clear();
         self.carry_on(committed);
     }
 
     /// Does what had to wait for the commit.
     fn carry_on(&mut self, committed: &Committed) {
         self.plans.keep();
-        let named = self.scribe.named();
         for piece in std::mem::take(&mut self.gathered) {
             self.ending |= matches!(piece.what, What::End);
-            dispatch::send(&self.board, &mut self.sent, piece, &named);
+            dispatch::send(&self.board, &mut self.sent, piece);
         }
         let mut posted = committed.posted.iter().copied();
         for save in std::mem::take(&mut self.saves) {
@@ -382,10 +397,10 @@ impl Ledger {
         if self.has_saves() {
             return Next::Now;
         }
-        let low = self.low_water();
-        if low > self.truncated {
+        let cut = self.scribe.cut(self.low_water(), self.next_offset, true);
+        if cut.is_some_and(|cut| cut > self.truncated) {
             self.commit.clear();
-            self.commit.truncate_below = Some(low);
+            self.commit.truncate_below = cut;
             self.write();
             return Next::Now;
         }

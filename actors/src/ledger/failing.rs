@@ -1,6 +1,5 @@
 //! What the ledger does while the store takes nothing: who waits is told, offsets are given again, doubts are resolved.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use visu_tility_core::IngestError;
@@ -8,6 +7,7 @@ use visu_tility_core::store::{Committed, StoreError};
 
 use crate::ledger::inbox::{Piece, What};
 use crate::ledger::{Ledger, Next, dispatch};
+use crate::saving::Save;
 
 /// The first pause after a commit that failed.
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
@@ -51,6 +51,9 @@ impl Ledger {
             tracing::error!(%error, retry = error.can_retry(), "a commit failed");
         }
         self.figures.failed(&error);
+        Save::give_back(&mut self.saves, &mut self.commit);
+        // Names that were in it are not in the journal.
+        self.scribe.commit_failed(self.next_offset);
         if matches!(error, StoreError::Full { .. }) {
             dispatch::press(&self.board);
         }
@@ -93,7 +96,7 @@ impl Ledger {
         self.ending |= ending || self.gathered.iter().any(|piece| matches!(piece.what, What::End));
         for piece in rest {
             self.ending |= matches!(piece.what, What::End);
-            dispatch::send(&self.board, &mut self.sent, piece, &Arc::default());
+            dispatch::send(&self.board, &mut self.sent, piece);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use visu_tility::monitoring::{ModelId, Timestamp};
-use visu_tility::store::journal::{EntryValue, JournalEntry, JournalReader};
+use visu_tility::store::journal::{EntryValue, JournalEntry, JournalNames, JournalReader};
 use visu_tility::store::{OutboxQuery, SqliteStore, StoreReader, StoredAction};
 
 /// How often it looks.
@@ -22,6 +22,7 @@ pub(super) struct Witness {
     store: PathBuf,
     /// The first offset that was not seen yet.
     pub(super) next: u64,
+    names: JournalNames,
     /// What was seen and not taken away.
     pub(super) entries: Vec<(u64, ModelId, Entry)>,
     posted: u64,
@@ -30,7 +31,14 @@ pub(super) struct Witness {
 
 impl Witness {
     pub(super) fn new(store: PathBuf) -> Self {
-        Self { store, next: 0, entries: Vec::new(), posted: 0, actions: Vec::new() }
+        Self {
+            store,
+            next: 0,
+            names: JournalNames::new(),
+            entries: Vec::new(),
+            posted: 0,
+            actions: Vec::new(),
+        }
     }
 
     pub(super) fn reader(&self) -> Box<dyn StoreReader> {
@@ -59,7 +67,7 @@ impl Witness {
                     piece.first_offset,
                     self.next
                 );
-                let journal = JournalReader::new(piece).unwrap();
+                let journal = self.names.read(piece).unwrap();
                 for (offset, entry) in journal.entries().filter(|(offset, _)| *offset >= self.next) {
                     let (name, entry) = read(&journal, entry);
                     self.entries.push((offset, name, entry));
