@@ -1,9 +1,10 @@
 //! What a routed event costs: through the supervisor into model actors, against one actix message per
-//! event, and against a bare loop over the same checks; and, by itself, with a store in memory: the journal, piece by piece
-//! of one batch each, and the snapshots, on the same thread.
+//! event, and against a bare loop over the same checks; and, by itself, with a store, on the same thread: the journal, piece
+//! by piece of one batch each, and the snapshots, once over a store that takes everything and keeps nothing (*journaled*),
+//! once over the store in memory (*durable*).
 //!
 //! Everything runs on one thread and in turns, so that the ratios hold on a busy machine. The median of
-//! the rounds is printed. `--quick` makes fewer, `--models 1000` leaves the other out.
+//! the rounds is printed; of the two with a store, whose states are not saved in each round, the mean, against that of routed. `--quick` makes fewer, `--models 1000` leaves the other out.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -12,10 +13,13 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Context, Handler, Message};
 use visu_tility::monitoring::{
-    AlertCondition, Check, DriftDetector, DurabilityPolicy, MetricKind, MonitorPlan, Monitoring,
+    AlertCondition, Check, DriftDetector, DurabilityPolicy, MetricKind, ModelId, MonitorPlan, Monitoring,
     MonitoringHandle, PerformanceDegrader, Routed, RunningCheck, Timestamp, Version,
 };
-use visu_tility::store::{MemoryStore, StoreLimits};
+use visu_tility::store::{
+    Commit, Committed, JournalPiece, MemoryStore, OutboxQuery, Posted, Snapshot, Store, StoreError,
+    StoreLimits, StoreReader, StoreSummary, StoredAction, StoredLetter, StoredModel,
+};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -171,21 +175,106 @@ fn prepare(handle: &MonitoringHandle, models: usize, events: &[Raw]) -> Result<V
     events.iter().map(reading).collect()
 }
 
-/// A monitoring whose store is in memory: what the journal and the snapshots cost, without the disk.
+/// A store that checks commits and keeps nothing of them: what is left is what the journal and the snapshots cost before
+/// they are anywhere.
+#[derive(Default)]
+struct Sink {
+    next_offset: u64,
+    posted: u64,
+}
+
+impl Store for Sink {
+    fn commit(&mut self, commit: &Commit) -> Result<Committed, StoreError> {
+        self.next_offset = commit.check(self.next_offset)?;
+        let posted = commit.outbox.iter().map(|_| {
+            self.posted += 1;
+            Posted::New(self.posted)
+        });
+        Ok(Committed { posted: posted.collect(), next_offset: self.next_offset })
+    }
+
+    fn reader(&self) -> Result<Box<dyn StoreReader>, StoreError> {
+        Ok(Box::new(Nothing))
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Reads of a store that keeps nothing.
+struct Nothing;
+
+impl StoreReader for Nothing {
+    fn summary(&mut self) -> Result<StoreSummary, StoreError> {
+        Ok(StoreSummary::default())
+    }
+    fn snapshot(&mut self, _: &ModelId) -> Result<Option<Snapshot>, StoreError> {
+        Ok(None)
+    }
+    fn model(&mut self, _: &ModelId) -> Result<Option<StoredModel>, StoreError> {
+        Ok(None)
+    }
+    fn models(&mut self, _: Option<&ModelId>, _: usize) -> Result<Vec<StoredModel>, StoreError> {
+        Ok(Vec::new())
+    }
+    fn due(
+        &mut self,
+        _: Timestamp,
+        _: Option<(Timestamp, &ModelId)>,
+        _: usize,
+    ) -> Result<Vec<StoredModel>, StoreError> {
+        Ok(Vec::new())
+    }
+    fn journal(&mut self, _: u64, _: usize) -> Result<Vec<JournalPiece>, StoreError> {
+        Ok(Vec::new())
+    }
+    fn outbox(&mut self, _: &OutboxQuery) -> Result<Vec<StoredAction>, StoreError> {
+        Ok(Vec::new())
+    }
+    fn dead_letters(&mut self, _: u64, _: usize) -> Result<Vec<StoredLetter>, StoreError> {
+        Ok(Vec::new())
+    }
+    fn plan(&mut self, _: u64) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+    fn plans(&mut self) -> Result<Vec<u64>, StoreError> {
+        Ok(Vec::new())
+    }
+    fn value(&mut self, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+    fn backup(&mut self, _: &std::path::Path) -> Result<(), StoreError> {
+        Err(StoreError::Unsupported("there is nothing to copy"))
+    }
+}
+
+/// A monitoring with a store without a disk: what the journal and the snapshots cost.
 struct Kept {
     handle: MonitoringHandle,
     template: Vec<Routed>,
 }
 
 impl Kept {
-    fn start(plan: MonitorPlan, models: usize, events: &[Raw]) -> Result<Self, Failure> {
-        let store = Box::new(MemoryStore::new(StoreLimits::default()));
+    fn start(
+        store: Box<dyn Store>,
+        plan: MonitorPlan,
+        models: usize,
+        events: &[Raw],
+    ) -> Result<Self, Failure> {
         let gathers_what_is_there =
             DurabilityPolicy { gather_max: Duration::ZERO, ..DurabilityPolicy::default() };
         let builder = Monitoring::builder().plan(plan).arbiters(0);
         let handle = builder.store(store).durability(gathers_what_is_there).start()?;
         let template = prepare(&handle, models, events)?;
         Ok(Self { handle, template })
+    }
+
+    /// How long a round took.
+    async fn round(&self, round: usize) -> Result<Duration, Failure> {
+        let start = Instant::now();
+        routed(&self.handle, &self.template, (round * self.template.len()) as i64).await?;
+        Ok(start.elapsed())
     }
 }
 
@@ -202,6 +291,11 @@ async fn measure(models: usize, events: usize, rounds: usize) -> Result<(), Fail
         .with_observer(Box::new(DriftDetector::default()))?;
     let handle = Monitoring::builder().plan(plan.clone()).arbiters(0).start()?;
     let template = prepare(&handle, models, &events)?;
+    let journaled = Kept::start(Box::new(Sink::default()), plan.clone(), models, &events)?;
+    let memory = Box::new(MemoryStore::new(StoreLimits::default()));
+    let durable = Kept::start(memory, plan, models, &events)?;
+    // Of all rounds, for states are not saved in each.
+    let mut sums = [Duration::ZERO; 3];
     let (mut bares, mut naives, mut routeds) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=rounds {
         let start = Instant::now();
@@ -209,7 +303,9 @@ async fn measure(models: usize, events: usize, rounds: usize) -> Result<(), Fail
         let bare = per_event(start, events.len());
         let start = Instant::now();
         routed(&handle, &template, (round * events.len()) as i64).await?;
+        let took = start.elapsed();
         let routed = per_event(start, events.len());
+        let took = [took, journaled.round(round).await?, durable.round(round).await?];
         // The slow way gets a share of the events.
         let some = events.get(..events.len() / 4).unwrap_or(&events);
         let start = Instant::now();
@@ -221,27 +317,26 @@ async fn measure(models: usize, events: usize, rounds: usize) -> Result<(), Fail
             bares.push(bare);
             naives.push(naive);
             routeds.push(routed);
+            for (sum, took) in sums.iter_mut().zip(took) {
+                *sum += took;
+            }
         }
     }
     let status = handle.status().await?;
     assert_eq!(status.events, (events.len() * (rounds + 1)) as u64);
-    drop((handle, actors, template));
-    let mut durables = Vec::new();
-    let kept = Kept::start(plan, models, &events)?;
-    for round in 0..=rounds {
-        let start = Instant::now();
-        self::routed(&kept.handle, &kept.template, (round * events.len()) as i64).await?;
-        if round > 0 {
-            durables.push(per_event(start, events.len()));
-        }
-    }
-    let (bare, naive, routed, durable) = (median(bares), median(naives), median(routeds), median(durables));
+    let (bare, naive, routed) = (median(bares), median(naives), median(routeds));
+    let [of_routed, journaled, with_memory] =
+        sums.map(|sum| sum.as_nanos() as f64 / (events.len() * rounds) as f64);
+    let status = durable.handle.status().await?.store.ok_or("a monitoring with a store")?;
+    let saves = status.saves as f64 / status.entries as f64;
     println!(
-        "{models:>8} models: bare {bare:>6.2} ns, routed {routed:>6.2} ns, durable {durable:>6.2} ns, naive {naive:>7.1} ns \
-         per event; routed is {:>5.1}x naive, {:>4.2}x the bare loop's time; durable is {:>4.2}x routed",
+        "{models:>8} models: bare {bare:>6.2} ns, routed {routed:>6.2} ns, naive {naive:>7.1} ns per event; routed is {:>5.1}x \
+         naive, {:>4.2}x the bare loop's time; journaled {journaled:>6.2} ns, {:>4.2}x routed; durable {with_memory:>6.2} ns, \
+         {:>4.2}x routed, {saves:.4} states saved an event",
         naive / routed,
         routed / bare,
-        durable / routed
+        journaled / of_routed,
+        with_memory / of_routed
     );
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use visu_tility::monitoring::{MetricKind, ModelId, Timestamp, Version};
-use visu_tility::store::journal::{JournalEntry, JournalReader, JournalWriter, SeriesToken};
+use visu_tility::store::journal::{JournalEntry, JournalNames, JournalWriter, SeriesToken};
 use visu_tility::store::{
     Commit, JournalPiece, ModelChange, Snapshot, SqliteStore, Store, StoreLimits, StoredPhase,
 };
@@ -57,7 +57,7 @@ fn codec(rounds: u64) -> Result<(), Failure> {
     println!("journal, pieces of {BATCH} events");
     for models in [1, 25, 2_500] {
         let series = series(models)?;
-        let mut writer = JournalWriter::new();
+        let (mut writer, mut names) = (JournalWriter::new(), JournalNames::new());
         let (mut encode, mut decode, mut bytes, mut sum) = (Duration::ZERO, Duration::ZERO, 0, 0.0);
         for round in 0..rounds {
             let start = Instant::now();
@@ -65,7 +65,7 @@ fn codec(rounds: u64) -> Result<(), Failure> {
             encode += start.elapsed();
             bytes += piece.bytes.len();
             let start = Instant::now();
-            for (_, entry) in JournalReader::new(&piece)?.entries() {
+            for (_, entry) in names.read(&piece)?.entries() {
                 if let JournalEntry::Event {
                     value: visu_tility::store::journal::EntryValue::Number(value),
                     ..

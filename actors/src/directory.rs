@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use visu_tility_core::{IngestError, MetricKind, ModelId, MonitorPlan, SeriesKey, Version};
 
 use crate::admission::{AdmissionStatus, Gate, Standing};
@@ -119,9 +119,35 @@ impl ModelEntry {
 /// The places of one shard.
 #[derive(Default)]
 struct Places {
-    entries: Vec<Option<Arc<ModelEntry>>>,
+    entries: Vec<Place>,
     /// Places of retired models, with the generation that the next tenant gets.
     free: Vec<(u32, u32)>,
+}
+
+/// One place of a shard.
+#[derive(Default)]
+struct Place {
+    entry: Option<Arc<ModelEntry>>,
+    /// The generation whose events are journaled; `None` while there is none, or its model was retired.
+    takes: Option<u32>,
+    /// With a store: the offset after the last event of the place that was written to the journal.
+    written: AtomicU64,
+}
+
+/// All places, while events are written to the journal: nobody loses or gets one meanwhile. Nothing else of the directory
+/// may be asked while this is held.
+pub(crate) struct PlacesHeld<'a>(Vec<RwLockReadGuard<'a, Places>>);
+
+impl PlacesHeld<'_> {
+    /// Whether a model's events are journaled at a place. If so the model keeps it until the entry with this offset is
+    /// handled.
+    #[inline]
+    pub(crate) fn keep(&self, address: Address, generation: u32, offset: u64) -> bool {
+        let place = self.0.get(address.shard()).and_then(|places| places.entries.get(address.place()));
+        let Some(place) = place.filter(|place| place.takes == Some(generation)) else { return false };
+        place.written.store(offset + 1, Ordering::Relaxed);
+        true
+    }
 }
 
 /// All models by name and by place; shared by every thread.
@@ -233,7 +259,12 @@ impl Directory {
 
     /// Who lives at a place.
     pub(crate) fn at(&self, address: Address) -> Option<Arc<ModelEntry>> {
-        self.places.get(address.shard())?.read().entries.get(address.place())?.clone()
+        self.places.get(address.shard())?.read().entries.get(address.place())?.entry.clone()
+    }
+
+    /// Holds all places.
+    pub(crate) fn hold_places(&self) -> PlacesHeld<'_> {
+        PlacesHeld(self.places.iter().map(RwLock::read).collect())
     }
 
     /// Forgets a model; its place is given to another one with the next generation.
@@ -249,6 +280,12 @@ impl Directory {
     /// removed.
     pub(crate) fn unlist(&self, entry: &ModelEntry) {
         entry.retired.store(true, Ordering::Release);
+        if let Some(places) = self.places.get(entry.address.shard())
+            && let Some(place) = places.write().entries.get_mut(entry.address.place())
+            && place.takes == Some(entry.generation)
+        {
+            place.takes = None;
+        }
         let hash = self.hasher.hash_one(entry.id.as_str());
         let same = |found: &Arc<ModelEntry>| found.token() == entry.token();
         if let Ok(found) = self.part(hash).write().find_entry(hash, same) {
@@ -256,28 +293,37 @@ impl Directory {
         }
     }
 
-    /// Lets go of a sleeping model's name and place if nobody but its shard holds them: whoever names it next gets it a
-    /// place, and its state from the store.
-    pub(crate) fn evict(&self, entry: &Arc<ModelEntry>) {
+    /// Lets go of a sleeping model's name and place if nobody but its shard holds them and all its events that were
+    /// journaled are handled, which are those before `handled`: whoever names it next gets it a place, and its state from
+    /// the store.
+    pub(crate) fn evict(&self, entry: &Arc<ModelEntry>, handled: u64) {
         let hash = self.hasher.hash_one(entry.id.as_str());
         let mut part = self.part(hash).write();
         let Ok(found) = part.find_entry(hash, |found| found.token() == entry.token()) else { return };
         // Under the lock nobody gets hold of it: the list, its place and its cell have it.
-        if Arc::strong_count(found.get()) <= EVICTED_BY {
+        if Arc::strong_count(found.get()) <= EVICTED_BY && self.free_if(entry, handled) {
             drop(found.remove());
-            self.free(entry);
         }
     }
 
     /// Gives a model's place to whoever comes next.
     fn free(&self, entry: &ModelEntry) {
-        let Some(places) = self.places.get(entry.address.shard()) else { return };
+        self.free_if(entry, u64::MAX);
+    }
+
+    /// As [`Directory::free`], unless an event of the place was journaled that is not before `handled`.
+    fn free_if(&self, entry: &ModelEntry, handled: u64) -> bool {
+        let Some(places) = self.places.get(entry.address.shard()) else { return false };
         let mut places = places.write();
-        let slot = places.entries.get_mut(entry.address.place());
-        if let Some(slot) = slot.filter(|slot| slot.as_ref().is_some_and(|at| at.token() == entry.token())) {
-            *slot = None;
+        let Some(place) = places.entries.get_mut(entry.address.place()) else { return false };
+        if place.written.load(Ordering::Relaxed) > handled {
+            return false;
+        }
+        if place.entry.as_ref().is_some_and(|at| at.token() == entry.token()) {
+            (place.entry, place.takes) = (None, None);
             places.free.push((entry.address.place() as u32, entry.generation.wrapping_add(1)));
         }
+        true
     }
 
     /// Names of all models, sorted.
@@ -331,7 +377,7 @@ impl Directory {
         let (place, generation) = match places.free.pop() {
             Some(free) => free,
             None if places.entries.len() < Address::PLACES_MAX as usize => {
-                places.entries.push(None);
+                places.entries.push(Place::default());
                 (places.entries.len() as u32 - 1, 0)
             }
             None => {
@@ -357,8 +403,8 @@ impl Directory {
             names: Mutex::new(Vec::new()),
             kept_plan: Mutex::new(None),
         });
-        if let Some(slot) = places.entries.get_mut(place as usize) {
-            *slot = Some(Arc::clone(&entry));
+        if let Some(place) = places.entries.get_mut(place as usize) {
+            (place.entry, place.takes) = (Some(Arc::clone(&entry)), Some(generation));
         }
         Ok(entry)
     }
@@ -395,6 +441,30 @@ mod tests {
         assert_eq!((second.address, second.generation), (first.address, first.generation + 1));
         directory.remove(&first);
         assert_eq!(directory.len(), 1);
+    }
+
+    #[test]
+    fn a_model_keeps_its_place_while_an_event_of_it_is_journaled_and_not_handled() {
+        let directory = directory(1, 10, 4);
+        let entry = directory.with_or_insert(&id("a"), Arc::clone).unwrap();
+        let (address, generation) = (entry.address, entry.generation);
+        assert!(directory.hold_places().keep(address, generation, 7));
+        assert!(!directory.hold_places().keep(address, generation + 1, 8));
+        // The list, its place, and here in place of its cell.
+        directory.evict(&entry, 7);
+        assert_eq!(directory.with("a", |known| Arc::ptr_eq(known, &entry)), Some(true));
+        let held = Arc::clone(&entry);
+        directory.evict(&entry, 8);
+        assert!(directory.with("a", |_| ()).is_some(), "somebody else holds it");
+        drop(held);
+        directory.evict(&entry, 8);
+        assert!(directory.with("a", |_| ()).is_none() && directory.at(address).is_none());
+        assert!(!directory.hold_places().keep(address, generation, 9));
+        let next = directory.with_or_insert(&id("b"), Arc::clone).unwrap();
+        assert_eq!((next.address, next.generation), (address, generation + 1));
+        assert!(directory.hold_places().keep(address, generation + 1, 9));
+        directory.unlist(&next);
+        assert!(!directory.hold_places().keep(address, generation + 1, 10), "it was retired");
     }
 
     #[test]

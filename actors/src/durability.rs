@@ -10,7 +10,7 @@ use visu_tility_core::ObserverError;
 /// |---|---|---|---|
 /// | `gather_max` | 0 to 1 s | 1 ms | how long a publisher waits so that others share its commit |
 /// | `gather_events` | 1 to 65,536 | 1,000 | how many events make a commit without more waiting |
-/// | `save_events` | 1 and up | 1,000,000 | journal entries that a recovery may have to repeat for a model |
+/// | `save_events` | 1 and up | 8,000,000 | journal entries that a recovery may have to repeat for a model |
 /// | `save_every` | 1 s to 1 day | 30 s | how long a model's state lies behind its events at most |
 /// | `saves_max` | 1 to 65,536 | 1,024 | models whose states go into one commit, per arbiter |
 /// | `keep_entries` | any | 0 | journal entries that stay for readers of the store, which a recovery reads over |
@@ -22,7 +22,9 @@ pub struct DurabilityPolicy {
     pub gather_max: Duration,
     /// Events that make a commit at once.
     pub gather_events: usize,
-    /// A model whose first unsaved event lies so many journal entries back is saved.
+    /// A model whose first unsaved event lies so many journal entries back is saved; from half of that on models are saved
+    /// little by little. An entry has 20 bytes and a little for names: the journal then holds 160 MB and the entries of the
+    /// dictionary before them (see [`JournalWriter`](visu_tility_core::journal::JournalWriter)).
     pub save_events: u64,
     /// A model is saved so long after its first unsaved event, spread over that time when they are many.
     pub save_every: Duration,
@@ -40,7 +42,7 @@ impl Default for DurabilityPolicy {
         Self {
             gather_max: Duration::from_millis(1),
             gather_events: 1_000,
-            save_events: 1_000_000,
+            save_events: 8_000_000,
             save_every: Duration::from_secs(30),
             saves_max: 1_024,
             keep_entries: 0,

@@ -50,6 +50,9 @@ const DUE_PAUSE: Duration = Duration::from_millis(10);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const END_LOOK_EVERY: Duration = Duration::from_millis(2);
 
+/// Dictionaries of the journal that are begun, when that is cheap, while each state is saved once.
+const BEGINS_PER_SAVE: u32 = 4;
+
 /// When the ledger is to be called again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -97,6 +100,8 @@ pub(crate) struct Ledger {
     look_at: i64,
     /// When the journal is cut by itself, by the stopwatch.
     trim_at: i64,
+    /// When a dictionary is begun so that the journal can be cut there, by the stopwatch.
+    begin_at: i64,
     recovery: Recovery,
     /// The plan that the builder was given, under its fingerprint.
     own: (u64, Arc<MonitorPlan>),
@@ -151,6 +156,7 @@ impl Ledger {
             due: None,
             look_at: 0,
             trim_at: 0,
+            begin_at: 0,
             recovery,
             own,
         }
@@ -253,6 +259,13 @@ impl Ledger {
     fn compose(&mut self) -> bool {
         self.commit.clear();
         let mut next = self.next_offset;
+        let now = self.watch.micros();
+        let later =
+            |part: u32| i64::try_from((self.policy.save_every / part).as_micros()).unwrap_or(i64::MAX / 2);
+        if now >= self.begin_at {
+            self.begin_at = now + later(BEGINS_PER_SAVE);
+            self.scribe.begin_cheaply();
+        }
         for piece in &mut self.gathered {
             if let What::Plan(plan, fingerprint, ..) = &piece.what {
                 self.plans.enter(piece.base, *fingerprint, plan, self.truncated, &mut self.commit);
@@ -260,22 +273,27 @@ impl Ledger {
             self.scribe.write(&self.board, &mut piece.what, &mut next, &mut self.commit.journal);
         }
         self.scribe.finish(&mut next, &mut self.commit.journal);
-        for save in &self.saves {
+        for save in &mut self.saves {
             save.enter(&mut self.commit);
         }
         self.commit.settled.extend_from_slice(&self.settled);
         // What is kept for readers gives way when the store takes nothing more.
         let kept = if self.failing.is_none() { self.policy.keep_entries } else { 0 };
-        let low = self.low_water().saturating_sub(kept);
-        let nothing = self.commit == Commit::default();
+        let nothing = self.commit.is_empty();
         // Along with something else, or by itself when nothing else has come for long.
-        let now = self.watch.micros();
-        if low > self.truncated && (!nothing || now >= self.trim_at) {
-            self.trim_at = now + i64::try_from(self.policy.save_every.as_micros()).unwrap_or(i64::MAX / 2);
-            self.commit.truncate_below = Some(low);
-            return true;
+        let low = if nothing && now < self.trim_at {
+            self.truncated
+        } else {
+            self.low_water().saturating_sub(kept)
+        };
+        if low > self.truncated {
+            if nothing {
+                self.trim_at = now + later(1);
+            }
+            let cut = self.scribe.cut(low, next, nothing);
+            self.commit.truncate_below = cut.filter(|cut| *cut > self.truncated);
         }
-        !nothing
+        !nothing || self.commit.truncate_below.is_some()
     }
 
     /// The first offset that a recovery would still need.
@@ -303,13 +321,19 @@ impl Ledger {
     fn write(&mut self) {
         let Some(store) = &mut self.store else { return };
         let begun = self.watch.micros();
-        match store.commit(&self.commit) {
+        let outcome = store.commit(&self.commit);
+        let end = self.commit.journal.last().map_or(self.next_offset, JournalPiece::end);
+        if outcome.is_err() {
+            Save::give_back(&mut self.saves, &mut self.commit);
+            // Names that were in it are not in the journal.
+            self.scribe.commit_failed(self.next_offset);
+        }
+        match outcome {
             Ok(committed) => {
                 self.figures.committed(&self.commit, committed.next_offset, self.watch.micros() - begun);
                 self.succeeded(&committed);
             }
             Err(error) if error.is_in_doubt() => {
-                let end = self.commit.journal.last().map_or(self.next_offset, JournalPiece::end);
                 self.doubt = Some(end);
                 self.fail(error);
                 self.resolve_doubt();
@@ -328,25 +352,28 @@ impl Ledger {
     fn succeeded(&mut self, committed: &Committed) {
         self.failing = None;
         self.figures.ok();
-        if let Some(low) = self.commit.truncate_below {
-            self.truncated = low;
+        if let Some(cut) = self.commit.truncate_below {
+            self.truncated = cut;
+            self.scribe.was_cut(cut);
         }
         self.next_offset = self.next_offset.max(committed.next_offset);
         self.inbox.with(|queue| queue.refusing = None);
+        self.apart.kept(&self.commit.models, &self.figures);
+        self.commit.clear();
         self.carry_on(committed);
     }
 
     /// Does what had to wait for the commit.
     fn carry_on(&mut self, committed: &Committed) {
         self.plans.keep();
-        let named = self.scribe.named();
         for piece in std::mem::take(&mut self.gathered) {
             self.ending |= matches!(piece.what, What::End);
-            dispatch::send(&self.board, &mut self.sent, piece, &named);
+            dispatch::send(&self.board, &mut self.sent, piece);
         }
         let mut posted = committed.posted.iter().copied();
         for save in std::mem::take(&mut self.saves) {
-            self.apart.kept(&save, &self.figures);
+            // If it was in doubt it has them still.
+            self.apart.kept(&save.models, &self.figures);
             self.delivery.take(&self.outlet, &self.inbox, &save, &mut posted);
             dispatch::saved(&self.board, save.shard, save.number);
         }
@@ -410,10 +437,10 @@ impl Ledger {
         if self.has_saves() {
             return Next::Now;
         }
-        let low = self.low_water();
-        if low > self.truncated {
+        let cut = self.scribe.cut(self.low_water(), self.next_offset, true);
+        if cut.is_some_and(|cut| cut > self.truncated) {
             self.commit.clear();
-            self.commit.truncate_below = Some(low);
+            self.commit.truncate_below = cut;
             self.write();
             return Next::Now;
         }

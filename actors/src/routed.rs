@@ -90,7 +90,7 @@ pub(crate) struct Batch {
     pub(crate) reply: Option<tokio::sync::oneshot::Sender<Result<(), IngestError>>>,
     /// It comes from the journal of a store, and may be known already.
     pub(crate) replayed: bool,
-    /// With a store: its models, which keep their places until it is handled.
+    /// While the journal is repeated: its models, which keep their places until it is handled.
     #[expect(dead_code, reason = "held until the batch is dropped")]
     pub(crate) pins: Option<Arc<[Arc<ModelEntry>]>>,
 }

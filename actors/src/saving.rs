@@ -4,10 +4,11 @@
 //! A model's actions go into one commit with its state after them. So a state that is recovered is never older than an
 //! action that is recorded, and a replay makes only those again that never were.
 
+mod dirty;
 mod states;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +29,7 @@ use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::kept;
 use crate::ledger::status::Figures;
 use crate::plans::Plans;
+use crate::saving::dirty::{Dirty, Mark};
 use crate::shard_state::Shard;
 use crate::slab::CLEAN;
 use crate::status::SnapshotRound;
@@ -49,14 +51,27 @@ pub(crate) struct Save {
     /// No entry behind this one led to a record.
     pub(crate) cause: u64,
     pub(crate) letters: Vec<LetterEntry>,
+    /// How many states and letters a commit has of it.
+    pub(crate) lent: (usize, usize),
 }
 
 impl Save {
-    /// Puts it into a commit.
-    pub(crate) fn enter(&self, commit: &mut Commit) {
-        commit.models.extend_from_slice(&self.models);
-        commit.letters.extend_from_slice(&self.letters);
+    /// Puts it into a commit, its states by moving them: see [`Save::give_back`].
+    pub(crate) fn enter(&mut self, commit: &mut Commit) {
+        self.lent = (self.models.len(), self.letters.len());
+        commit.models.append(&mut self.models);
+        commit.letters.append(&mut self.letters);
         commit.outbox.extend(self.records.iter().filter_map(|record| OutboxEntry::of(record, self.cause)));
+    }
+
+    /// Takes back what the saves of a commit that failed had put into it, in the same order.
+    pub(crate) fn give_back(saves: &mut [Self], commit: &mut Commit) {
+        let (mut models, mut letters) = (commit.models.drain(..), commit.letters.drain(..));
+        for save in saves {
+            let (of_models, of_letters) = std::mem::take(&mut save.lent);
+            save.models.extend(models.by_ref().take(of_models));
+            save.letters.extend(letters.by_ref().take(of_letters));
+        }
     }
 }
 
@@ -97,12 +112,11 @@ pub(crate) struct Saving {
     pub(crate) plans: RefCell<Plans>,
     /// The offset after the last entry that was handled.
     pub(crate) position: Cell<u64>,
-    /// Models by the first entry that their last snapshot does not hold, with the second at which it came.
-    dirty: RefCell<BTreeMap<(u64, Tenant), u32>>,
-    /// By place: the offset that it is in `dirty` with.
-    since: RefCell<Vec<Option<(u64, u32)>>>,
+    dirty: RefCell<Dirty>,
     /// Models that are to be saved at once.
-    urgent: RefCell<BTreeSet<Tenant>>,
+    urgent: RefCell<Vec<Tenant>>,
+    /// Where the shard was when models were picked last.
+    picked_at: Cell<u64>,
     sleepy: RefCell<Vec<Rc<ModelCell>>>,
     forgotten: RefCell<Vec<ModelChange>>,
     /// Models that were retired, with the save that says so: until it is kept the store still shows what they were.
@@ -132,8 +146,8 @@ impl Saving {
             plans: RefCell::new(plans),
             position: Cell::new(position),
             dirty: RefCell::default(),
-            since: RefCell::default(),
             urgent: RefCell::default(),
+            picked_at: Cell::new(position),
             sleepy: RefCell::default(),
             forgotten: RefCell::default(),
             graves: RefCell::default(),
@@ -150,7 +164,7 @@ impl Saving {
 
     /// The first offset that a recovery would need for what is not yet in the store.
     pub(crate) fn low(&self) -> u64 {
-        let dirty = self.dirty.borrow().first_key_value().map_or(u64::MAX, |((offset, _), _)| *offset);
+        let dirty = self.dirty.borrow().first_offset().unwrap_or(u64::MAX);
         let in_flight = self.in_flight.borrow().as_ref().map_or(u64::MAX, |flight| flight.low);
         dirty.min(in_flight).min(self.waiting_from.get())
     }
@@ -196,26 +210,16 @@ impl Saving {
     }
 
     fn mark(&self, tenant: Tenant, offset: u64, second: u32) {
-        let mut since = self.since.borrow_mut();
-        let place = tenant.0 as usize;
-        if since.len() <= place {
-            since.resize(place + 1, None);
-        }
-        if let Some(slot @ None) = since.get_mut(place) {
-            *slot = Some((offset, tenant.1));
-            self.dirty.borrow_mut().insert((offset, tenant), second);
-        }
+        self.dirty.borrow_mut().mark(tenant, offset, second);
     }
 
     fn is_dirty(&self, place: usize) -> bool {
-        self.since.borrow().get(place).is_some_and(Option::is_some)
+        self.dirty.borrow().has(place)
     }
 
     /// Takes a place's mark away; answers the offset.
     fn unmark(&self, place: usize) -> Option<u64> {
-        let (offset, generation) = self.since.borrow_mut().get_mut(place)?.take()?;
-        self.dirty.borrow_mut().remove(&(offset, (place as u32, generation)));
-        Some(offset)
+        self.dirty.borrow_mut().unmark(place)
     }
 
     /// The first offset that a model's snapshot does not hold, and the snapshot.
@@ -341,7 +345,7 @@ impl Shard {
     pub(crate) fn hurry(&self, cell: &ModelCell) {
         if let Some(saving) = &self.saving {
             saving.wait();
-            saving.urgent.borrow_mut().insert((cell.entry.address.place() as u32, cell.generation));
+            saving.urgent.borrow_mut().push((cell.entry.address.place() as u32, cell.generation));
         }
     }
 
@@ -389,31 +393,38 @@ impl Shard {
         let (position, now) = (saving.position.get(), (self.watch.micros() / 1_000_000) as u32);
         let every = u32::try_from(saving.policy.save_every.as_secs()).unwrap_or(u32::MAX).max(1);
         let ticks = saving.policy.save_every.as_millis() / self.settings.tick_every.as_millis().max(1);
-        // So many a tick that all are saved once in that time.
+        // So many a tick, and so many an entry, that all are saved once in that time, and in as many entries.
         let pressed = self.dock.pressed.swap(false, Ordering::AcqRel);
-        let share = if extent == Extent::Share { dirty.len().div_ceil(ticks.max(1) as usize) } else { 0 };
-        for (taken, ((offset, tenant), second)) in dirty.iter().enumerate() {
-            let far = position.saturating_sub(*offset) >= saving.policy.save_events;
+        let of_ticks = if extent == Extent::Share { dirty.len().div_ceil(ticks.max(1) as usize) } else { 0 };
+        let entries = position.saturating_sub(saving.picked_at.replace(position));
+        let many = saving.policy.save_events;
+        let of_entries = (dirty.len() as u64).saturating_mul(entries).div_ceil(many) as usize;
+        for (taken, Mark { offset, tenant, second }) in dirty.iter().enumerate() {
+            let back = position.saturating_sub(offset);
+            let far = back >= many || (taken < of_entries && back >= many / 2);
             // A young one waits, so that a model that has just been saved is not saved again.
-            let old = now.saturating_sub(*second);
-            let aged = extent == Extent::Share && (old >= every || (taken < share && old >= every / 2));
+            let old = now.saturating_sub(second);
+            let aged = extent == Extent::Share && (old >= every || (taken < of_ticks && old >= every / 2));
             let wanted = extent == Extent::All || far || aged || pressed;
             if !wanted || (extent != Extent::All && taken >= saving.policy.saves_max) {
                 break;
             }
-            if extent != Extent::All && self.is_held_from(*tenant, *offset) {
+            if extent != Extent::All && self.is_held_from(tenant, offset) {
                 // All that it has seen is saved: without this it would be saved again and again until its restart.
                 continue;
             }
-            urgent.insert(*tenant);
+            urgent.push(tenant);
         }
     }
 
     /// Writes the states of the models that were picked, and sends them with what waits.
     fn send_save(self: &Rc<Self>, saving: &Saving) -> SnapshotRound {
         let mut round = SnapshotRound::default();
-        let urgent = saving.urgent.take();
+        let mut urgent = saving.urgent.take();
+        urgent.sort_unstable();
+        urgent.dedup();
         let mut models = saving.forgotten.take();
+        models.reserve(urgent.len());
         let mut low = saving.waiting_from.replace(u64::MAX);
         for (place, generation) in urgent {
             let Some(cell) = self.cell(place as usize).filter(|cell| cell.generation == generation) else {
@@ -443,7 +454,7 @@ impl Shard {
         }
         saving.in_flight.replace(Some(InFlight { number, low, sleepy }));
         let cause = saving.position.get().saturating_sub(1);
-        saving.inbox.save(Save { shard: self.index, number, models, records, cause, letters });
+        saving.inbox.save(Save { shard: self.index, number, models, records, cause, letters, lent: (0, 0) });
         round
     }
 

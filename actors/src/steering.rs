@@ -236,8 +236,8 @@ impl Shard {
         {
             *slot = None;
             self.tally.awake.set(self.tally.awake.get().saturating_sub(1));
-            if self.saving.is_some() {
-                self.board.directory.evict(&cell.entry);
+            if let Some(saving) = &self.saving {
+                self.board.directory.evict(&cell.entry, saving.position.get());
             }
         }
     }

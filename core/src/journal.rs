@@ -2,23 +2,25 @@
 //!
 //! A model's state is a function of the journal's entries that name it. What leads to an entry: an event that was taken;
 //! a model's timer that went off; a turn that an operator or the watchdog gave a model's life; a new plan. An entry has an
-//! offset, one more than the one before. Entries travel in pieces, each for itself: names are written once a piece, rows of
-//! 20 bytes refer to them, and a sum closes it.
+//! offset, one more than the one before. Entries travel in pieces: rows of 20 bytes refer to names in a dictionary, and a sum
+//! closes each. A piece either begins a dictionary (form 1) or continues that of the pieces before it (form 2), and names
+//! only what is new to it: so a journal is read from a piece that begins one, in order ([`JournalNames`]).
 //!
-//! Form 1, little-endian:
+//! Little-endian; form 1 has its names before its rows, form 2 behind them:
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 1 | `1`, the form |
+//! | 1 | the form, `1` or `2` |
 //! | 3 | zero |
 //! | 4 | rows, 1 to [`JournalWriter::ROWS_MAX`] |
 //! | 8 | offset of the first row; the others follow without a gap |
-//! | 4 | names |
-//! | 4 | bytes of the names |
+//! | 4 | names that are new |
+//! | 4 | bytes of these names |
 //! | 4 | components of all vectors |
-//! | 4 | zero |
+//! | 4 | names of the dictionary before this piece; zero in form 1 |
+//! | 8 | form 2 only: offset of the dictionary's first entry |
 //! | - | names, each three texts with their length in two bytes before them: model, version, kind; the latter two are empty where only the model is named |
-//! | 20 each | rows: 4 bytes of number (name in the lower 28 bits, kind of row in the upper 4), 8 bytes of microseconds since 1970, 8 bytes that depend on the kind |
+//! | 20 each | rows: 4 bytes of number (name, by its place in the dictionary, in the lower 28 bits, kind of row in the upper 4), 8 bytes of microseconds since 1970, 8 bytes that depend on the kind |
 //! | 4 each | components of vectors, in the order of their rows |
 //! | 8 | [`checksum`](crate::store::checksum) of all before |
 //!
@@ -46,14 +48,16 @@ use crate::id::{ModelId, Version};
 use crate::kind::MetricKind;
 use crate::time::Timestamp;
 
-pub use read::JournalReader;
+pub use read::{JournalNames, JournalReader};
 pub use tokens::SeriesToken;
 pub use write::{JournalWriter, Unwritten};
 
-/// The form that is written.
+/// The form of a piece that begins a dictionary, and of one that continues it.
 const FORM: u8 = 1;
-/// Bytes before the names.
+const CONTINUES: u8 = 2;
+/// Bytes before the names or rows of the two.
 const HEAD: usize = 32;
+const HEAD_CONTINUES: usize = HEAD + 8;
 /// Bytes of a row.
 const ROW: usize = 20;
 /// Bytes of the sum at the end.
@@ -182,5 +186,15 @@ pub enum JournalError {
         first_offset: u64,
         /// How many entries it holds.
         entries: u32,
+    },
+    /// The piece continues a dictionary that is not at hand.
+    #[error(
+        "the piece continues the dictionary from offset {dictionary} behind {names} names, another one is at hand"
+    )]
+    Continues {
+        /// Where the dictionary began.
+        dictionary: u64,
+        /// How many names it had before the piece.
+        names: usize,
     },
 }

@@ -40,10 +40,10 @@ impl Apart {
         self.aside.values().copied().min().unwrap_or(u64::MAX)
     }
 
-    /// Takes note that a save is kept.
-    pub(super) fn kept(&mut self, save: &Save, figures: &Figures) {
+    /// Takes note that states are kept.
+    pub(super) fn kept(&mut self, models: &[ModelChange], figures: &Figures) {
         self.alone = false;
-        for change in &save.models {
+        for change in models {
             self.aside.remove(change.model());
             figures.not_aside(change.model());
         }
@@ -102,7 +102,7 @@ impl Ledger {
 /// A save as one part for each model, one for each dead letter, and one for what is left. The last has the number, so the
 /// shard learns of it when all are kept.
 fn parts(save: Save) -> Vec<Save> {
-    let Save { shard, number, models, mut records, cause, letters } = save;
+    let Save { shard, number, models, mut records, cause, letters, .. } = save;
     let mut parts = Vec::with_capacity(models.len() + 1);
     let part = |models: Vec<ModelChange>, records, letters, number| Save {
         shard,
@@ -111,6 +111,7 @@ fn parts(save: Save) -> Vec<Save> {
         records,
         cause,
         letters,
+        lent: (0, 0),
     };
     for change in models {
         let model = change.model().clone();

@@ -8,14 +8,13 @@ use visu_tility_core::IngestError;
 
 use crate::board::Board;
 use crate::control::ControlError;
-use crate::directory::ModelEntry;
 use crate::journaled::{Journaled, Occurrence};
 use crate::ledger::inbox::{Events, Piece, Reply, What};
 use crate::routed::{Batch, Load, Routed};
 use crate::shard::{LastHandleGone, Poke};
 
 /// Sends a piece that is in the journal; `sent` is, for each shard, the offset after the last entry it was sent.
-pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece, named: &Arc<[Arc<ModelEntry>]>) {
+pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece) {
     let base = piece.base;
     let mut note = |shard: usize, end: u64| {
         if let Some(sent) = sent.get_mut(shard) {
@@ -38,7 +37,7 @@ pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece, named: &Arc<[A
                     permit: permit(&mut permits, shard),
                     reply: single.take(),
                     replayed: false,
-                    pins: Some(Arc::clone(named)),
+                    pins: None,
                 };
                 note(shard, batch.end());
                 board.send(shard, batch);

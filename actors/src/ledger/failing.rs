@@ -1,6 +1,5 @@
 //! What the ledger does while the store takes nothing: who waits is told, offsets are given again, doubts are resolved.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use visu_tility_core::IngestError;
@@ -97,7 +96,7 @@ impl Ledger {
         self.ending |= ending || self.gathered.iter().any(|piece| matches!(piece.what, What::End));
         for piece in rest {
             self.ending |= matches!(piece.what, What::End);
-            dispatch::send(&self.board, &mut self.sent, piece, &Arc::default());
+            dispatch::send(&self.board, &mut self.sent, piece);
         }
     }
 

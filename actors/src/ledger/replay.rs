@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
-use visu_tility_core::journal::{EntryName, EntryValue, JournalEntry, JournalReader, Turn};
+use visu_tility_core::journal::{EntryValue, JournalEntry, JournalNames, Turn};
 use visu_tility_core::store::{JournalPiece, StoreError};
 use visu_tility_core::{IngestError, MonitorPlan, SeriesKey};
 
@@ -49,17 +49,23 @@ pub(crate) struct Replay {
     journal: Range<u64>,
     pieces: VecDeque<JournalPiece>,
     piece: Option<Decoded>,
+    known: Known,
     report: RecoveryReport,
     since: Stopwatch,
 }
 
 /// A piece of the journal that was read.
 struct Decoded {
-    texts: Vec<EntryName>,
-    /// Where their models live, once it was asked.
-    names: Vec<Option<Home>>,
     entries: VecDeque<(u64, JournalEntry)>,
     end: u64,
+}
+
+/// The journal's dictionary.
+#[derive(Default)]
+struct Known {
+    names: JournalNames,
+    /// Where the models of its names live, once it was asked.
+    homes: Vec<Option<Home>>,
 }
 
 /// Where a model lives, and the key of the series that was named with it.
@@ -68,7 +74,7 @@ type Home = (Arc<ModelEntry>, SeriesKey);
 impl Replay {
     pub(crate) fn new(journal: Range<u64>) -> Self {
         let (pieces, piece, report) = (VecDeque::new(), None, RecoveryReport::default());
-        Self { journal, pieces, piece, report, since: Stopwatch::start() }
+        Self { journal, pieces, piece, known: Known::default(), report, since: Stopwatch::start() }
     }
 }
 
@@ -129,7 +135,11 @@ impl Ledger {
                     &format!("offsets {from} to {to} are missing"),
                 ));
             };
-            replay.piece = Some(decode(&piece, &replay.journal)?);
+            let (decoded, begins) = decode(&piece, &replay.journal, &mut replay.known)?;
+            if begins {
+                self.scribe.begins(piece.first_offset);
+            }
+            replay.piece = Some(decoded);
         }
         let Some(decoded) = &mut replay.piece else { return Ok(Some(Next::Now)) };
         let Some((offset, entry)) = decoded.entries.front() else {
@@ -138,12 +148,12 @@ impl Ledger {
             return Ok(Some(Next::Now));
         };
         if matches!(entry, JournalEntry::Event { .. }) {
-            return self.repeat_events(decoded, &mut replay.report);
+            return self.repeat_events(decoded, &mut replay.known, &mut replay.report);
         }
         let offset = *offset;
         let Some((_, entry)) = decoded.entries.pop_front() else { return Ok(Some(Next::Now)) };
         replay.report.entries += 1;
-        self.repeat_other(decoded, offset, &entry, &mut replay.report)?;
+        self.repeat_other(&mut replay.known, offset, &entry, &mut replay.report)?;
         Ok(Some(Next::Now))
     }
 
@@ -151,6 +161,7 @@ impl Ledger {
     fn repeat_events(
         &mut self,
         decoded: &mut Decoded,
+        known: &mut Known,
         report: &mut RecoveryReport,
     ) -> Result<Option<Next>, StoreError> {
         let Some(base) = decoded.entries.front().map(|(offset, _)| *offset) else {
@@ -176,7 +187,7 @@ impl Ledger {
                     Err(_) => break,
                 },
             };
-            let Some((entry, key)) = resolve(&self.board, decoded, name, report)? else { break };
+            let Some((entry, key)) = resolve(&self.board, known, name, report)? else { break };
             if pins.last().is_none_or(|last| !Arc::ptr_eq(last, &entry)) {
                 pins.push(Arc::clone(&entry));
             }
@@ -212,27 +223,23 @@ impl Ledger {
     /// Hands over an entry that is no event.
     fn repeat_other(
         &mut self,
-        decoded: &mut Decoded,
+        known: &mut Known,
         offset: u64,
         entry: &JournalEntry,
         report: &mut RecoveryReport,
     ) -> Result<(), StoreError> {
         match *entry {
             JournalEntry::Tick { name, now } => {
-                if let Some((entry, _)) = resolve(&self.board, decoded, name, report)? {
+                if let Some((entry, _)) = resolve(&self.board, known, name, report)? {
                     self.tell_again(entry.address.shard(), offset, Occurrence::Tick(entry, now));
                 }
             }
             JournalEntry::Turn { name, turn, .. } => {
-                if let Some((entry, _)) = resolve(&self.board, decoded, name, report)? {
+                if let Some((entry, _)) = resolve(&self.board, known, name, report)? {
                     let shard = entry.address.shard();
                     if turn == Turn::Retire {
                         // As when it happened: who is named from here on is another one.
                         self.board.directory.unlist(&entry);
-                        let gone = |name: &&mut Option<Home>| {
-                            name.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, &entry))
-                        };
-                        decoded.names.iter_mut().filter(gone).for_each(|name| *name = None);
                     }
                     self.tell_again(shard, offset, Occurrence::Turn(entry, turn, None));
                 }
@@ -271,30 +278,41 @@ impl Ledger {
     }
 }
 
-fn decode(piece: &JournalPiece, wanted: &Range<u64>) -> Result<Decoded, StoreError> {
+/// Reads a piece, and says whether it begins a dictionary.
+fn decode(
+    piece: &JournalPiece,
+    wanted: &Range<u64>,
+    known: &mut Known,
+) -> Result<(Decoded, bool), StoreError> {
     let what = || format!("the journal at offset {}", piece.first_offset);
-    let reader = JournalReader::new(piece).map_err(|error| StoreError::corrupt(what(), &error))?;
+    let reader = known.names.read(piece).map_err(|error| StoreError::corrupt(what(), &error))?;
+    let begins = reader.begins_dictionary();
     let entries = reader.entries().filter(|(offset, _)| wanted.contains(offset)).collect();
-    let texts = reader.names().to_vec();
-    Ok(Decoded { names: vec![None; texts.len()], texts, entries, end: piece.end() })
+    if begins {
+        known.homes.clear();
+    }
+    known.homes.resize(reader.names().len(), None);
+    Ok((Decoded { entries, end: piece.end() }, begins))
 }
 
-/// Where the model of a name lives, made known on the first call.
+/// Where the model of a name lives, made known on the first call, and again when it was retired meanwhile.
 fn resolve(
     board: &Board,
-    decoded: &mut Decoded,
+    known: &mut Known,
     name: usize,
     report: &mut RecoveryReport,
 ) -> Result<Option<Home>, StoreError> {
-    if let Some(Some(known)) = decoded.names.get(name) {
-        return Ok(Some(known.clone()));
+    if let Some(Some(home)) = known.homes.get(name)
+        && !home.0.is_retired()
+    {
+        return Ok(Some(home.clone()));
     }
     let damaged = |error: &dyn std::fmt::Display| StoreError::corrupt("the journal", &error.to_string());
-    let Some(names) = decoded.texts.get(name) else { return Ok(None) };
-    let known = board.directory.with(names.model.as_str(), Arc::clone);
-    report.models += u64::from(known.is_none());
+    let Some(names) = known.names.names().get(name) else { return Ok(None) };
+    let entry = board.directory.with(names.model.as_str(), Arc::clone);
+    report.models += u64::from(entry.is_none());
     let again = || board.directory.insert_again(&names.model, Standing::Unsettled);
-    let entry = known.map_or_else(again, Ok).map_err(|error: IngestError| damaged(&error))?;
+    let entry = entry.map_or_else(again, Ok).map_err(|error: IngestError| damaged(&error))?;
     let key = match &names.series {
         Some((version, kind)) => {
             // None gives way that a shard has yet to come to.
@@ -306,7 +324,7 @@ fn resolve(
         }
     };
     let resolved = (entry, key);
-    if let Some(slot) = decoded.names.get_mut(name) {
+    if let Some(slot) = known.homes.get_mut(name) {
         *slot = Some(resolved.clone());
     }
     Ok(Some(resolved))

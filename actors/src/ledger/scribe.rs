@@ -1,10 +1,11 @@
 //! Writes what was gathered as pieces of the journal, and mends routes whose model has changed its place.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use visu_tility_core::Timestamp;
 use visu_tility_core::journal::{JournalWriter, SeriesToken, Turn, Unwritten};
 use visu_tility_core::store::JournalPiece;
-use visu_tility_core::{SeriesKey, Timestamp};
 
 use crate::admission::Standing;
 use crate::board::Board;
@@ -17,21 +18,58 @@ use crate::vectors::is_ticket;
 /// takes anything.
 pub(crate) const NO_PLAN: u64 = 0;
 
+/// Names up to which a dictionary is begun afresh so that the journal can be cut there.
+const NAMES_FEW: usize = 4_096;
+
 /// Writes entries, a piece after the other.
 pub(crate) struct Scribe {
     writer: JournalWriter,
-    /// The models of the events that were written: they keep their places until the events are handled.
-    named: Vec<Arc<ModelEntry>>,
+    /// Where the dictionaries begin that the journal holds, in order: it is cut at one of these.
+    begins: VecDeque<u64>,
 }
 
 impl Scribe {
     pub(crate) fn new() -> Self {
-        Self { writer: JournalWriter::new(), named: Vec::new() }
+        Self { writer: JournalWriter::new(), begins: VecDeque::new() }
     }
 
-    /// The models of the events that were written since this was asked last.
-    pub(crate) fn named(&mut self) -> Arc<[Arc<ModelEntry>]> {
-        std::mem::take(&mut self.named).into()
+    /// Takes note that a dictionary begins in the journal that is repeated.
+    pub(crate) fn begins(&mut self, offset: u64) {
+        self.begins.push_back(offset);
+    }
+
+    /// Begins a dictionary if that costs little, so that the journal can be cut there. Called now and then.
+    pub(crate) fn begin_cheaply(&mut self) {
+        if self.writer.entries() == 0 && self.writer.names() <= NAMES_FEW {
+            self.writer.begin_dictionary();
+        }
+    }
+
+    /// Where the journal may be cut so that it holds what lies from `low` on and begins with a dictionary; `end` is the
+    /// offset after its last entry. `now` has it cut at its end if nothing of it is needed.
+    pub(crate) fn cut(&mut self, low: u64, end: u64, now: bool) -> Option<u64> {
+        if now && low >= end && self.writer.entries() == 0 {
+            self.writer.begin_dictionary();
+        }
+        if low >= end && self.writer.dictionary_begun().is_none() {
+            return Some(end);
+        }
+        self.begins.iter().rev().find(|begin| **begin <= low).copied()
+    }
+
+    /// Takes note that the journal was cut.
+    pub(crate) fn was_cut(&mut self, at: u64) {
+        while self.begins.front().is_some_and(|begin| *begin < at) {
+            self.begins.pop_front();
+        }
+    }
+
+    /// Takes note that what was written from `end` on may not have come into the journal.
+    pub(crate) fn commit_failed(&mut self, end: u64) {
+        while self.begins.back().is_some_and(|begin| *begin >= end) {
+            self.begins.pop_back();
+        }
+        self.writer.abandon();
     }
 
     /// Writes what was gathered; `next` is the offset of its first entry.
@@ -44,8 +82,11 @@ impl Scribe {
     ) {
         match what {
             What::Events(Events { routed, pins, .. }) => {
-                for event in routed {
+                let mut done = self.run(board, routed, *next);
+                while let Some(event) = routed.get_mut(done) {
                     self.event(board, event, pins, next, out);
+                    done += 1;
+                    done += self.run(board, routed.get(done..).unwrap_or_default(), *next);
                 }
             }
             What::Ticks(ticks) => {
@@ -75,12 +116,37 @@ impl Scribe {
 
     /// Makes a piece of what was written since the last one.
     pub(crate) fn finish(&mut self, next: &mut u64, out: &mut Vec<JournalPiece>) {
+        let begins = self.writer.dictionary_begun().is_none();
         if let Some(piece) = self.writer.finish(*next) {
+            if begins {
+                self.begins.push_back(piece.first_offset);
+            }
             *next = piece.end();
             out.push(piece);
         }
     }
 
+    /// Writes events that need nothing but a row; answers how many, up to the first that needs more.
+    fn run(&mut self, board: &Board, routed: &[Routed], next: u64) -> usize {
+        if routed.is_empty() {
+            return 0;
+        }
+        let places = board.directory.hold_places();
+        let first = next + self.writer.entries() as u64;
+        for (done, (event, offset)) in routed.iter().zip(first..).enumerate() {
+            let token = SeriesToken(event.token(), event.key.get());
+            let plain = event.at.in_bounds() && !is_ticket(event.value);
+            if !plain
+                || !places.keep(event.address, event.generation, offset)
+                || self.writer.value(token, event.at, event.value).is_err()
+            {
+                return done;
+            }
+        }
+        routed.len()
+    }
+
+    /// Writes an event that may need a name, a vector, another piece or another place.
     fn event(
         &mut self,
         board: &Board,
@@ -89,21 +155,21 @@ impl Scribe {
         next: &mut u64,
         out: &mut Vec<JournalPiece>,
     ) {
-        // Twice at most: it has a name then, and a new piece has room.
-        for _ in 0..4 {
-            let token = SeriesToken(event.token(), event.key.get());
-            let written = if is_ticket(event.value)
-                && let Some(vector) = board.vectors.peek(event.value)
-            {
-                self.writer.vector(token, event.at, &vector)
-            } else {
-                self.writer.value(token, event.at, event.value)
-            };
-            match written {
-                Ok(()) => return,
-                Err(Unwritten::Full) => self.finish(next, out),
-                Err(Unwritten::Unnamed) if self.name(board, event, pins) => {}
-                Err(_) => break,
+        if event.at.in_bounds()
+            && let Some(entry) = self.home(board, event, pins, *next)
+        {
+            // Twice at most: it has a name then, and a new piece has room.
+            for _ in 0..4 {
+                match self.row(board, event) {
+                    Ok(()) => return,
+                    Err(Unwritten::Full) => self.finish(next, out),
+                    Err(Unwritten::Unnamed) => match self.name(&entry, event) {
+                        Some(Ok(())) => {}
+                        Some(Err(Unwritten::Full)) => self.finish(next, out),
+                        _ => break,
+                    },
+                    Err(_) => break,
+                }
             }
         }
         // Nobody it could be shown to, now or in a replay.
@@ -111,46 +177,51 @@ impl Scribe {
         self.nothing(next, out);
     }
 
+    fn row(&mut self, board: &Board, event: &Routed) -> Result<(), Unwritten> {
+        let token = SeriesToken(event.token(), event.key.get());
+        if is_ticket(event.value)
+            && let Some(vector) = board.vectors.peek(event.value)
+        {
+            return self.writer.vector(token, event.at, &vector);
+        }
+        self.writer.value(token, event.at, event.value)
+    }
+
     /// Writes an entry that changes nothing, for what nobody is there any more.
     fn nothing(&mut self, next: &mut u64, out: &mut Vec<JournalPiece>) {
         self.until_written(next, out, |writer| writer.plan(Timestamp::EPOCH, NO_PLAN));
     }
 
-    /// Names an event's series, of its model where that lives now; false when there is none.
-    fn name(&mut self, board: &Board, event: &mut Routed, pins: &[Arc<ModelEntry>]) -> bool {
-        if !event.at.in_bounds() {
-            return false;
-        }
+    /// The model of an event where that lives now, which keeps its place until the event is handled; `None` when there is
+    /// none.
+    fn home(
+        &self,
+        board: &Board,
+        event: &mut Routed,
+        pins: &[Arc<ModelEntry>],
+        next: u64,
+    ) -> Option<Arc<ModelEntry>> {
+        let offset = next + self.writer.entries() as u64;
+        let keep =
+            |event: &Routed| board.directory.hold_places().keep(event.address, event.generation, offset);
         let (token, key) = (event.token(), event.key);
-        let here = board.directory.at(event.address);
-        let here = here.filter(|entry| entry.token() == token && !entry.is_retired());
-        if let Some(entry) = here
-            && let Some(named) = self.write_name(&entry, token, key)
-        {
-            self.named.push(entry);
-            return named;
+        if keep(event) {
+            return board.directory.at(event.address).filter(|entry| entry.token() == token);
         }
         // Retired while the event was on its way: it is of the model that takes its place.
-        let Some(gone) = pins.iter().find(|entry| entry.token() == token) else { return false };
-        let Some((version, kind)) = gone.names(key) else { return false };
+        let gone = pins.iter().find(|entry| entry.token() == token)?;
+        let (version, kind) = gone.names(key)?;
         // It was admitted when the event was published.
-        let Ok(present) = board.directory.insert_again(&gone.id, Standing::Renewed) else { return false };
-        if present.learn(&version, &kind, board.directory.series_max(), None).is_err() {
-            return false;
-        }
+        let present = board.directory.insert_again(&gone.id, Standing::Renewed).ok()?;
+        present.learn(&version, &kind, board.directory.series_max(), None).ok()?;
         (event.address, event.generation) = (present.address, present.generation);
-        let named = self.write_name(&present, event.token(), key).unwrap_or(false);
-        self.named.push(present);
-        named
+        keep(event).then_some(present)
     }
 
-    /// Names a series; `None` when its names are not known. A piece that is full is finished by the caller.
-    fn write_name(&mut self, entry: &ModelEntry, token: u64, key: SeriesKey) -> Option<bool> {
-        let token = SeriesToken(token, key.get());
-        let writer = &mut self.writer;
-        entry.with_names(key, |version, kind| {
-            !matches!(writer.name(token, &entry.id, Some((version, kind))), Err(Unwritten::Vector(_)))
-        })
+    /// Names an event's series; `None` when its names are not known.
+    fn name(&mut self, entry: &ModelEntry, event: &Routed) -> Option<Result<(), Unwritten>> {
+        let (token, writer) = (SeriesToken(event.token(), event.key.get()), &mut self.writer);
+        entry.with_names(event.key, |version, kind| writer.name(token, &entry.id, Some((version, kind))))
     }
 
     /// Writes an entry about a model as a whole.

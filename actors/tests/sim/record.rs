@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use visu_tility_core::journal::{EntryValue, JournalEntry, JournalReader};
+use visu_tility_core::journal::{EntryValue, JournalEntry, JournalNames};
 use visu_tility_core::store::{
     Commit, Committed, JournalPiece, MemoryDisk, OutboxQuery, Posted, Store, StoreLimits,
 };
@@ -52,6 +52,8 @@ pub(crate) struct Record {
     pub(crate) acked: Vec<Acked>,
     pub(crate) acked_turns: BTreeMap<(String, Turn), u64>,
     pub(crate) journal: BTreeMap<u64, Entry>,
+    /// Of the pieces that were committed.
+    names: JournalNames,
     /// The outbox: every action that was ever there, its number and its text.
     pub(crate) posted: BTreeMap<String, (u64, String)>,
     /// Actions that were found after a crash and are there no more: lost with the power, or done with and let go.
@@ -113,9 +115,11 @@ impl Record {
     pub(crate) fn committed(&mut self, commit: &Commit, committed: &Committed) {
         self.commits += 1;
         self.note(|| shown(commit));
+        let mut names = std::mem::take(&mut self.names);
         for piece in &commit.journal {
-            self.learn(piece);
+            self.learn(piece, &mut names);
         }
+        self.names = names;
         for (entry, posted) in commit.outbox.iter().zip(&committed.posted) {
             let (number, new) = match posted {
                 Posted::New(number) => (*number, true),
@@ -140,8 +144,8 @@ impl Record {
         }
     }
 
-    fn learn(&mut self, piece: &JournalPiece) {
-        let reader = match JournalReader::new(piece) {
+    fn learn(&mut self, piece: &JournalPiece, names: &mut JournalNames) {
+        let reader = match names.read(piece) {
             Ok(reader) => reader,
             Err(error) => return self.problem(format!("piece at {}: {error}", piece.first_offset)),
         };
@@ -188,8 +192,10 @@ impl Record {
         for number in std::mem::take(&mut self.loose.settled) {
             self.settled.remove(&number);
         }
+        // Whatever was cut: what is left can be read by itself.
+        let mut names = JournalNames::new();
         for piece in reader.journal(0, usize::MAX).unwrap() {
-            self.learn(&piece);
+            self.learn(&piece, &mut names);
         }
         let query = OutboxQuery { limit: 1_000_000, ..OutboxQuery::default() };
         for stored in reader.outbox(&query).unwrap() {

@@ -1,5 +1,7 @@
 //! Reads journal pieces: everything is checked before the first entry is given out.
 
+use std::borrow::Cow;
+
 use visu_tility_drift::codec::{DecodeError, Reader};
 
 use crate::checksum::checksum;
@@ -10,9 +12,81 @@ use crate::time::Timestamp;
 
 use super::write::JournalWriter;
 use super::{
-    EntryName, EntryValue, FORM, HEAD, JournalEntry, JournalError, MISSING, NAME_BITS, PLAN, ROW, SUM, TICK,
-    TURN, Turn, VALUE, VECTOR,
+    CONTINUES, EntryName, EntryValue, FORM, HEAD, JournalEntry, JournalError, MISSING, NAME_BITS, PLAN, ROW,
+    SUM, TICK, TURN, Turn, VALUE, VECTOR,
 };
+
+/// The names of a journal's pieces, carried from each to the next: what reads a journal in order.
+///
+/// A piece either begins a dictionary, or continues that of the pieces before it. What a store holds begins with a piece
+/// that begins one.
+///
+/// # Examples
+///
+/// ```
+/// use visu_tility_core::journal::{JournalNames, JournalWriter, SeriesToken};
+/// use visu_tility_core::{MetricKind, ModelId, Timestamp, Version};
+///
+/// let mut writer = JournalWriter::new();
+/// let token = SeriesToken(7, 1);
+/// writer.name(token, &ModelId::new("fraud")?, Some((&Version::new("3")?, &MetricKind::F1)))?;
+/// let mut names = JournalNames::new();
+/// for offset in 0..3 {
+///     // Named once, for all pieces of the dictionary.
+///     writer.value(token, Timestamp::EPOCH, 0.25)?;
+///     let piece = writer.finish(offset).ok_or("nothing was written")?;
+///     let reader = names.read(&piece)?;
+///     assert_eq!((reader.names()[0].model.as_str(), reader.begins_dictionary()), ("fraud", offset == 0));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct JournalNames {
+    /// The first offset of the dictionary; `None` before the first piece.
+    begun: Option<u64>,
+    names: Vec<EntryName>,
+}
+
+impl JournalNames {
+    /// Starts before the first piece.
+    pub const fn new() -> Self {
+        Self { begun: None, names: Vec::new() }
+    }
+
+    /// The names of the dictionary so far.
+    pub fn names(&self) -> &[EntryName] {
+        &self.names
+    }
+
+    /// Reads the next piece as a store gave it. After an error the names are those of the pieces before.
+    ///
+    /// Cost: that of the piece, however many names the dictionary has.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalReader::new`], but that a piece may continue the dictionary of the piece before it. One that continues
+    /// another is refused.
+    pub fn read<'a>(&'a mut self, piece: &'a JournalPiece) -> Result<JournalReader<'a>, JournalError> {
+        let parts = Parts::of_bytes(&piece.bytes)?;
+        parts.is_of(piece)?;
+        let Some((begun, known)) = parts.continues else {
+            let reader = parts.alone()?;
+            self.begun = Some(reader.first_offset);
+            self.names = reader.names.into_owned();
+            return Ok(JournalReader { names: Cow::Borrowed(&self.names), ..reader });
+        };
+        if self.begun != Some(begun) || self.names.len() != known {
+            return Err(JournalError::Continues { dictionary: begun, names: known });
+        }
+        let new = read_names(parts.names, parts.named)?;
+        self.names.extend(new);
+        if let Err(error) = parts.check_rows(&self.names) {
+            self.names.truncate(known);
+            return Err(error.into());
+        }
+        Ok(parts.reader(Cow::Borrowed(&self.names)))
+    }
+}
 
 /// A journal piece that was read.
 ///
@@ -21,39 +95,32 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct JournalReader<'a> {
     first_offset: u64,
-    names: Vec<EntryName>,
+    begins: bool,
+    names: Cow<'a, [EntryName]>,
     rows: &'a [[u8; ROW]],
     vectors: &'a [[u8; 4]],
 }
 
-impl<'a> JournalReader<'a> {
-    /// Reads a piece as a store gave it.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the bytes are not a whole, undamaged piece of a form that this release reads, or are those of other
-    /// entries than the store says.
-    pub fn new(piece: &'a JournalPiece) -> Result<Self, JournalError> {
-        let reader = Self::of_bytes(&piece.bytes)?;
-        let (first_offset, entries) = (reader.first_offset, reader.rows.len() as u32);
-        if first_offset != piece.first_offset || entries != piece.entries {
-            return Err(JournalError::Other { first_offset, entries });
-        }
-        Ok(reader)
-    }
+/// A piece taken apart, its sum checked.
+struct Parts<'a> {
+    first_offset: u64,
+    /// Where the dictionary began that it continues, and how many names that had.
+    continues: Option<(u64, usize)>,
+    named: usize,
+    names: &'a [u8],
+    rows: &'a [[u8; ROW]],
+    vectors: &'a [[u8; 4]],
+}
 
-    /// Reads a piece from its bytes alone.
-    ///
-    /// # Errors
-    ///
-    /// Fails when they are not a whole, undamaged piece of a form that this release reads.
-    pub fn of_bytes(bytes: &'a [u8]) -> Result<Self, JournalError> {
+impl<'a> Parts<'a> {
+    fn of_bytes(bytes: &'a [u8]) -> Result<Self, JournalError> {
         // The form first: a later one may have another sum.
-        match bytes.first() {
+        let continues = match bytes.first() {
             None => return Err(DecodeError::Truncated.into()),
-            Some(&FORM) => {}
+            Some(&FORM) => false,
+            Some(&CONTINUES) => true,
             Some(&found) => return Err(DecodeError::Version { what: "journal", found }.into()),
-        }
+        };
         if bytes.len() < HEAD + SUM {
             return Err(DecodeError::Truncated.into());
         }
@@ -62,18 +129,17 @@ impl<'a> JournalReader<'a> {
         if found != expected {
             return Err(JournalError::Sum { found, expected });
         }
-        let reader = Self::of_body(body)?;
-        reader.check_rows()?;
-        Ok(reader)
+        Ok(Self::of_body(body, continues)?)
     }
 
-    fn of_body(body: &'a [u8]) -> Result<Self, DecodeError> {
+    fn of_body(body: &'a [u8], continues: bool) -> Result<Self, DecodeError> {
         let mut bytes = Reader::new(body);
         let reserved = bytes.u32()? >> 8;
         let rows = bytes.u32()? as usize;
         let first_offset = bytes.u64()?;
         let (named, name_bytes, components) = (bytes.u32()? as usize, bytes.u32()?, bytes.u32()?);
-        if reserved != 0 || bytes.u32()? != 0 {
+        let known = bytes.u32()? as usize;
+        if reserved != 0 || (known != 0 && !continues) {
             return Err(DecodeError::Range { field: "reserved" });
         }
         if rows == 0 || rows > JournalWriter::ROWS_MAX {
@@ -82,18 +148,53 @@ impl<'a> JournalReader<'a> {
         if first_offset > i64::MAX as u64 - rows as u64 {
             return Err(DecodeError::Range { field: "first_offset" });
         }
-        let names = read_names(bytes.take(name_bytes as usize)?, named)?;
+        let continues = if continues { Some((bytes.u64()?, known)) } else { None };
+        if continues.is_some_and(|(begun, _)| begun >= first_offset) {
+            return Err(DecodeError::Range { field: "dictionary" });
+        }
+        if known + named > JournalWriter::NAMES_MAX as usize {
+            return Err(DecodeError::Range { field: "names" });
+        }
+        let mut names: &[u8] = &[];
+        if continues.is_none() {
+            names = bytes.take(name_bytes as usize)?;
+        }
         let (rows, _) = bytes.take(rows * ROW)?.as_chunks();
+        if continues.is_some() {
+            names = bytes.take(name_bytes as usize)?;
+        }
         let vector_bytes = (components as usize).checked_mul(4).ok_or(DecodeError::Truncated)?;
         let (vectors, _) = bytes.take(vector_bytes)?.as_chunks();
         bytes.finish()?;
-        Ok(Self { first_offset, names, rows, vectors })
+        Ok(Self { first_offset, continues, named, names, rows, vectors })
+    }
+
+    /// Checks that it is the piece that the store says.
+    const fn is_of(&self, piece: &JournalPiece) -> Result<(), JournalError> {
+        let (first_offset, entries) = (self.first_offset, self.rows.len() as u32);
+        if first_offset != piece.first_offset || entries != piece.entries {
+            return Err(JournalError::Other { first_offset, entries });
+        }
+        Ok(())
+    }
+
+    /// Reads it without the pieces before.
+    fn alone(self) -> Result<JournalReader<'a>, JournalError> {
+        if let Some((dictionary, names)) = self.continues {
+            return Err(JournalError::Continues { dictionary, names });
+        }
+        let names = read_names(self.names, self.named)?;
+        self.check_rows(&names)?;
+        Ok(self.reader(Cow::Owned(names)))
+    }
+
+    const fn reader(self, names: Cow<'a, [EntryName]>) -> JournalReader<'a> {
+        let Self { first_offset, continues, rows, vectors, .. } = self;
+        JournalReader { first_offset, begins: continues.is_none(), names, rows, vectors }
     }
 
     /// Checks every row against its name, and the vectors against their rows.
-    fn check_rows(&self) -> Result<(), DecodeError> {
-        let ranges: Vec<Option<ValueRange>> =
-            self.names.iter().map(|name| name.series.as_ref().map(|(_, kind)| kind.range())).collect();
+    fn check_rows(&self, names: &[EntryName]) -> Result<(), DecodeError> {
         let mut vectors = self.vectors;
         for row in self.rows {
             let Row { kind, name, at, word } = Row::of(row);
@@ -103,7 +204,8 @@ impl<'a> JournalReader<'a> {
                 }
                 continue;
             }
-            let range = *ranges.get(name).ok_or(DecodeError::Range { field: "name" })?;
+            let series = names.get(name).ok_or(DecodeError::Range { field: "name" })?.series.as_ref();
+            let range = series.map(|(_, kind)| kind.range());
             let event = matches!(kind, VALUE | MISSING | VECTOR);
             if event != range.is_some() {
                 return Err(DecodeError::Range { field: "kind" });
@@ -124,6 +226,35 @@ impl<'a> JournalReader<'a> {
         }
         if vectors.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
     }
+}
+
+impl<'a> JournalReader<'a> {
+    /// Reads a piece that begins a dictionary, as a store gave it. A journal is read in order with [`JournalNames`].
+    ///
+    /// # Errors
+    ///
+    /// Fails when the bytes are not a whole, undamaged piece of a form that this release reads, are those of other
+    /// entries than the store says, or continue the dictionary of pieces before.
+    pub fn new(piece: &'a JournalPiece) -> Result<Self, JournalError> {
+        let parts = Parts::of_bytes(&piece.bytes)?;
+        parts.is_of(piece)?;
+        parts.alone()
+    }
+
+    /// Reads a piece that begins a dictionary from its bytes alone.
+    ///
+    /// # Errors
+    ///
+    /// Fails when they are not a whole, undamaged piece of a form that this release reads, or continue the dictionary of
+    /// pieces before.
+    pub fn of_bytes(bytes: &'a [u8]) -> Result<Self, JournalError> {
+        Parts::of_bytes(bytes)?.alone()
+    }
+
+    /// Whether it can be read without the pieces before.
+    pub const fn begins_dictionary(&self) -> bool {
+        self.begins
+    }
 
     /// The offset of the first entry.
     pub const fn first_offset(&self) -> u64 {
@@ -140,7 +271,7 @@ impl<'a> JournalReader<'a> {
         self.rows.is_empty()
     }
 
-    /// Whom the entries are about.
+    /// Whom the entries of the dictionary are about, those of the pieces before too.
     pub fn names(&self) -> &[EntryName] {
         &self.names
     }

@@ -1,5 +1,6 @@
 //! Pieces are read back as they were written, and nothing else is read as one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -127,6 +128,7 @@ proptest! {
         let mut writer = JournalWriter::new();
         // The second piece knows nothing of the first.
         write(&mut writer, 0, &entries[..entries.len().min(20)]);
+        writer.begin_dictionary();
         let piece = write(&mut writer, first_offset, &entries);
         let reader = JournalReader::new(&piece).unwrap();
         prop_assert_eq!(reader.len(), entries.len());
@@ -134,6 +136,63 @@ proptest! {
             prop_assert_eq!(offset, first_offset + at as u64);
             prop_assert_eq!(spelt(reader.names(), entry), wanted(written));
         }
+    }
+
+    #[test]
+    fn pieces_are_read_back_in_order_with_names_that_were_written_once(
+        entries in prop::collection::vec(entry(), 1..300), cuts in prop::collection::vec((1_usize..60, any::<bool>()), 1..12),
+    ) {
+        let (mut writer, mut pieces, mut from) = (JournalWriter::new(), Vec::new(), 0);
+        for (length, begins) in cuts.into_iter().cycle() {
+            let some = &entries[from..entries.len().min(from + length)];
+            if some.is_empty() {
+                break;
+            }
+            if begins {
+                writer.begin_dictionary();
+            }
+            pieces.push(write(&mut writer, 500 + from as u64, some));
+            from += some.len();
+        }
+        let (mut names, mut read, mut named) = (JournalNames::new(), Vec::new(), BTreeSet::new());
+        for piece in &pieces {
+            let reader = names.read(piece).unwrap();
+            if reader.begins_dictionary() {
+                named.clear();
+            }
+            read.extend(reader.entries().map(|(offset, entry)| (offset, spelt(reader.names(), entry))));
+            prop_assert_eq!(JournalReader::new(piece).is_ok(), reader.begins_dictionary());
+            for name in &names.names()[named.len()..] {
+                prop_assert!(named.insert(format!("{name:?}")), "{:?} is named twice", name);
+            }
+        }
+        prop_assert!(read.into_iter().eq((500..).zip(entries.iter().map(wanted))));
+    }
+
+    #[test]
+    fn a_piece_that_continues_is_refused_when_a_bit_is_flipped_it_is_cut_short_or_another_came_before(
+        entries in prop::collection::vec(entry(), 2..30), place in any::<prop::sample::Index>(), bit in 0_u32..8,
+    ) {
+        let mut writer = JournalWriter::new();
+        let first = write(&mut writer, 70, &entries[..1]);
+        let second = write(&mut writer, 71, &entries[1..]);
+        let mut names = JournalNames::new();
+        names.read(&first).unwrap();
+        let before = names.clone();
+        let (mut flipped, mut cut) = (second.clone(), second.clone());
+        flipped.bytes[place.index(second.bytes.len())] ^= 1_u8 << bit;
+        cut.bytes.truncate(place.index(second.bytes.len()));
+        prop_assert!(names.read(&flipped).is_err() && names.read(&cut).is_err());
+        prop_assert_eq!(names.names(), before.names());
+        let new = names.read(&second).map(|reader| reader.names().len()).unwrap();
+        let again = names.read(&second).map(|_| ());
+        prop_assert!(again.is_err() || new == before.names().len(), "{:?}", again);
+        let other = write(&mut JournalWriter::new(), 30, &entries[..1]);
+        names.read(&other).unwrap();
+        prop_assert_eq!(
+            names.read(&second).map(|_| ()).unwrap_err(),
+            JournalError::Continues { dictionary: 70, names: before.names().len() }
+        );
     }
 
     #[test]
@@ -189,9 +248,9 @@ fn a_piece_belongs_to_its_offset() {
 #[test]
 fn a_later_form_is_refused_by_its_number() {
     let mut piece = write(&mut JournalWriter::new(), 5, &[(2, 0, Written::Number(1.0))]);
-    piece.bytes[0] = 2;
+    piece.bytes[0] = 3;
     let error = JournalReader::new(&piece).unwrap_err().to_string();
-    assert_eq!(error, "journal state has unknown version 2");
+    assert_eq!(error, "journal state has unknown version 3");
 }
 
 #[test]
@@ -215,6 +274,40 @@ fn a_full_piece_says_so_and_loses_nothing() {
     assert_eq!((piece.entries as usize, piece.bytes.len()), (65_536, 32 + 23 + 65_536 * 20 + 8));
     assert_eq!(JournalReader::new(&piece).unwrap().len(), 65_536);
     assert_eq!((writer.entries(), writer.finish(9)), (0, None));
+}
+
+#[test]
+fn a_dictionary_begins_afresh_when_its_names_are_few_beside_what_was_written_with_them() {
+    let (mut writer, mut names) = (JournalWriter::new(), JournalNames::new());
+    let mut begins = Vec::new();
+    for piece in 0..300_u64 {
+        let entries: Vec<_> = (0..1_000).map(|at| (at % 40 / 4 * 4, 5, Written::Number(1.0))).collect();
+        let piece = write(&mut writer, piece * 1_000, &entries);
+        let reader = names.read(&piece).unwrap();
+        assert_eq!(reader.names().len(), 10);
+        if reader.begins_dictionary() {
+            begins.push(piece.first_offset);
+        }
+    }
+    // 4 MiB of 20 bytes each, and 48 a piece.
+    assert_eq!(begins, [0, 210_000]);
+}
+
+#[test]
+fn names_without_an_entry_are_in_no_piece_and_in_no_dictionary() {
+    let mut writer = JournalWriter::new();
+    let token = SeriesToken(3, 3);
+    writer.name(token, &model_of(1), None).unwrap();
+    assert_eq!(writer.finish(0), None);
+    assert_eq!(writer.tick(token, Timestamp::EPOCH), Err(Unwritten::Unnamed));
+    writer.name(token, &model_of(1), None).unwrap();
+    writer.tick(token, Timestamp::EPOCH).unwrap();
+    writer.finish(0).unwrap();
+    assert_eq!(writer.dictionary_begun(), Some(0));
+    writer.tick(token, Timestamp::EPOCH).unwrap();
+    writer.abandon();
+    assert_eq!((writer.dictionary_begun(), writer.entries()), (None, 0));
+    assert_eq!(writer.tick(token, Timestamp::EPOCH), Err(Unwritten::Unnamed));
 }
 
 #[test]

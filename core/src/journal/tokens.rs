@@ -1,6 +1,6 @@
-//! Finds the number that a name has within a piece, by a token of two words: no text is hashed or compared.
+//! Finds the number that a name has in the dictionary, by a token of two words: no text is hashed or compared.
 
-/// Stands for a name while a piece is written: two words that the caller gives, the same for the same name and different
+/// Stands for a name while pieces are written: two words that the caller gives, the same for the same name and different
 /// for different ones. Which they are is nobody else's business; they are not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SeriesToken(pub u64, pub u64);
@@ -32,6 +32,12 @@ impl Tokens {
     }
 
     pub(super) fn clear(&mut self) {
+        let wanted = (self.used as usize * 4).next_power_of_two().max(SLOTS);
+        if wanted < self.slots.len() {
+            // Memory that was of use once only.
+            *self = Self { slots: vec![EMPTY; wanted], used: 0, stamp: 1, last: None };
+            return;
+        }
         (self.used, self.last) = (0, None);
         self.stamp = self.stamp.wrapping_add(1);
         if self.stamp == 0 {

@@ -9,9 +9,15 @@ use crate::store::{JournalPiece, StoreLimits};
 use crate::time::Timestamp;
 
 use super::tokens::{SeriesToken, Tokens};
-use super::{FORM, HEAD, MISSING, NAME_BITS, PLAN, ROW, SUM, TICK, TURN, Turn, VALUE, VECTOR};
+use super::{CONTINUES, FORM, HEAD, HEAD_CONTINUES, MISSING, NAME_BITS, PLAN, ROW, SUM, TICK, TURN, Turn};
+use super::{VALUE, VECTOR};
 
-/// Gathers entries to a piece of the journal.
+/// Gathers entries to pieces of the journal.
+///
+/// A name is written once in a dictionary's life, with the first piece that has an entry about it. The dictionary begins
+/// afresh when its names are few beside what was written with them (a 64th of the bytes, 4 MiB at least), at
+/// [`JournalWriter::NAMES_MAX`] names or [`JournalWriter::DICTIONARY_ENTRIES_MAX`] entries, and when it is told to
+/// ([`JournalWriter::begin_dictionary`]).
 ///
 /// # Examples
 ///
@@ -36,18 +42,47 @@ use super::{FORM, HEAD, MISSING, NAME_BITS, PLAN, ROW, SUM, TICK, TURN, Turn, VA
 #[derive(Clone, Debug)]
 pub struct JournalWriter {
     tokens: Tokens,
+    /// Names that came with the present piece.
     names: Vec<u8>,
     named: u32,
+    /// Room for a head, then the rows.
     rows: Vec<u8>,
     vectors: Vec<u8>,
+    dictionary: Dictionary,
 }
+
+/// What came before the present piece since the dictionary began.
+#[derive(Clone, Copy, Debug, Default)]
+struct Dictionary {
+    /// The first offset; `None` before the first piece.
+    begun: Option<u64>,
+    names: u32,
+    entries: u64,
+    bytes: u64,
+    name_bytes: u64,
+}
+
+impl Dictionary {
+    /// Whether to begin another one costs little beside what was written.
+    const fn is_used_up(&self) -> bool {
+        let much = self.name_bytes.saturating_mul(BYTES_PER_NAME_BYTE);
+        self.names >= JournalWriter::NAMES_MAX
+            || self.entries >= JournalWriter::DICTIONARY_ENTRIES_MAX
+            || (self.bytes >= DICTIONARY_BYTES_MIN && self.bytes >= much)
+    }
+}
+
+/// Bytes of journal before a dictionary begins afresh, however few its names are.
+const DICTIONARY_BYTES_MIN: u64 = 4 << 20;
+/// Bytes of journal for each byte of names before a dictionary begins afresh.
+const BYTES_PER_NAME_BYTE: u64 = 64;
 
 /// An entry was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unwritten {
-    /// Its token has no name in this piece yet: call [`JournalWriter::name`], then write it again.
-    #[error("its token has no name in this piece")]
+    /// Its token has no name in the dictionary yet: call [`JournalWriter::name`], then write it again.
+    #[error("its token has no name in the dictionary")]
     Unnamed,
     /// The piece is full: finish it, then write it again.
     #[error("the piece is full")]
@@ -66,13 +101,24 @@ impl Default for JournalWriter {
 impl JournalWriter {
     /// The most rows of a piece.
     pub const ROWS_MAX: usize = 65_536;
+    /// The most names of a dictionary.
+    pub const NAMES_MAX: u32 = 1 << 20;
+    /// The most entries that a dictionary serves, but for those of the piece that reaches it.
+    pub const DICTIONARY_ENTRIES_MAX: u64 = 1 << 24;
 
-    /// Starts the first piece.
+    /// Starts the first piece, with a dictionary of its own.
     pub fn new() -> Self {
-        Self { tokens: Tokens::new(), names: Vec::new(), named: 0, rows: Vec::new(), vectors: Vec::new() }
+        Self {
+            tokens: Tokens::new(),
+            names: Vec::new(),
+            named: 0,
+            rows: vec![0; HEAD_CONTINUES],
+            vectors: Vec::new(),
+            dictionary: Dictionary::default(),
+        }
     }
 
-    /// Names what a token stands for until the piece is finished; `series` is `None` for a token of entries that are about
+    /// Names what a token stands for as long as the dictionary lasts; `series` is `None` for a token of entries that are about
     /// the model as a whole. A token that has a name keeps it.
     ///
     /// # Errors
@@ -87,7 +133,11 @@ impl JournalWriter {
         if self.tokens.find(token).is_some() {
             return Ok(());
         }
-        if self.named as usize >= Self::ROWS_MAX || self.bytes() + 1_024 > StoreLimits::PIECE_BYTES_MAX {
+        let number = self.dictionary.names + self.named;
+        if self.named as usize >= Self::ROWS_MAX
+            || number >= Self::NAMES_MAX
+            || self.bytes() + 1_024 > StoreLimits::PIECE_BYTES_MAX
+        {
             return Err(Unwritten::Full);
         }
         put_name(&mut self.names, model.as_str(), "");
@@ -101,7 +151,7 @@ impl JournalWriter {
                 }
             }
         }
-        self.tokens.insert(token, self.named);
+        self.tokens.insert(token, number);
         self.named += 1;
         Ok(())
     }
@@ -170,49 +220,124 @@ impl JournalWriter {
 
     /// Entries since the last piece was finished.
     pub const fn entries(&self) -> usize {
-        self.rows.len() / ROW
+        (self.rows.len() - HEAD_CONTINUES) / ROW
     }
 
-    /// Bytes that the piece would have if it were finished now.
+    /// Bytes that the piece would have if it were finished now, at most.
     pub const fn bytes(&self) -> usize {
-        HEAD + self.names.len() + self.rows.len() + self.vectors.len() + SUM
+        self.names.len() + self.rows.len() + self.vectors.len() + SUM
+    }
+
+    /// The offset at which the present dictionary began; `None` when it begins with the piece that is finished next.
+    pub const fn dictionary_begun(&self) -> Option<u64> {
+        self.dictionary.begun
+    }
+
+    /// How many names the present dictionary has.
+    pub const fn names(&self) -> usize {
+        (self.dictionary.names + self.named) as usize
     }
 
     /// Makes the piece whose first entry has this offset, and starts the next one; `None` when nothing was written.
     pub fn finish(&mut self, first_offset: u64) -> Option<JournalPiece> {
         let entries = self.entries() as u32;
-        let mut bytes = Vec::new();
-        if entries > 0 {
-            bytes.reserve_exact(self.bytes());
-            bytes.extend_from_slice(&[FORM, 0, 0, 0]);
-            put_u32(&mut bytes, entries);
-            put_u64(&mut bytes, first_offset);
-            put_u32(&mut bytes, self.named);
-            put_u32(&mut bytes, self.names.len() as u32);
-            put_u32(&mut bytes, (self.vectors.len() / 4) as u32);
-            put_u32(&mut bytes, 0);
-            bytes.extend_from_slice(&self.names);
-            bytes.extend_from_slice(&self.rows);
-            bytes.extend_from_slice(&self.vectors);
-            let sum = checksum(&bytes);
-            put_u64(&mut bytes, sum);
+        if entries == 0 {
+            if self.named > 0 || self.dictionary.is_used_up() {
+                // Names without an entry have not been written anywhere.
+                self.begin_dictionary();
+            }
+            return None;
         }
-        self.abandon();
-        (entries > 0).then_some(JournalPiece { first_offset, entries, bytes })
+        let bytes = match self.dictionary.begun {
+            None => self.alone(entries, first_offset),
+            Some(begun) => self.continuing(entries, first_offset, begun),
+        };
+        let dictionary = &mut self.dictionary;
+        dictionary.begun.get_or_insert(first_offset);
+        dictionary.names += self.named;
+        dictionary.entries += u64::from(entries);
+        dictionary.bytes += bytes.len() as u64;
+        dictionary.name_bytes += self.names.len() as u64;
+        if dictionary.is_used_up() {
+            self.begin_dictionary();
+        } else {
+            self.begin_piece();
+        }
+        Some(JournalPiece { first_offset, entries, bytes })
     }
 
-    /// Throws away what was written since the last piece was finished.
+    /// A piece that begins a dictionary: it can be read alone.
+    fn alone(&self, entries: u32, first_offset: u64) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.bytes());
+        bytes.extend_from_slice(&[FORM, 0, 0, 0]);
+        put_u32(&mut bytes, entries);
+        put_u64(&mut bytes, first_offset);
+        put_u32(&mut bytes, self.named);
+        put_u32(&mut bytes, self.names.len() as u32);
+        put_u32(&mut bytes, (self.vectors.len() / 4) as u32);
+        put_u32(&mut bytes, 0);
+        debug_assert_eq!(bytes.len(), HEAD, "the length of a head");
+        bytes.extend_from_slice(&self.names);
+        bytes.extend_from_slice(self.rows.get(HEAD_CONTINUES..).unwrap_or_default());
+        bytes.extend_from_slice(&self.vectors);
+        let sum = checksum(&bytes);
+        put_u64(&mut bytes, sum);
+        bytes
+    }
+
+    /// A piece that continues the dictionary that began at an offset: the rows stay where they were written.
+    fn continuing(&mut self, entries: u32, first_offset: u64, begun: u64) -> Vec<u8> {
+        let mut head = Vec::with_capacity(HEAD_CONTINUES);
+        head.extend_from_slice(&[CONTINUES, 0, 0, 0]);
+        put_u32(&mut head, entries);
+        put_u64(&mut head, first_offset);
+        put_u32(&mut head, self.named);
+        put_u32(&mut head, self.names.len() as u32);
+        put_u32(&mut head, (self.vectors.len() / 4) as u32);
+        put_u32(&mut head, self.dictionary.names);
+        put_u64(&mut head, begun);
+        let room = self.bytes();
+        let mut bytes = std::mem::take(&mut self.rows);
+        if let Some(place) = bytes.get_mut(..HEAD_CONTINUES) {
+            place.copy_from_slice(&head);
+        }
+        bytes.extend_from_slice(&self.names);
+        bytes.extend_from_slice(&self.vectors);
+        let sum = checksum(&bytes);
+        put_u64(&mut bytes, sum);
+        if bytes.capacity() > bytes.len() * 2 {
+            bytes.shrink_to_fit();
+        }
+        // The next piece is likely to be as long.
+        self.rows.reserve_exact(room);
+        self.rows.resize(HEAD_CONTINUES, 0);
+        bytes
+    }
+
+    /// Throws away what was written since the last piece was finished, with the dictionary.
     pub fn abandon(&mut self) {
+        self.rows.truncate(HEAD_CONTINUES);
+        self.begin_dictionary();
+    }
+
+    /// Has the next piece begin a dictionary, so that it can be read without those before. To be called when a piece that
+    /// was finished does not become part of the journal. What was written since the last piece was finished is thrown away.
+    pub fn begin_dictionary(&mut self) {
         self.tokens.clear();
+        self.dictionary = Dictionary::default();
+        self.begin_piece();
+    }
+
+    fn begin_piece(&mut self) {
         self.names.clear();
-        self.rows.clear();
+        self.rows.truncate(HEAD_CONTINUES);
         self.vectors.clear();
         self.named = 0;
     }
 
     #[inline]
     fn row(&mut self, number: u32, at: Timestamp, word: u64) -> Result<(), Unwritten> {
-        if self.rows.len() >= Self::ROWS_MAX * ROW {
+        if self.rows.len() >= HEAD_CONTINUES + Self::ROWS_MAX * ROW {
             return Err(Unwritten::Full);
         }
         let mut row = [0; ROW];

@@ -21,6 +21,8 @@ use super::series::{Series, SeriesKey, Share};
 
 /// The form that is written.
 const FORM: u8 = 3;
+/// What small states come to, in bytes, so that they are written without asking for memory again.
+const ROOM: usize = 512;
 
 /// A snapshot could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -40,7 +42,8 @@ pub enum RestoreError {
 impl Body {
     /// Writes the state. The same state gives the same bytes.
     pub fn snapshot(&mut self) -> Vec<u8> {
-        let mut out = vec![FORM];
+        let mut out = Vec::with_capacity(ROOM);
+        out.push(FORM);
         put_str(&mut out, self.model.as_str());
         put_i64(&mut out, self.ticked.micros());
         put_u64(&mut out, self.last_offset);
@@ -57,12 +60,13 @@ impl Body {
         put_u16(&mut out, self.switches.len() as u16);
         for switch in &self.switches {
             put_str(&mut out, self.rule(switch.rule).map_or("", |rule| &rule.name));
-            let mut state = Vec::new();
-            switch.silence.write(&mut state);
-            switch.life.write(&mut state);
-            put_bytes(&mut out, &state);
+            put_part(&mut out, |out| {
+                switch.silence.write(out);
+                switch.life.write(out);
+            });
         }
         self.write_own(&mut out);
+        out.shrink_to_fit();
         out
     }
 
@@ -79,10 +83,10 @@ impl Body {
             let rule = self.rule(instance.rule);
             put_str(out, rule.map_or("", |rule| &rule.name));
             put_str(out, rule.map_or("", |rule| rule.check.type_name()));
-            let mut state = Vec::new();
-            instance.life().write(&mut state);
-            instance.state.write(&mut state);
-            put_bytes(out, &state);
+            put_part(out, |out| {
+                instance.life().write(out);
+                instance.state.write(out);
+            });
         }
     }
 
@@ -219,6 +223,17 @@ impl Body {
             (own.next_tick, own.ticks) = (next_tick, ticks);
         }
         Ok(())
+    }
+}
+
+/// Writes a part with its length in four bytes before it.
+fn put_part(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    put_u32(out, 0);
+    write(out);
+    let length = (out.len() - at - 4) as u32;
+    if let Some(place) = out.get_mut(at..at + 4) {
+        place.copy_from_slice(&length.to_le_bytes());
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`MemoryStore`](super::MemoryStore) keeps one; the conformance suite holds other stores against it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::action::ActionId;
@@ -131,7 +131,7 @@ impl State {
     /// Checks all that can refuse a commit, and answers the next offset after it.
     pub(super) fn admit(&self, commit: &Commit, limits: &StoreLimits) -> Result<u64, StoreError> {
         let next_offset = commit.check(self.next_offset)?;
-        let mut changed: BTreeMap<&ModelId, u64> = BTreeMap::new();
+        let mut changed: HashMap<&ModelId, u64> = HashMap::with_capacity(commit.models.len());
         for change in &commit.models {
             let (model, found) = (change.model(), change.next_offset());
             let kept = changed.insert(model, found).or_else(|| self.models.get(model).map(Kept::next_offset));
@@ -161,22 +161,10 @@ impl State {
 
     fn change(&mut self, change: &ModelChange) {
         let model = change.model();
-        match self.models.remove(model) {
-            Some(Kept::Snapshot(last)) => {
-                self.live -= 1;
-                self.snapshot_bytes -= last.state.len() as u64;
-                last.due.map(|due| self.due.remove(&(due, model.clone())));
-            }
-            Some(Kept::Forgotten(next_offset)) => {
-                self.forgotten.remove(&(next_offset, model.clone()));
-            }
-            None => {}
-        }
         let kept = match change {
             ModelChange::Keep(snapshot) => {
                 self.live += 1;
                 self.snapshot_bytes += snapshot.state.len() as u64;
-                snapshot.due.map(|due| self.due.insert((due, model.clone())));
                 Kept::Snapshot(Arc::new(snapshot.clone()))
             }
             ModelChange::Forget { next_offset, .. } => {
@@ -184,7 +172,25 @@ impl State {
                 Kept::Forgotten(*next_offset)
             }
         };
-        self.models.insert(model.clone(), kept);
+        let due = if let Kept::Snapshot(snapshot) = &kept { snapshot.due } else { None };
+        let last = match self.models.get_mut(model) {
+            Some(last) => Some(std::mem::replace(last, kept)),
+            None => self.models.insert(model.clone(), kept),
+        };
+        match last {
+            Some(Kept::Snapshot(last)) => {
+                self.live -= 1;
+                self.snapshot_bytes -= last.state.len() as u64;
+                last.due.map(|due| self.due.remove(&(due, model.clone())));
+            }
+            Some(Kept::Forgotten(next_offset))
+                if matches!(change, ModelChange::Keep(_)) || change.next_offset() != next_offset =>
+            {
+                self.forgotten.remove(&(next_offset, model.clone()));
+            }
+            _ => {}
+        }
+        due.map(|due| self.due.insert((due, model.clone())));
     }
 
     fn post(&mut self, entry: &OutboxEntry) -> Posted {

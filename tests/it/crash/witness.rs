@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use visu_tility::monitoring::{ModelId, Timestamp};
-use visu_tility::store::journal::{EntryValue, JournalEntry, JournalReader};
+use visu_tility::store::journal::{EntryValue, JournalEntry, JournalNames, JournalReader};
 use visu_tility::store::{OutboxQuery, SqliteStore, StoreReader, StoredAction};
 
 /// How often it looks.
@@ -26,6 +26,7 @@ pub(super) struct Witness {
     pub(super) seen: Arc<AtomicU64>,
     /// The first offset that was not seen yet.
     pub(super) next: u64,
+    names: JournalNames,
     /// What was seen and not taken away.
     pub(super) entries: Vec<(u64, ModelId, Entry)>,
     posted: u64,
@@ -34,7 +35,15 @@ pub(super) struct Witness {
 
 impl Witness {
     pub(super) fn new(store: PathBuf) -> Self {
-        Self { store, seen: Arc::default(), next: 0, entries: Vec::new(), posted: 0, actions: Vec::new() }
+        Self {
+            store,
+            seen: Arc::default(),
+            next: 0,
+            names: JournalNames::new(),
+            entries: Vec::new(),
+            posted: 0,
+            actions: Vec::new(),
+        }
     }
 
     pub(super) fn reader(&self) -> Box<dyn StoreReader> {
@@ -63,7 +72,7 @@ impl Witness {
                     piece.first_offset,
                     self.next
                 );
-                let journal = JournalReader::new(piece).unwrap();
+                let journal = self.names.read(piece).unwrap();
                 for (offset, entry) in journal.entries().filter(|(offset, _)| *offset >= self.next) {
                     let (name, entry) = read(&journal, entry);
                     self.entries.push((offset, name, entry));
