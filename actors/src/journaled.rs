@@ -74,6 +74,7 @@ impl Shard {
                 } else {
                     if turn == Turn::Retire {
                         self.board.directory.remove(&entry);
+                        self.board.directory.left(&entry.id);
                     }
                     Ok(())
                 };

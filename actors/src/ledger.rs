@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use visu_tility_core::journal::Turn;
-use visu_tility_core::store::{Commit, Committed, JournalPiece, Settlement, Store, StoreReader};
+use visu_tility_core::store::{Commit, Committed, JournalPiece, ModelChange, Settlement, Store, StoreReader};
 use visu_tility_core::{ModelId, MonitorPlan, Timestamp};
 
 use crate::board::Board;
@@ -86,8 +86,10 @@ pub(crate) struct Ledger {
     plans: PlanLog,
     figures: Arc<Figures>,
     ending: bool,
-    /// The last who was due: whoever falls asleep later is due later.
+    /// The last who was due: whoever falls asleep later is due later, unless the clock was set back or a tick was lost.
     due: Option<(Timestamp, ModelId)>,
+    /// The time at which it was looked last who is due.
+    looked: Timestamp,
     /// When it is looked again, by the stopwatch.
     look_at: i64,
     /// When the journal is cut by itself, by the stopwatch.
@@ -143,6 +145,7 @@ impl Ledger {
             figures,
             ending: false,
             due: None,
+            looked: Timestamp::EPOCH,
             look_at: 0,
             trim_at: 0,
             recovery,
@@ -170,8 +173,8 @@ impl Ledger {
         }
         if let Some(replay) = self.replay.take() {
             let next = self.repeat(replay);
-            // Saves of what was repeated go on meanwhile.
-            if !self.has_saves() {
+            // Saves of what was repeated go on meanwhile, unless it came to a bad end.
+            if self.failing.is_some() || !self.has_saves() {
                 return next;
             }
         } else {
@@ -321,6 +324,11 @@ impl Ledger {
         }
         let mut posted = committed.posted.iter().copied();
         for save in std::mem::take(&mut self.saves) {
+            for change in &save.models {
+                if let ModelChange::Forget { model, .. } = change {
+                    self.board.directory.left(model);
+                }
+            }
             self.delivery.take(&self.outlet, &self.inbox, &save, &mut posted);
             dispatch::saved(&self.board, save.shard, save.number);
         }
@@ -348,6 +356,10 @@ impl Ledger {
             return;
         }
         let time = self.board.clock.now();
+        if time < self.looked {
+            self.due = None;
+        }
+        self.looked = time;
         let after = self.due.as_ref().map(|(due, model)| (*due, model));
         let rows = match self.reader.due(time, after, DUE_PAGE) {
             Ok(rows) => rows,

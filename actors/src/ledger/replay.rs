@@ -169,7 +169,7 @@ impl Ledger {
             let value = match value {
                 EntryValue::Number(value) => *value,
                 EntryValue::Missing => f64::NAN,
-                EntryValue::Vector(vector) => match self.board.vectors.put(vector) {
+                EntryValue::Vector(vector) => match self.board.vectors.put_again(vector) {
                     Ok(ticket) => ticket,
                     Err(_) => break,
                 },
@@ -227,6 +227,7 @@ impl Ledger {
                     if turn == Turn::Retire {
                         // As when it happened: who is named from here on is another one.
                         self.board.directory.unlist(&entry);
+                        self.board.directory.leave(&entry.id);
                         let gone = |name: &&mut Option<Home>| {
                             name.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, &entry))
                         };

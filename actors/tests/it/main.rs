@@ -6,6 +6,7 @@ mod asleep;
 mod delivery;
 mod drain;
 mod durable;
+mod durable_beside;
 mod durable_life;
 mod durable_random;
 mod lifecycle;
