@@ -26,7 +26,7 @@ use crate::script::{Script, Step, Stop};
 use crate::sink::Sink;
 
 /// Longer than anything may take, in the world's own time.
-const FOR_EVER: Duration = Duration::from_mins(2);
+const FOR_EVER: Duration = Duration::from_hours(1);
 
 /// How much a run did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -225,7 +225,8 @@ impl Run<'_> {
         let (store, _) = self.disk.open(setting.limits)?;
         let (record, faults) = (Arc::clone(&self.record), Arc::clone(&self.faults));
         let store: Box<dyn Store> = Box::new(Watched { store, record, faults });
-        let sink = Sink { seed: self.script.seed, record: Arc::clone(&self.record) };
+        let sink =
+            Sink { seed: self.script.seed, slow: setting.wide.slow_sinks, record: Arc::clone(&self.record) };
         // Quarantine depends on when panics come, which no journal tells: never, or at the first one.
         let restarts_max = if setting.wide.quarantine { 0 } else { u32::MAX };
         let policy = RestartPolicy { restarts_max, ..RestartPolicy::default() };
@@ -281,7 +282,7 @@ impl Run<'_> {
                 }
                 Step::Stop(Stop::Drain) => {
                     // In order or not: the next process looks.
-                    let _ = handle.shutdown(Duration::from_secs(20)).await;
+                    let _ = handle.shutdown(self.script.setting.wide.drain).await;
                     return End::Stopped(Stop::Drain);
                 }
                 Step::Stop(stop) => return End::Stopped(stop),

@@ -52,10 +52,22 @@ pub(crate) struct Wide {
     pub(crate) reads: u64,
     /// The clock goes back between processes, in a hundred.
     pub(crate) back: u64,
+    /// Sinks take longer than they may, more often than not.
+    pub(crate) slow_sinks: bool,
+    /// How long a shutdown may take.
+    pub(crate) drain: Duration,
 }
 
 impl Wide {
-    const NONE: Self = Self { shards: 1, quarantine: false, ticker: false, reads: 0, back: 0 };
+    const NONE: Self = Self {
+        shards: 1,
+        quarantine: false,
+        ticker: false,
+        reads: 0,
+        back: 0,
+        slow_sinks: false,
+        drain: Duration::from_secs(20),
+    };
 
     fn draw(seed: u64) -> Self {
         if seed < WIDE_FROM {
@@ -68,6 +80,9 @@ impl Wide {
             ticker: chance.percent(50),
             reads: chance.of(&[0, 0, 0, 20, 200]),
             back: chance.of(&[0, 50]),
+            slow_sinks: seed % 4 == 3,
+            // Not less: whoever waits for it is told by a clock that is not the simulation's.
+            drain: Duration::from_secs(if seed % 4 == 1 { 5 } else { 20 }),
         }
     }
 }
