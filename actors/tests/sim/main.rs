@@ -46,9 +46,8 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (3346, "the journal was cut above what a retired model had not saved, before its end was in the store"),
 ];
 
-/// Seeds of the short test, and how many of them have more in their settings.
+/// Seeds of the short test.
 const SHORT: u64 = 200;
-const SHORT_WIDE: u64 = 100;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -167,8 +166,8 @@ fn main() -> ExitCode {
             }
             let seed = match number.checked_sub(options.seeds) {
                 Some(place) => REGRESSIONS[place as usize].0,
-                // Without a choice some of each kind.
-                None if options.from == 0 && number < options.seeds.min(SHORT_WIDE) => WIDE_FROM + number,
+                // Without a choice half of each kind.
+                None if options.from == 0 && number < options.seeds / 2 => WIDE_FROM + number,
                 None => options.from + number,
             };
             let told = options.trace && options.seeds == 1;
