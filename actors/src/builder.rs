@@ -66,6 +66,7 @@ impl Monitoring {
 #[must_use]
 pub struct MonitoringBuilder {
     plan: MonitorPlan,
+    local_shards: usize,
     observers: Vec<Box<dyn MetricObserver>>,
     arbiters: usize,
     credits: usize,
@@ -94,6 +95,7 @@ impl Default for MonitoringBuilder {
             plan: MonitorPlan::default(),
             observers: Vec::new(),
             arbiters: 1,
+            local_shards: 1,
             credits: 65_536,
             edge: EdgeSettings::default(),
             first_offset: 0,
@@ -144,6 +146,12 @@ impl MonitoringBuilder {
     /// your `System`; what that takes with it is counted in [`DrainReport::events_cut`](crate::DrainReport).
     pub fn arbiters(self, arbiters: usize) -> Self {
         Self { arbiters, ..self }
+    }
+
+    /// With `arbiters(0)`: how many shards the present arbiter has, from 1 to 256; what is outside is brought inside. More
+    /// than one makes nothing faster: it shows in a test what happens between shards, on one thread. Default 1.
+    pub fn local_shards(self, local_shards: usize) -> Self {
+        Self { local_shards: local_shards.clamp(1, Address::SHARDS_MAX), ..self }
     }
 
     /// Events that may be queued or being handled per arbiter, from 1 to 2^28; what is outside is brought
@@ -278,7 +286,8 @@ impl MonitoringBuilder {
         Self { supervision_sink, ..self }
     }
 
-    /// Who carries out retrains. Without one requests wait.
+    /// Who carries out retrains. Without one requests wait, in a store for as long as no process has one: up to its limit
+    /// on outbox entries that wait, from where on commits are refused that ask for more.
     #[cfg(feature = "automated_retraining")]
     pub fn retrain_executor(self, executor: Arc<dyn RetrainExecutor>) -> Self {
         Self { executor: Some(executor), ..self }
@@ -308,7 +317,8 @@ impl MonitoringBuilder {
         if self.panic_hook {
             install_panic_hook();
         }
-        let Ground { arbiters, system } = Ground::lay(self.arbiters.min(Address::SHARDS_MAX))?;
+        let Ground { arbiters, system } =
+            Ground::lay(self.arbiters.min(Address::SHARDS_MAX), self.local_shards)?;
         let Some(first) = arbiters.first().cloned() else { return Err(StartError::NoSystem) };
         let census = Census::default();
         let supervision = Supervision {
@@ -402,10 +412,10 @@ impl Ground {
     /// Those that it starts are of a `System` of their own, also where there is one: a web server stops the one
     /// that it runs in at the first signal, and every arbiter of that with all that is queued there, before
     /// anybody comes to call `shutdown`.
-    fn lay(wanted: usize) -> Result<Self, StartError> {
+    fn lay(wanted: usize, local_shards: usize) -> Result<Self, StartError> {
         if wanted == 0 {
             let arbiter = Arbiter::try_current().ok_or(StartError::NoSystem)?;
-            return Ok(Self { arbiters: vec![arbiter], system: None });
+            return Ok(Self { arbiters: vec![arbiter; local_shards], system: None });
         }
         let (ready, started) = mpsc::channel();
         std::thread::Builder::new().name("monitoring".into()).spawn(move || {

@@ -1,5 +1,6 @@
 //! The names of all models, interned once: from a name to where the model lives.
 
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use visu_tility_core::{IngestError, MetricKind, ModelId, MonitorPlan, SeriesKey, Version};
 
 use crate::admission::{AdmissionStatus, Gate, Standing};
-use crate::routed::{Address, token};
+use crate::routed::{Address, Routed, token};
 
 /// Who holds a model that may be evicted: the list of names, its place, its cell.
 const EVICTED_BY: usize = 3;
@@ -159,6 +160,10 @@ pub(crate) struct Directory {
     models: AtomicU64,
     pub(crate) gate: Gate,
     series_max: usize,
+    /// With a store: names whose retirement is journaled and not yet kept, and how often each.
+    leaving: Mutex<BTreeMap<ModelId, u32>>,
+    /// Retirements that were kept.
+    departures: AtomicU64,
 }
 
 impl Directory {
@@ -171,7 +176,52 @@ impl Directory {
             models: AtomicU64::new(stored),
             gate,
             series_max,
+            leaving: Mutex::default(),
+            departures: AtomicU64::new(0),
         }
+    }
+
+    /// Takes note that a retirement is journaled: until it is kept, the store still shows what the model was.
+    pub(crate) fn leave(&self, id: &ModelId) {
+        *self.leaving.lock().entry(id.clone()).or_default() += 1;
+    }
+
+    /// Takes note that a retirement is kept.
+    pub(crate) fn left(&self, id: &ModelId) {
+        let mut leaving = self.leaving.lock();
+        self.departures.fetch_add(1, Ordering::AcqRel);
+        if let Some(times) = leaving.get_mut(id) {
+            *times -= 1;
+            if *times == 0 {
+                leaving.remove(id);
+            }
+        }
+    }
+
+    /// Whether what the store shows of a name is gone.
+    pub(crate) fn is_leaving(&self, id: &ModelId) -> bool {
+        self.leaving.lock().contains_key(id)
+    }
+
+    /// Retirements that were kept: what was read of the store before one of them may be of no use.
+    pub(crate) fn departures(&self) -> u64 {
+        self.departures.load(Ordering::Acquire)
+    }
+
+    /// Whether all events are of those who live at their places.
+    pub(crate) fn knows_all(&self, routed: &[Routed]) -> bool {
+        let places: Vec<_> = self.places.iter().map(RwLock::read).collect();
+        let mut last = None;
+        routed.iter().all(|event| {
+            let token = event.token();
+            let known = last == Some(token)
+                || places
+                    .get(event.address.shard())
+                    .and_then(|places| places.entries.get(event.address.place())?.entry.as_ref())
+                    .is_some_and(|entry| entry.token() == token);
+            last = Some(token);
+            known
+        })
     }
 
     /// Reads a known model's entry without keeping it.

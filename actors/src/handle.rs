@@ -134,7 +134,9 @@ impl MonitoringHandle {
     }
 
     /// Publishes events that a [`SeriesHandle`](crate::SeriesHandle) has routed, waiting for room: no names
-    /// are looked up. An event of a model that was retired since goes to the dead letters.
+    /// are looked up. An event of a model that was retired since goes to the dead letters. With a store it is refused with
+    /// [`IngestError::Retired`], and so is one of a model that sleeps and that no handle keeps at its place any more: keep
+    /// the [`SeriesHandle`](crate::SeriesHandle) for as long as its events are on their way.
     pub async fn publish_routed(&self, mut routed: Vec<Routed>) -> BatchReceipt {
         let mut receipt = BatchReceipt::default();
         let piece_max = self.house.piece_max();
@@ -142,7 +144,7 @@ impl MonitoringHandle {
         while !routed.is_empty() {
             let rest = if routed.len() > piece_max { routed.split_off(piece_max) } else { Vec::new() };
             let events = routed.len();
-            self.house.check_times(&mut routed, from, &mut receipt);
+            self.house.check_routed(&mut routed, from, &mut receipt);
             let taken = routed.len();
             let put = if taken == 0 { Ok(0) } else { self.house.put(routed, Vec::new()).await };
             note(&mut receipt, from, events, taken, put);

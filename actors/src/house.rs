@@ -128,10 +128,12 @@ impl House {
         }
     }
 
-    /// Checks the times of events that were routed by their publisher.
-    pub(crate) fn check_times(&self, routed: &mut Vec<Routed>, from: usize, receipt: &mut BatchReceipt) {
+    /// Checks the times of events that were routed by their publisher, and with a store whose they are.
+    pub(crate) fn check_routed(&self, routed: &mut Vec<Routed>, from: usize, receipt: &mut BatchReceipt) {
         let limit = self.board.limit();
-        if routed.iter().all(|event| limit.hold(event.at)) {
+        // With a store a model loses its place when it sleeps: whoever lives there now is another one.
+        let known = |events: &[Routed]| self.durable.is_none() || self.board.directory.knows_all(events);
+        if routed.iter().all(|event| limit.hold(event.at)) && known(routed) {
             if let Some(newest) = routed.iter().map(|event| event.at).max() {
                 self.board.note_newest(newest);
             }
@@ -139,7 +141,8 @@ impl House {
         }
         let mut index = from;
         routed.retain(|event| {
-            let checked = self.board.stamp(Some(event.at), limit);
+            let known = if known(&[*event]) { Ok(()) } else { Err(IngestError::Retired) };
+            let checked = known.and_then(|()| self.board.stamp(Some(event.at), limit));
             index += 1;
             if let Err(error) = checked {
                 receipt.rejected.push(Rejected { index: index - 1, error });
@@ -297,17 +300,28 @@ impl House {
     /// A model that is known by name.
     pub(crate) fn known(&self, model_id: &str) -> Result<Arc<ModelEntry>, ControlError> {
         let entry = self.board.directory.with(model_id, Arc::clone);
-        let entry = entry.or_else(|| self.known_to_store(model_id));
-        entry.ok_or_else(|| ControlError::UnknownModel(model_id.to_owned()))
+        let entry = entry.map_or_else(|| self.known_to_store(model_id), |entry| Ok(Some(entry)));
+        entry?.ok_or_else(|| ControlError::UnknownModel(model_id.to_owned()))
     }
 
     /// A model that sleeps in the store and is given a place.
-    fn known_to_store(&self, model_id: &str) -> Option<Arc<ModelEntry>> {
-        let durable = self.durable.as_ref()?;
-        let model = ModelId::new(model_id).ok()?;
-        let row = durable.reader.lock().model(&model).ok().flatten()?;
-        let alive = row.phase != StoredPhase::Forgotten;
-        alive.then(|| self.board.directory.insert_again(&model, Standing::Stored).ok())?
+    fn known_to_store(&self, model_id: &str) -> Result<Option<Arc<ModelEntry>>, ControlError> {
+        let Some((durable, model)) = self.durable.as_ref().zip(ModelId::new(model_id).ok()) else {
+            return Ok(None);
+        };
+        let directory = &self.board.directory;
+        loop {
+            let departures = directory.departures();
+            let row = durable.reader.lock().model(&model);
+            let row = row.map_err(|error| ControlError::Store(error.to_string()))?;
+            if row.is_none_or(|row| row.phase == StoredPhase::Forgotten) || directory.is_leaving(&model) {
+                return Ok(None);
+            }
+            // Else what was read may be older than its retirement.
+            if departures == directory.departures() {
+                return Ok(directory.insert_again(&model, Standing::Stored).ok());
+            }
+        }
     }
 
     /// The names of all models, those that sleep in the store too.

@@ -77,6 +77,7 @@ impl Shard {
                     if turn == Turn::Retire {
                         self.board.directory.disown(&entry);
                         self.board.directory.remove(&entry);
+                        self.board.directory.left(&entry.id);
                     }
                     Ok(())
                 };

@@ -23,7 +23,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use visu_tility_core::journal::Turn;
-use visu_tility_core::store::{Commit, Committed, JournalPiece, Settlement, Store, StoreError, StoreReader};
+use visu_tility_core::store::{
+    Commit, Committed, JournalPiece, ModelChange, Settlement, Store, StoreError, StoreReader,
+};
 use visu_tility_core::{ModelId, MonitorPlan, Timestamp};
 
 use crate::admission::Standing;
@@ -94,8 +96,10 @@ pub(crate) struct Ledger {
     plans: PlanLog,
     figures: Arc<Figures>,
     ending: bool,
-    /// The last who was due: whoever falls asleep later is due later.
+    /// The last who was due: whoever falls asleep later is due later, unless the clock was set back or a tick was lost.
     due: Option<(Timestamp, ModelId)>,
+    /// The time at which it was looked last who is due.
+    looked: Timestamp,
     /// When it is looked again, by the stopwatch.
     look_at: i64,
     /// When the journal is cut by itself, by the stopwatch.
@@ -154,6 +158,7 @@ impl Ledger {
             figures,
             ending: false,
             due: None,
+            looked: Timestamp::EPOCH,
             look_at: 0,
             trim_at: 0,
             begin_at: 0,
@@ -182,8 +187,8 @@ impl Ledger {
         }
         if let Some(replay) = self.replay.take() {
             let next = self.repeat(replay);
-            // Saves of what was repeated go on meanwhile.
-            if !self.has_saves() {
+            // Saves of what was repeated go on meanwhile, unless it came to a bad end.
+            if self.failing.is_some() || !self.has_saves() {
                 return next;
             }
         } else {
@@ -358,9 +363,21 @@ impl Ledger {
         }
         self.next_offset = self.next_offset.max(committed.next_offset);
         self.inbox.with(|queue| queue.refusing = None);
-        self.apart.kept(&self.commit.models, &self.figures);
+        let models = std::mem::take(&mut self.commit.models);
+        self.note_kept(&models);
+        self.commit.models = models;
         self.commit.clear();
         self.carry_on(committed);
+    }
+
+    /// Takes note that states are in the store.
+    fn note_kept(&mut self, models: &[ModelChange]) {
+        self.apart.kept(models, &self.figures);
+        for change in models {
+            if let ModelChange::Forget { model, .. } = change {
+                self.board.directory.left(model);
+            }
+        }
     }
 
     /// Does what had to wait for the commit.
@@ -373,7 +390,7 @@ impl Ledger {
         let mut posted = committed.posted.iter().copied();
         for save in std::mem::take(&mut self.saves) {
             // If it was in doubt it has them still.
-            self.apart.kept(&save.models, &self.figures);
+            self.note_kept(&save.models);
             self.delivery.take(&self.outlet, &self.inbox, &save, &mut posted);
             dispatch::saved(&self.board, save.shard, save.number);
         }
@@ -401,6 +418,10 @@ impl Ledger {
             return;
         }
         let time = self.board.clock.now();
+        if time < self.looked {
+            self.due = None;
+        }
+        self.looked = time;
         let after = self.due.as_ref().map(|(due, model)| (*due, model));
         let rows = match self.reader.due(time, after, DUE_PAGE) {
             Ok(rows) => rows,

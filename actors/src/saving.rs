@@ -225,15 +225,18 @@ impl Saving {
     /// The first offset that a model's snapshot does not hold, and the snapshot.
     pub(crate) fn look_up(&self, model: &ModelId) -> (u64, Result<Option<Recalled>, String>) {
         let recalled = self.recall(model);
-        let next_offset = match &recalled {
-            Ok(Some(recalled)) => recalled.next_offset,
+        match recalled {
+            Ok(Some(recalled)) => (recalled.next_offset, Ok(Some(recalled))),
             Ok(None) => {
                 let row = again(|| self.reader.borrow_mut().model(model).map_err(|error| error.to_string()));
-                row.ok().flatten().map_or(0, |row| row.next_offset)
+                match row {
+                    Ok(row) => (row.map_or(0, |row| row.next_offset), Ok(None)),
+                    // It may have been retired: what came before that is not to be shown to a new one.
+                    Err(error) => (0, Err(error)),
+                }
             }
-            Err(_) => 0,
-        };
-        (next_offset, recalled)
+            Err(error) => (0, Err(error)),
+        }
     }
 
     /// Reads what is kept of a model.

@@ -39,14 +39,29 @@ impl Vectors {
     ///
     /// Fails with [`IngestError::Full`] when as many wait as may.
     pub(crate) fn put(&self, vector: &Arc<[f32]>) -> Result<f64, IngestError> {
+        self.put_below(VECTORS_MAX, vector)
+    }
+
+    /// As [`Vectors::put`], for one that comes out of a journal: it has as many places of its own, since those who
+    /// publish while the journal is repeated hold theirs until that is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vectors::put`].
+    pub(crate) fn put_again(&self, vector: &Arc<[f32]>) -> Result<f64, IngestError> {
+        self.put_below(2 * VECTORS_MAX, vector)
+    }
+
+    fn put_below(&self, max: usize, vector: &Arc<[f32]>) -> Result<f64, IngestError> {
         let mut slots = self.slots.lock();
-        let place = match slots.free.pop() {
-            Some(place) => place,
-            None if slots.slots.len() < VECTORS_MAX => {
-                slots.slots.push((0, None));
-                (slots.slots.len() - 1) as u32
-            }
-            None => return Err(IngestError::Full { waiting: VECTORS_MAX, credits: VECTORS_MAX }),
+        if slots.slots.len() - slots.free.len() >= max {
+            return Err(IngestError::Full { waiting: max, credits: max });
+        }
+        let place = if let Some(place) = slots.free.pop() {
+            place
+        } else {
+            slots.slots.push((0, None));
+            (slots.slots.len() - 1) as u32
         };
         let Some(slot) = slots.slots.get_mut(place as usize) else { return Ok(f64::NAN) };
         slot.0 = slot.0.wrapping_add(1);

@@ -65,6 +65,7 @@ pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece) {
             if turn == visu_tility_core::journal::Turn::Retire {
                 // Who names it from here on means another one.
                 board.directory.unlist(&entry);
+                board.directory.leave(&entry.id);
             }
             board.tell(shard, Journaled { offset: base, what: Occurrence::Turn(entry, turn, Some(reply)) });
         }

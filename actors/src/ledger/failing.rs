@@ -78,6 +78,10 @@ impl Ledger {
         self.plans.forget();
         for piece in refused {
             self.ending |= matches!(piece.what, What::End);
+            if matches!(piece.what, What::Ticks(_)) {
+                // Of those that sleep nobody but the store knows when they are due.
+                self.due = None;
+            }
             dispatch::refuse(&self.board, piece, &refusal);
         }
     }

@@ -182,7 +182,7 @@ impl Ledger {
             let value = match value {
                 EntryValue::Number(value) => *value,
                 EntryValue::Missing => f64::NAN,
-                EntryValue::Vector(vector) => match self.board.vectors.put(vector) {
+                EntryValue::Vector(vector) => match self.board.vectors.put_again(vector) {
                     Ok(ticket) => ticket,
                     Err(_) => break,
                 },
@@ -240,6 +240,7 @@ impl Ledger {
                     if turn == Turn::Retire {
                         // As when it happened: who is named from here on is another one.
                         self.board.directory.unlist(&entry);
+                        self.board.directory.leave(&entry.id);
                     }
                     self.tell_again(shard, offset, Occurrence::Turn(entry, turn, None));
                 }

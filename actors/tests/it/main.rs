@@ -8,6 +8,7 @@ mod clocks;
 mod delivery;
 mod drain;
 mod durable;
+mod durable_beside;
 mod durable_failing;
 mod durable_life;
 mod durable_random;

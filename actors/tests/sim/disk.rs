@@ -22,16 +22,34 @@ pub(crate) struct Faults {
     /// Writes that are going to fail, and how.
     failing: Option<(u64, StoreError)>,
     crashes: u64,
+    /// Reads that fail, in a thousand, and those that are going to.
+    reads: u64,
+    unread: u64,
+    reading: Chance,
 }
 
 impl Faults {
-    pub(crate) fn new(chance: Chance, per_mille: u64) -> Self {
-        Self { chance, per_mille, armed: true, failing: None, crashes: 0 }
+    pub(crate) fn new(seed: u64, per_mille: u64, reads: u64) -> Self {
+        let (chance, reading) = (Chance::new(seed, 3), Chance::new(seed, 6));
+        Self { chance, per_mille, armed: true, failing: None, crashes: 0, reads, unread: 0, reading }
+    }
+
+    /// Whether a read fails; if one does, so do some of those that follow.
+    fn fails_to_read(&mut self) -> bool {
+        if self.unread == 0 && self.reading.below(1_000) < self.reads {
+            self.unread = self.reading.between(1, 5);
+        }
+        let fails = self.unread > 0;
+        self.unread = self.unread.saturating_sub(1);
+        fails
     }
 
     fn decide(&mut self, operation: Operation) -> Effect {
         if !self.armed {
             return Effect::Proceed;
+        }
+        if operation == Operation::Read && self.reads > 0 && self.fails_to_read() {
+            return Effect::Fail(StoreError::io("read", "it failed"));
         }
         let writes = matches!(operation, Operation::Write(_));
         if writes && let Some((left, error)) = self.failing.take() {
@@ -84,6 +102,7 @@ pub(crate) fn trouble(
             record.note(|| format!("  operation {number} {operation:?}: {effect:?}"));
             if matches!(effect, Effect::Fail(_)) {
                 record.failures += 1;
+                record.unread |= operation == Operation::Read;
             } else {
                 record.crashes += 1;
                 crashed.notify_one();

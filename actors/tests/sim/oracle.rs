@@ -7,13 +7,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use visu_tility_core::journal::{EntryValue, Turn};
-use visu_tility_core::store::{MemoryDisk, OutboxQuery, Store, StoreLimits, StoredPhase};
+use visu_tility_core::store::{MemoryDisk, OutboxQuery, Store, StoreLimits, StoredLetter, StoredPhase};
 use visu_tility_core::{
     ActionRecord, Admission, MetricKind, ModelId, ModelMonitor, MonitorPlan, ObserverAction, Reading,
     SeriesKey, Timestamp, Version,
 };
 
 use crate::record::{Entry, Record, name_of};
+use crate::script::Setting;
 
 /// What a letter is known by.
 type Letter = (u64, String, String);
@@ -24,6 +25,11 @@ pub(crate) struct Oracle<'a> {
     plan: Arc<MonitorPlan>,
     models: BTreeMap<ModelId, (ModelMonitor, StoredPhase)>,
     letters: BTreeSet<Letter>,
+    /// Letters of no event, by model and observer.
+    ticks: BTreeMap<(String, String), u64>,
+    /// Models that were reset or retired.
+    renewed: BTreeSet<ModelId>,
+    quarantine: bool,
     actions: Vec<ActionRecord>,
     record: &'a mut Record,
 }
@@ -34,8 +40,9 @@ fn fingerprint(plan: &MonitorPlan) -> u64 {
 }
 
 impl<'a> Oracle<'a> {
-    /// Follows the journal of a record; `plans` are all that may be in force, the first one is it at the start.
-    pub(crate) fn follow(plans: &[Arc<MonitorPlan>], record: &'a mut Record) -> Self {
+    /// Follows the journal of a record; of the plans that may be in force the first one is it at the start.
+    pub(crate) fn follow(setting: &Setting, record: &'a mut Record) -> Self {
+        let plans = &setting.plans;
         let known = plans.iter().map(|plan| (fingerprint(plan), Arc::clone(plan))).collect();
         let journal = std::mem::take(&mut record.journal);
         let mut oracle = Self {
@@ -43,6 +50,9 @@ impl<'a> Oracle<'a> {
             plan: Arc::clone(&plans[0]),
             models: BTreeMap::new(),
             letters: BTreeSet::new(),
+            ticks: BTreeMap::new(),
+            renewed: BTreeSet::new(),
+            quarantine: setting.wide.quarantine,
             actions: Vec::new(),
             record,
         };
@@ -61,8 +71,12 @@ impl<'a> Oracle<'a> {
             Entry::Tick { model, now } => {
                 let now = *now;
                 let (monitor, phase) = known(&mut self.models, model, &self.plan);
-                if *phase == StoredPhase::Running {
-                    monitor.tick(now, &mut self.actions);
+                let out = &mut self.actions;
+                if *phase == StoredPhase::Running
+                    && catch_unwind(AssertUnwindSafe(|| monitor.tick(now, out))).is_err()
+                {
+                    let lost = mend(monitor, out);
+                    self.mourn(offset, model, lost);
                 }
             }
             Entry::Turn { model, turn } => self.turn(model, *turn),
@@ -83,15 +97,27 @@ impl<'a> Oracle<'a> {
     fn turn(&mut self, model: &ModelId, turn: Turn) {
         let (plan, actions) = (&self.plan, &mut self.actions);
         match turn {
-            Turn::Pause => known(&mut self.models, model, plan).1 = StoredPhase::Paused,
-            Turn::Resume => known(&mut self.models, model, plan).1 = StoredPhase::Running,
+            Turn::Pause => {
+                let phase = &mut known(&mut self.models, model, plan).1;
+                if *phase == StoredPhase::Running {
+                    *phase = StoredPhase::Paused;
+                }
+            }
+            Turn::Resume => {
+                let phase = &mut known(&mut self.models, model, plan).1;
+                if *phase == StoredPhase::Paused {
+                    *phase = StoredPhase::Running;
+                }
+            }
             Turn::Reset => {
+                self.renewed.insert(model.clone());
                 if let Some((monitor, phase)) = self.models.get_mut(model) {
                     monitor.reset(actions);
                     *phase = StoredPhase::Running;
                 }
             }
             Turn::Retire => {
+                self.renewed.insert(model.clone());
                 if let Some((mut monitor, _)) = self.models.remove(model) {
                     monitor.reset(actions);
                 }
@@ -112,6 +138,10 @@ impl<'a> Oracle<'a> {
         if *phase == StoredPhase::Paused {
             return;
         }
+        if *phase == StoredPhase::Quarantined {
+            self.letters.insert((offset, model.to_string(), String::new()));
+            return;
+        }
         let out = &mut self.actions;
         let key = SeriesKey::of(version, kind);
         let number = if let EntryValue::Number(number) = value { *number } else { f64::NAN };
@@ -127,17 +157,30 @@ impl<'a> Oracle<'a> {
             }
             admission => Ok::<Admission, ()>(admission),
         }));
-        let letter = |observer: &str| (offset, model.to_string(), observer.to_owned());
         match seen {
             Ok(Ok(Admission::TooLate) | Err(())) => {
-                self.letters.insert(letter(""));
+                self.letters.insert((offset, model.to_string(), String::new()));
             }
             Ok(Ok(_)) => {}
             Err(_) => {
-                for observer in mend(monitor, out) {
-                    self.letters.insert(letter(&observer));
-                }
+                let lost = mend(monitor, out);
+                self.mourn(offset, model, lost);
             }
+        }
+    }
+
+    /// Takes note of panics at an entry: of whose they were, and whether they were on a tick.
+    fn mourn(&mut self, offset: u64, model: &ModelId, lost: Vec<(String, bool)>) {
+        for (observer, on_tick) in lost {
+            if on_tick {
+                *self.ticks.entry((model.to_string(), observer)).or_default() += 1;
+            } else {
+                self.letters.insert((offset, model.to_string(), observer));
+            }
+        }
+        // Of one that is only repeated it was decided before, or nobody knows what.
+        if self.quarantine && self.record.is_saved(model, offset) {
+            known(&mut self.models, model, &self.plan).1 = StoredPhase::Quarantined;
         }
     }
 
@@ -156,6 +199,8 @@ impl<'a> Oracle<'a> {
         for (model, (monitor, phase)) in &mut self.models {
             match reader.snapshot(model).unwrap() {
                 None => problems.push(format!("{model} is not there")),
+                // Started afresh without what could not be read.
+                Some(_) if self.record.ever_unread && self.renewed.contains(model) => {}
                 Some(kept) if kept.phase != *phase => {
                     problems.push(format!("{model} is {:?}, should be {phase:?}", kept.phase));
                 }
@@ -170,25 +215,52 @@ impl<'a> Oracle<'a> {
                 problems.push(format!("{} is there and should not be: {row:?}", row.model));
             }
         }
-        let letters = reader.dead_letters(0, 1_000_000).unwrap().into_iter();
-        let letters: Vec<Letter> = letters
-            .filter_map(|letter| {
-                let entry = letter.entry;
-                Some((entry.offset?, entry.model.to_string(), entry.observer))
-            })
-            .collect();
+        self.record.problems_are(problems);
+        self.compare_letters(&reader.dead_letters(0, 1_000_000).unwrap());
+        let query = OutboxQuery { waiting: true, limit: 1_000_000, ..OutboxQuery::default() };
+        let waiting = reader.outbox(&query).unwrap().into_iter().map(|stored| name_of(&stored.entry.id));
+        self.compare_actions(&waiting.collect());
+    }
+
+    fn compare_letters(&mut self, stored: &[StoredLetter]) {
+        let mut problems = Vec::new();
+        let mut letters: Vec<Letter> = Vec::new();
+        let mut ticks: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for StoredLetter { entry, .. } in stored {
+            let (model, observer) = (entry.model.to_string(), entry.observer.clone());
+            match entry.offset {
+                // Nobody saw it because its model could not be read; a later process showed it.
+                Some(_) if self.record.ever_unread && observer.is_empty() => {}
+                Some(offset) => letters.push((offset, model, observer)),
+                None => *ticks.entry((model, observer)).or_default() += 1,
+            }
+        }
         let there: BTreeSet<Letter> = letters.iter().cloned().collect();
         if letters.len() != there.len() {
             problems.push(format!("dead letters are there twice: {letters:?}"));
         }
-        problems.extend(self.letters.difference(&there).map(|letter| format!("no dead letter {letter:?}")));
-        problems.extend(
-            there.difference(&self.letters).map(|letter| format!("a dead letter too many {letter:?}")),
-        );
+        let unread = |letter: &Letter| self.record.ever_unread && letter.2.is_empty();
+        let certain = |letter: &&Letter| !unread(letter) && !self.is_exempt(&letter.1);
+        let missing = self.letters.difference(&there).filter(certain);
+        problems.extend(missing.map(|letter| format!("no dead letter {letter:?}")));
+        let surplus = there.difference(&self.letters).filter(certain);
+        problems.extend(surplus.map(|letter| format!("a dead letter too many {letter:?}")));
+        // One of a tick has no offset: what is repeated may tell of it again.
+        for (of, wanted) in &self.ticks {
+            let found = ticks.get(of).copied().unwrap_or(0);
+            if found < *wanted && !self.is_exempt(&of.0) {
+                problems.push(format!("{found} dead letters of ticks of {of:?}, should be {wanted}"));
+            }
+        }
+        let surplus = ticks.keys().filter(|of| !self.ticks.contains_key(*of) && !self.is_exempt(&of.0));
+        problems.extend(surplus.map(|of| format!("a dead letter of a tick of {of:?}")));
         self.record.problems_are(problems);
-        let query = OutboxQuery { waiting: true, limit: 1_000_000, ..OutboxQuery::default() };
-        let waiting = reader.outbox(&query).unwrap().into_iter().map(|stored| name_of(&stored.entry.id));
-        self.compare_actions(&waiting.collect());
+    }
+
+    /// Whether a model may have been reset or retired while it could not be read: nobody knows then what it was, and what
+    /// came for it before is never shown to anybody.
+    fn is_exempt(&self, model: &str) -> bool {
+        self.record.ever_unread && self.renewed.iter().any(|renewed| renewed.as_str() == model)
     }
 
     /// `waiting` are those that the next process would deliver.
@@ -205,7 +277,8 @@ impl<'a> Oracle<'a> {
                 problems.push(format!("two actions have the same name: {before}, {action:?}"));
             }
         }
-        for (name, (body, alert)) in &wanted {
+        let exempt = |name: &str| name.split(' ').next().is_some_and(|model| self.is_exempt(model));
+        for (name, (body, alert)) in wanted.iter().filter(|(name, _)| !exempt(name)) {
             match self.record.posted.get(name) {
                 None if self.record.doubtful.get(name) == Some(body) => {}
                 None => problems.push(format!("{name} was never recorded: {body}")),
@@ -218,7 +291,8 @@ impl<'a> Oracle<'a> {
                 Some(_) => {}
             }
         }
-        let surplus = self.record.posted.iter().filter(|(name, _)| !wanted.contains_key(*name));
+        let surplus =
+            self.record.posted.iter().filter(|(name, _)| !wanted.contains_key(*name) && !exempt(name));
         problems.extend(surplus.map(|(name, (_, body))| format!("{name} should not be: {body}")));
         self.record.problems_are(problems);
     }
@@ -252,11 +326,11 @@ fn known<'a>(
         .or_insert_with(|| (ModelMonitor::new(model.clone(), Arc::clone(plan)), StoredPhase::Running))
 }
 
-/// Puts back the observers that panicked; answers which.
-fn mend(monitor: &mut ModelMonitor, out: &mut Vec<ActionRecord>) -> Vec<String> {
+/// Puts back the observers that panicked; answers which, and whether on a tick.
+fn mend(monitor: &mut ModelMonitor, out: &mut Vec<ActionRecord>) -> Vec<(String, bool)> {
     let mut lost = Vec::new();
     while let Some(casualty) = monitor.recover() {
-        lost.push(casualty.observer.to_string());
+        lost.push((casualty.observer.to_string(), casualty.on_tick));
         if catch_unwind(AssertUnwindSafe(|| monitor.resume(out))).is_ok() {
             break;
         }

@@ -8,6 +8,7 @@ use visu_tility_core::drift::PageHinkleyParams;
 use visu_tility_core::{
     ChangeObserver, Check, DriftDetector, EventOrder, EventPolicy, MetricEvent, MetricObserver, MonitorPlan,
     ObserverAction, ObserverError, PerformanceDegrader, Persistence, Rule, Severity, StalenessObserver,
+    Timestamp,
 };
 
 use crate::chance::Chance;
@@ -73,12 +74,46 @@ impl MetricObserver for Low {
     }
 }
 
+/// Counts minutes, and panics in some of them.
+#[derive(Clone)]
+struct Ticker {
+    minutes: u64,
+}
+
+impl MetricObserver for Ticker {
+    fn name(&self) -> &'static str {
+        "ticker"
+    }
+
+    fn on_metric(&mut self, _: &MetricEvent) -> Result<ObserverAction, ObserverError> {
+        Ok(ObserverAction::NoOp)
+    }
+
+    fn on_tick(&mut self, now: Timestamp) -> Result<ObserverAction, ObserverError> {
+        self.minutes += 1;
+        assert!((now.micros() / 1_000).rem_euclid(7) != 0, "a bad minute");
+        Ok(ObserverAction::NoOp)
+    }
+
+    fn write_state(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.minutes.to_le_bytes());
+    }
+
+    fn read_state(&mut self, bytes: &mut Reader<'_>) -> Result<(), DecodeError> {
+        self.minutes = bytes.u64()?;
+        bytes.finish()
+    }
+}
+
 /// Draws plans that share their observers of one's own, as those of one program do.
-pub(crate) fn draw(chance: &mut Chance) -> Vec<Arc<MonitorPlan>> {
+pub(crate) fn draw(chance: &mut Chance, ticker: bool) -> Vec<Arc<MonitorPlan>> {
     let counter = Counter { seen: 0, every: chance.between(2, 9) };
     let mut base = MonitorPlan::empty().with_observer(Box::new(counter)).unwrap();
     if chance.percent(60) {
         base = base.with_observer(Box::new(Low)).unwrap();
+    }
+    if ticker {
+        base = base.with_observer(Box::new(Ticker { minutes: 0 })).unwrap();
     }
     (0..chance.between(1, 4)).map(|_| Arc::new(draw_one(base.clone(), chance))).collect()
 }

@@ -62,11 +62,26 @@ pub(crate) struct Record {
     /// What was found in a store after a crash and may be gone after a loss of power, until the next commit.
     loose: Loose,
     pub(crate) delivered: BTreeMap<String, u64>,
+    /// The processes, in their order.
+    pub(crate) lives: Vec<Life>,
+    /// Whether the present process could not read something.
+    pub(crate) unread: bool,
+    /// Whether any process could not.
+    pub(crate) ever_unread: bool,
     pub(crate) commits: u64,
     pub(crate) crashes: u64,
     pub(crate) failures: u64,
     pub(crate) problems: Vec<String>,
     pub(crate) trace: Option<Vec<String>>,
+}
+
+/// What is known of one process.
+#[derive(Default)]
+pub(crate) struct Life {
+    /// The first offset of which it did not only repeat what was there.
+    begin: u64,
+    /// For each model, the first offset that the last state it saved does not hold.
+    saved: BTreeMap<ModelId, u64>,
 }
 
 /// What is not yet synced, for all that is known.
@@ -111,9 +126,27 @@ impl Record {
         self.acked.push(Acked { key: key_of(event), ts: event.ts(), offset });
     }
 
+    /// A process has begun, and repeats what is there.
+    pub(crate) fn begin_process(&mut self) {
+        let begin = self.journal.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.lives.push(Life { begin, saved: BTreeMap::new() });
+        self.unread = false;
+    }
+
+    /// Whether the process that first handled an entry saved what it made of it.
+    pub(crate) fn is_saved(&self, model: &ModelId, offset: u64) -> bool {
+        let life = self.lives.iter().rev().find(|life| life.begin <= offset);
+        life.and_then(|life| life.saved.get(model)).is_some_and(|next| *next > offset)
+    }
+
     /// A commit is there.
     pub(crate) fn committed(&mut self, commit: &Commit, committed: &Committed) {
         self.commits += 1;
+        if let Some(life) = self.lives.last_mut() {
+            for change in &commit.models {
+                life.saved.insert(change.model().clone(), change.next_offset());
+            }
+        }
         self.note(|| shown(commit));
         let mut names = std::mem::take(&mut self.names);
         for piece in &commit.journal {
@@ -171,7 +204,8 @@ impl Record {
     }
 
     /// Looks at what a process left.
-    pub(crate) fn look_at(&mut self, disk: &MemoryDisk) {
+    pub(crate) fn look_at(&mut self, disk: &MemoryDisk, models: &[String]) {
+        self.ever_unread |= self.unread;
         let (store, _) = match disk.after_kill().open(StoreLimits::default()) {
             Ok(opened) => opened,
             Err(error) => return self.problem(format!("the store cannot be opened: {error}")),
@@ -186,6 +220,21 @@ impl Record {
             ));
         }
         self.journal.split_off(&summary.next_offset);
+        for model in models {
+            let model = ModelId::new(model).unwrap();
+            let there = reader.model(&model).unwrap().map(|row| row.next_offset);
+            for life in &mut self.lives {
+                // Lost with the power, or one that was retired and that no replay can make again.
+                if let Some(saved) = life.saved.get_mut(&model)
+                    && (there.is_some() || summary.first_offset < *saved)
+                {
+                    *saved = (*saved).min(there.unwrap_or(0));
+                }
+            }
+            if let (Some(life), Some(there)) = (self.lives.last_mut(), there) {
+                life.saved.insert(model, there);
+            }
+        }
         for name in std::mem::take(&mut self.loose.posted) {
             self.doubtful.extend(self.posted.remove(&name).map(|posted| (name, posted.1)));
         }

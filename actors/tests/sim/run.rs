@@ -26,7 +26,7 @@ use crate::script::{Script, Step, Stop};
 use crate::sink::Sink;
 
 /// Longer than anything may take, in the world's own time.
-const FOR_EVER: Duration = Duration::from_mins(2);
+const FOR_EVER: Duration = Duration::from_hours(1);
 
 /// How much a run did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,6 +100,7 @@ struct Run<'a> {
     record: Arc<Mutex<Record>>,
     clock: Arc<WorldClock>,
     chance: Chance,
+    back: Chance,
     /// The plan that a new process has.
     plan: Rc<std::cell::Cell<usize>>,
     figures: Figures,
@@ -109,7 +110,7 @@ struct Run<'a> {
 pub(crate) fn run(script: &Script, steps: usize, trace: bool) -> Outcome {
     let mut record = Record::default();
     record.trace = trace.then(Vec::new);
-    let faults = Faults::new(Chance::new(script.seed, 3), script.setting.faults);
+    let faults = Faults::new(script.seed, script.setting.faults, script.setting.wide.reads);
     let mut run = Run {
         script,
         steps: steps.min(script.steps.len()),
@@ -119,6 +120,7 @@ pub(crate) fn run(script: &Script, steps: usize, trace: bool) -> Outcome {
         record: Arc::new(Mutex::new(record)),
         clock: Arc::new(WorldClock::new()),
         chance: Chance::new(script.seed, 4),
+        back: Chance::new(script.seed, 7),
         plan: Rc::default(),
         figures: Figures::default(),
     };
@@ -140,13 +142,16 @@ impl Run<'_> {
             };
             self.disk = kept.map_or_else(|| self.disk.after_kill(), |kept| self.disk.after_power_loss(kept));
             self.record.lock().note(|| format!("the process has ended, lost power: {kept:?}"));
-            self.record.lock().look_at(&self.disk);
+            self.record.lock().look_at(&self.disk, &self.script.setting.models);
             if matches!(end, End::Done | End::Stuck) || !self.record.lock().problems.is_empty() {
                 return;
             }
             // A while passes before the next one.
             let away = self.chance.of(&[0, 1_000, 3_000_000, 100_000_000]);
             self.clock.jump(away);
+            if self.back.percent(self.script.setting.wide.back) {
+                self.clock.jump(-(self.back.below(4_000_000_000) as i64));
+            }
         }
     }
 
@@ -157,7 +162,7 @@ impl Run<'_> {
         let mut figures = self.figures;
         if record.problems.is_empty() {
             record.check_told();
-            let mut oracle = Oracle::follow(&self.script.setting.plans, record);
+            let mut oracle = Oracle::follow(&self.script.setting, record);
             oracle.compare(&self.disk);
             // What was due a tick ago, and a few seconds more.
             let slack = self.script.setting.tick_every + Duration::from_secs(4);
@@ -220,12 +225,15 @@ impl Run<'_> {
         let (store, _) = self.disk.open(setting.limits)?;
         let (record, faults) = (Arc::clone(&self.record), Arc::clone(&self.faults));
         let store: Box<dyn Store> = Box::new(Watched { store, record, faults });
-        let sink = Sink { seed: self.script.seed, record: Arc::clone(&self.record) };
-        // Quarantine depends on when panics come, which no journal tells.
-        let policy = RestartPolicy { restarts_max: u32::MAX, ..RestartPolicy::default() };
+        let sink =
+            Sink { seed: self.script.seed, slow: setting.wide.slow_sinks, record: Arc::clone(&self.record) };
+        // Quarantine depends on when panics come, which no journal tells: never, or at the first one.
+        let restarts_max = if setting.wide.quarantine { 0 } else { u32::MAX };
+        let policy = RestartPolicy { restarts_max, ..RestartPolicy::default() };
         let builder = Monitoring::builder()
             .plan((*setting.plans[plan]).clone())
             .arbiters(0)
+            .local_shards(setting.wide.shards)
             .panic_hook(false)
             .clock(Arc::clone(&self.clock) as _)
             .ahead_max(Duration::from_hours(1))
@@ -241,7 +249,9 @@ impl Run<'_> {
             .alert_sink(Arc::new(sink));
         #[cfg(feature = "automated_retraining")]
         let builder = builder.retrain_executor(Arc::new(crate::sink::Executor { seed: self.script.seed }));
-        Ok(builder.start()?)
+        let handle = builder.start()?;
+        self.record.lock().begin_process();
+        Ok(handle)
     }
 
     /// Takes steps until the process is to end.
@@ -273,7 +283,7 @@ impl Run<'_> {
                 }
                 Step::Stop(Stop::Drain) => {
                     // In order or not: the next process looks.
-                    let _ = handle.shutdown(Duration::from_secs(20)).await;
+                    let _ = handle.shutdown(self.script.setting.wide.drain).await;
                     return End::Stopped(Stop::Drain);
                 }
                 Step::Stop(stop) => return End::Stopped(stop),
@@ -322,6 +332,10 @@ impl Run<'_> {
         if handle.status().await.is_ok_and(|status| status.store.is_some_and(|store| store.failing.is_some()))
         {
             // Only a new process helps.
+            return End::Crashed;
+        }
+        if self.record.lock().unread {
+            // A model that could not be read has not seen its events: the next process shows them to it.
             return End::Crashed;
         }
         let rest = async {

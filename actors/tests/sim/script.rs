@@ -10,6 +10,9 @@ use visu_tility_core::{MetricEvent, MetricKind, ModelId, MonitorPlan, Timestamp,
 use crate::chance::Chance;
 use crate::plans::{self, POISON, POISON_FOR_ALL};
 
+/// From this seed on there is more in a setting: [`Wide`]. Those below keep what they mean.
+pub(crate) const WIDE_FROM: u64 = 1_000_000;
+
 /// One simulation.
 pub(crate) struct Script {
     pub(crate) seed: u64,
@@ -34,6 +37,54 @@ pub(crate) struct Setting {
     pub(crate) faults: u64,
     /// Processes that come back with another plan, in a hundred.
     pub(crate) other_plan: u64,
+    pub(crate) wide: Wide,
+}
+
+/// What only later seeds have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wide {
+    pub(crate) shards: usize,
+    /// The first panic of a model that is shown what is new puts it into quarantine.
+    pub(crate) quarantine: bool,
+    /// An observer panics now and then when it is told what time it is.
+    pub(crate) ticker: bool,
+    /// Reads that fail, in a thousand.
+    pub(crate) reads: u64,
+    /// The clock goes back between processes, in a hundred.
+    pub(crate) back: u64,
+    /// Sinks take longer than they may, more often than not.
+    pub(crate) slow_sinks: bool,
+    /// How long a shutdown may take.
+    pub(crate) drain: Duration,
+}
+
+impl Wide {
+    const NONE: Self = Self {
+        shards: 1,
+        quarantine: false,
+        ticker: false,
+        reads: 0,
+        back: 0,
+        slow_sinks: false,
+        drain: Duration::from_secs(20),
+    };
+
+    fn draw(seed: u64) -> Self {
+        if seed < WIDE_FROM {
+            return Self::NONE;
+        }
+        let mut chance = Chance::new(seed, 5);
+        Self {
+            shards: chance.of(&[1, 2, 3, 8]),
+            quarantine: chance.percent(30),
+            ticker: chance.percent(50),
+            reads: chance.of(&[0, 0, 0, 20, 200]),
+            back: chance.of(&[0, 50]),
+            slow_sinks: seed % 4 == 3,
+            // Not less: whoever waits for it is told by a clock that is not the simulation's.
+            drain: Duration::from_secs(if seed % 4 == 1 { 5 } else { 20 }),
+        }
+    }
 }
 
 /// One thing that somebody does.
@@ -123,7 +174,7 @@ impl Reading {
 
 impl Script {
     pub(crate) fn draw(seed: u64) -> Self {
-        let setting = Setting::draw(&mut Chance::new(seed, 1));
+        let setting = Setting::draw(&mut Chance::new(seed, 1), Wide::draw(seed));
         let mut chance = Chance::new(seed, 2);
         let length = chance.between(5, 60);
         let stops = chance.between(0, 8);
@@ -135,7 +186,7 @@ impl Script {
 }
 
 impl Setting {
-    fn draw(chance: &mut Chance) -> Self {
+    fn draw(chance: &mut Chance, wide: Wide) -> Self {
         let mut durability = DurabilityPolicy {
             gather_max: Duration::from_millis(chance.of(&[0, 0, 1, 5, 200])),
             gather_events: chance.of(&[1, 2, 7, 1_000]),
@@ -156,7 +207,7 @@ impl Setting {
         }
         Self {
             models: (0..chance.between(1, 6)).map(|model| format!("m{model}")).collect(),
-            plans: plans::draw(chance),
+            plans: plans::draw(chance, wide.ticker),
             durability,
             limits,
             compact_bytes: chance.of(&[100, 2_000, 50_000]),
@@ -168,6 +219,7 @@ impl Setting {
             delivery_timeout: chance.millis(20, 3_000),
             faults: chance.of(&[0, 5, 20, 60]),
             other_plan: chance.of(&[0, 0, 50]),
+            wide,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::run::pass;
 /// Takes alerts, and tells the record.
 pub(crate) struct Sink {
     pub(crate) seed: u64,
+    pub(crate) slow: bool,
     pub(crate) record: Arc<Mutex<Record>>,
 }
 
@@ -30,7 +31,9 @@ impl AlertSink for Sink {
         self.record.lock().deliver(&record.id);
         let mut chance = Chance::new(self.seed, hash(&name_of(&record.id)));
         let manner = chance.below(20);
-        let wait = chance.millis(1, 800);
+        let wait = chance.millis(1, 800) * if self.slow { 10 } else { 1 };
+        // Up to which manner it is late.
+        let late = if self.slow { 16 } else { 9 };
         assert!(manner != 0, "the sink panics");
         Box::pin(async move {
             match manner {
@@ -40,7 +43,7 @@ impl AlertSink for Sink {
                     pass(wait).await;
                     panic!("the sink panics late");
                 }
-                4..9 => {
+                _ if manner < late => {
                     pass(wait).await;
                     Ok(())
                 }
