@@ -103,6 +103,7 @@ impl Default for MonitoringBuilder {
                 policy: RestartPolicy::default(),
                 held_max: 1_024,
                 idle_after: None,
+                awake_max: None,
                 tick_every: Duration::from_secs(1),
             },
             dead_letters_max: 1_024,
@@ -154,7 +155,7 @@ impl MonitoringBuilder {
         Self { credits: credits.clamp(1, 1 << 28), ..self }
     }
 
-    /// Models that may be known. Default 1,000,000.
+    /// Models that may be known; with a store, that may be in memory at a time. Default 1,000,000.
     pub fn models_max(self, models_max: u64) -> Self {
         Self { models_max, ..self }
     }
@@ -192,6 +193,14 @@ impl MonitoringBuilder {
     /// Idleness after which a model is put to sleep, at least a second. Default never.
     pub fn idle_after(mut self, idle_after: Option<Duration>) -> Self {
         self.settings.idle_after = idle_after;
+        self
+    }
+
+    /// Models that are to be awake at a time, shared out among the arbiters. While there are more, those that have been
+    /// idle for longest are put to sleep; no event waits for that, so that there may be more for as long as it takes,
+    /// and those that wait for a restart, are paused or in quarantine count but stay. Default no bound.
+    pub fn awake_max(mut self, awake_max: Option<usize>) -> Self {
+        self.settings.awake_max = awake_max;
         self
     }
 
@@ -319,10 +328,12 @@ impl MonitoringBuilder {
             clock,
         ));
         let mut shards = Vec::with_capacity(arbiters.len());
+        let awake_max = self.settings.awake_max.map(|max| max.div_ceil(arbiters.len()).max(1));
+        let settings = ShardSettings { awake_max, ..self.settings };
         for (index, (arbiter, dock)) in arbiters.iter().zip(&board.docks).enumerate() {
             let parts = ShardParts {
                 index,
-                settings: self.settings.clone(),
+                settings: settings.clone(),
                 board: Arc::clone(&board),
                 dock: Arc::clone(dock),
                 outlet: Arc::clone(&outlet),

@@ -149,7 +149,8 @@ impl MonitoringHandle {
             let events = routed.len();
             self.house.check_times(&mut routed, from, &mut receipt);
             let taken = routed.len();
-            let put = if taken == 0 { Ok(0) } else { self.house.put(routed, Vec::new()).await };
+            let pins = self.house.pins_of(&routed);
+            let put = if taken == 0 { Ok(0) } else { self.house.put(routed, pins).await };
             note(&mut receipt, from, events, taken, put);
             from += events;
             routed = rest;
@@ -217,13 +218,18 @@ impl MonitoringHandle {
         self.house.ids()
     }
 
-    /// One model as it is now; a sleeping one is not woken.
+    /// One model as it is now; a sleeping one is not woken, nor does it come into memory.
     ///
     /// # Errors
     ///
-    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
+    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`], [`ControlError::Closed`] or
+    /// [`ControlError::Store`].
     pub async fn model_status(&self, model_id: impl AsRef<str>) -> Result<ModelStatus, ControlError> {
-        self.order(model_id.as_ref(), Order::Inspect).await?
+        let _ = self.recovered().await;
+        match self.house.asleep(model_id.as_ref())? {
+            Some(status) => Ok(status),
+            None => self.order(model_id.as_ref(), Order::Inspect).await?,
+        }
     }
 
     /// All models as they are now, in the order of their names; one that is retired meanwhile is left out.

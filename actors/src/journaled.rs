@@ -122,12 +122,18 @@ impl Shard {
         if self.over.get() || !here {
             return;
         }
-        self.deciding(|out| {
+        let asleep = self.awake_at((entry.address.place() as u32, entry.generation)).is_none();
+        let cell = self.deciding(|out| {
             let cell = self.wake(entry, out);
             self.end_wait_now(&cell, out);
             self.mark(&cell, offset);
             self.tick_cell(&cell, now.micros(), out);
+            cell
         });
+        if asleep && !self.is_repeating() {
+            // Nobody has sent it anything: it sleeps on, so that many that are due do not fill the memory.
+            self.passivate(&cell);
+        }
     }
 
     /// Turns a model's life as the journal says.

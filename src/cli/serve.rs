@@ -59,6 +59,7 @@ fn start(args: &ServeArgs, plan: MonitorPlan) -> Result<MonitoringHandle, Failur
         .plan(plan)
         .arbiters(usize::from(args.arbiters))
         .idle_after(Some(Duration::from_secs(args.idle_after)))
+        .awake_max(Some(usize::try_from(args.awake_max).unwrap_or(usize::MAX)))
         .durability(DurabilityPolicy { save_every, ..DurabilityPolicy::default() })
         .store(Box::new(store));
     builder.start().map_err(|error| Failure::at("failed to start", whole(&error)))

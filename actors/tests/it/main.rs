@@ -9,6 +9,7 @@ mod durable;
 mod durable_life;
 mod durable_random;
 mod lifecycle;
+mod many;
 mod overload;
 mod poison;
 mod reload;
