@@ -315,7 +315,7 @@ impl MonitoringHandle {
     /// Follows a new plan from the next event on, and says what changed.
     ///
     /// With a store the plan is kept as text. Observers of your own are then those that the builder was given, found by
-    /// their names, and keep their states: a plan that brings others is refused, for a replay would not find them.
+    /// their names, and keep their states: a plan that brings others is refused, for a replay would not find them. One that is in force already changes nothing.
     ///
     /// # Errors
     ///

@@ -175,6 +175,9 @@ impl Shard {
     /// Follows a plan from an offset on.
     fn follow_plan(self: &Rc<Self>, offset: u64, fingerprint: u64, plan: &Arc<MonitorPlan>) {
         if let Some(saving) = &self.saving {
+            if saving.plans.borrow().is_in_force(fingerprint) {
+                return;
+            }
             saving.plans.borrow_mut().enter(offset, fingerprint, Arc::clone(plan));
         }
         let cells: Vec<_> = self.cells.borrow().iter().flatten().cloned().collect();
