@@ -57,6 +57,7 @@ impl Shard {
             }
         }
         self.tally.awake.set(self.tally.awake.get() + 1);
+        self.tally.dozing.set(self.tally.dozing.get() + 1);
         self.rouse(&cell, out);
         cell
     }
@@ -66,6 +67,7 @@ impl Shard {
         if cell.phase() != ModelPhase::Asleep {
             return;
         }
+        self.tally.dozing.set(self.tally.dozing.get().saturating_sub(1));
         let model_id = cell.entry.id.clone();
         let recalled = self.recall(&cell.entry);
         let woken = !matches!(recalled, Ok(None));

@@ -103,6 +103,7 @@ impl Default for MonitoringBuilder {
                 policy: RestartPolicy::default(),
                 held_max: 1_024,
                 idle_after: None,
+                awake_max: None,
                 tick_every: Duration::from_secs(1),
             },
             dead_letters_max: 1_024,
@@ -225,6 +226,14 @@ impl MonitoringBuilder {
         self
     }
 
+    /// Models that are to be awake at a time, shared out among the arbiters. While there are more, those that have been
+    /// idle for longest are put to sleep; no event waits for that, so that there may be more for as long as it takes,
+    /// and those that wait for a restart, are paused or in quarantine count but stay. Default no bound.
+    pub fn awake_max(mut self, awake_max: Option<usize>) -> Self {
+        self.settings.awake_max = awake_max;
+        self
+    }
+
     /// How often models that wait for a time are looked at. Default 1 s.
     pub fn tick_every(mut self, tick_every: Duration) -> Self {
         self.settings.tick_every = tick_every.max(Duration::from_millis(1));
@@ -308,12 +317,9 @@ impl MonitoringBuilder {
     pub fn start(self) -> Result<MonitoringHandle, StartError> {
         let plan = whole(self.plan, self.observers, self.first_offset)?;
         self.edge.check(&plan)?;
-        let mut durable = match self.store {
-            Some(store) => {
-                Some(Durably::open(store, self.durability, &plan, self.edge.event_time, &*self.clock)?)
-            }
-            None => None,
-        };
+        let event_time = self.edge.event_time;
+        let open = |store| Durably::open(store, self.durability, &plan, event_time, &*self.clock);
+        let mut durable = self.store.map(open).transpose()?;
         if self.panic_hook {
             install_panic_hook();
         }
@@ -353,10 +359,12 @@ impl MonitoringBuilder {
             clock,
         ));
         let mut shards = Vec::with_capacity(arbiters.len());
+        let awake_max = self.settings.awake_max.map(|max| max.div_ceil(arbiters.len()).max(1));
+        let settings = ShardSettings { awake_max, ..self.settings };
         for (index, (arbiter, dock)) in arbiters.iter().zip(&board.docks).enumerate() {
             let parts = ShardParts {
                 index,
-                settings: self.settings.clone(),
+                settings: settings.clone(),
                 board: Arc::clone(&board),
                 dock: Arc::clone(dock),
                 outlet: Arc::clone(&outlet),

@@ -1,6 +1,7 @@
 //! The names of all models, interned once: from a name to where the model lives.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -12,7 +13,7 @@ use visu_tility_core::{IngestError, MetricKind, ModelId, MonitorPlan, SeriesKey,
 use crate::admission::{AdmissionStatus, Gate, Standing};
 use crate::routed::{Address, Routed, token};
 
-/// Who holds a model that may be evicted: the list of names, its place, its cell.
+/// Who holds a model that may be evicted: the list of names, its place, and who evicts it.
 const EVICTED_BY: usize = 3;
 /// Parts of the table, each under a lock of its own.
 const PARTS: usize = 16;
@@ -121,8 +122,9 @@ impl ModelEntry {
 #[derive(Default)]
 struct Places {
     entries: Vec<Place>,
-    /// Places of retired models, with the generation that the next tenant gets.
-    free: Vec<(u32, u32)>,
+    /// Places of models that are gone, with the generation that the next tenant gets. The lowest is given away first, so
+    /// that what shards keep by place grows only with those that are there at a time.
+    free: BinaryHeap<Reverse<(u32, u32)>>,
 }
 
 /// One place of a shard.
@@ -286,7 +288,8 @@ impl Directory {
         *standing = standing.and(Some(Standing::Settled));
     }
 
-    /// Takes note that a model is none that is counted: its end, which the journal repeats, is in the store already.
+    /// Takes note that a model is none that is counted: nothing came of it, or its end, which the journal repeats, is in the
+    /// store already.
     pub(crate) fn disown(&self, entry: &ModelEntry) {
         if matches!(entry.standing.lock().take(), Some(Standing::New | Standing::Renewed)) {
             self.uncount();
@@ -350,10 +353,32 @@ impl Directory {
         let hash = self.hasher.hash_one(entry.id.as_str());
         let mut part = self.part(hash).write();
         let Ok(found) = part.find_entry(hash, |found| found.token() == entry.token()) else { return };
-        // Under the lock nobody gets hold of it: the list, its place and its cell have it.
+        // Under the lock nobody gets hold of it: the list, its place and who evicts it have it.
         if Arc::strong_count(found.get()) <= EVICTED_BY && self.free_if(entry, handled) {
             drop(found.remove());
+            // Who never woke is in no store.
+            self.disown(entry);
         }
+    }
+
+    /// Evicts those of a shard that sleep and that nobody holds: who was only looked at, or was held when it fell asleep.
+    /// Looks at `count` places from `from` on; answers where to go on.
+    pub(crate) fn sweep(&self, shard: usize, from: usize, count: usize, handled: u64) -> usize {
+        let Some(places) = self.places.get(shard) else { return 0 };
+        let (idle, end) = {
+            let places = places.read();
+            let from = from.min(places.entries.len());
+            let slots = places.entries.get(from..).unwrap_or_default().iter().take(count);
+            let idle = |entry: &&Arc<ModelEntry>| {
+                !entry.awake.load(Ordering::Acquire) && Arc::strong_count(entry) < EVICTED_BY
+            };
+            let idle: Vec<_> = slots.filter_map(|place| place.entry.as_ref()).filter(idle).cloned().collect();
+            (idle, from + count >= places.entries.len())
+        };
+        for entry in &idle {
+            self.evict(entry, handled);
+        }
+        if end { 0 } else { from + count }
     }
 
     /// Gives a model's place to whoever comes next.
@@ -371,20 +396,48 @@ impl Directory {
         }
         if place.entry.as_ref().is_some_and(|at| at.token() == entry.token()) {
             (place.entry, place.takes) = (None, None);
-            places.free.push((entry.address.place() as u32, entry.generation.wrapping_add(1)));
+            places.free.push(Reverse((entry.address.place() as u32, entry.generation.wrapping_add(1))));
         }
         true
     }
 
     /// Names of all models, sorted.
     pub(crate) fn ids(&self) -> Vec<ModelId> {
-        let mut ids: Vec<ModelId> = self
-            .parts
-            .iter()
-            .flat_map(|part| part.read().iter().map(|entry| entry.id.clone()).collect::<Vec<_>>())
-            .collect();
-        ids.sort_unstable();
-        ids
+        self.ids_after(None, usize::MAX)
+    }
+
+    /// The first names after `after`, at most `limit`, sorted. Looks at all of them, keeps no more than it answers.
+    pub(crate) fn ids_after(&self, after: Option<&ModelId>, limit: usize) -> Vec<ModelId> {
+        let mut first = BinaryHeap::new();
+        for part in &self.parts {
+            for entry in part.read().iter().filter(|entry| after.is_none_or(|after| entry.id > *after)) {
+                if first.len() < limit {
+                    first.push(entry.id.clone());
+                } else if let Some(mut last) = first.peek_mut()
+                    && entry.id < *last
+                {
+                    *last = entry.id.clone();
+                }
+            }
+        }
+        first.into_sorted_vec()
+    }
+
+    /// The shard that a model of this name lives on.
+    pub(crate) fn shard_of(&self, id: &str) -> usize {
+        shard_of(id, self.places.len())
+    }
+
+    /// Who lives where events go, each once for a run of events of one model.
+    pub(crate) fn holders(&self, routed: &[Routed]) -> Vec<Arc<ModelEntry>> {
+        let mut holders: Vec<Arc<ModelEntry>> = Vec::new();
+        for event in routed {
+            if holders.last().is_none_or(|last| last.token() != event.token()) {
+                let here = self.at(event.address).filter(|entry| entry.token() == event.token());
+                holders.extend(here);
+            }
+        }
+        holders
     }
 
     /// How many models are known, those that sleep in the store too.
@@ -425,7 +478,7 @@ impl Directory {
             }
         }
         let (place, generation) = match places.free.pop() {
-            Some(free) => free,
+            Some(Reverse(free)) => free,
             None if places.entries.len() < Address::PLACES_MAX as usize => {
                 places.entries.push(Place::default());
                 (places.entries.len() as u32 - 1, 0)
@@ -515,6 +568,40 @@ mod tests {
         assert!(directory.hold_places().keep(address, generation + 1, 9));
         directory.unlist(&next);
         assert!(!directory.hold_places().keep(address, generation + 1, 10), "it was retired");
+    }
+
+    #[test]
+    fn who_sleeps_unheld_is_swept_out_and_the_lowest_place_is_given_away_first() {
+        let directory = directory(1, 10, 4);
+        let held = directory.with_or_insert(&id("held"), Arc::clone).unwrap();
+        for name in ["a", "b", "c", "d"] {
+            directory.with_or_insert(&id(name), |_| ()).unwrap();
+        }
+        directory.with("c", |entry| entry.awake.store(true, Ordering::Release)).unwrap();
+        assert_eq!(directory.sweep(0, 0, 3, 0), 3);
+        assert_eq!(directory.ids(), [id("c"), id("d"), id("held")]);
+        assert_eq!(directory.sweep(0, 3, 3, 0), 0);
+        assert_eq!(directory.ids(), [id("c"), id("held")]);
+        let next = directory.with_or_insert(&id("e"), Arc::clone).unwrap();
+        assert_eq!((next.address.place(), next.generation, held.address.place()), (1, 1, 0));
+    }
+
+    #[test]
+    fn pages_of_names_are_sorted_and_none_is_left_out() {
+        let directory = directory(2, 1_000, 4);
+        let mut names: Vec<ModelId> = (0..100).map(|n| id(&format!("m{}", n * 37 % 100))).collect();
+        for name in &names {
+            directory.with_or_insert(name, |_| ()).unwrap();
+        }
+        names.sort();
+        let (mut paged, mut after) = (Vec::new(), None);
+        loop {
+            let page = directory.ids_after(after.as_ref(), 7);
+            let Some(last) = page.last() else { break };
+            after = Some(last.clone());
+            paged.extend(page);
+        }
+        assert_eq!((&paged, directory.ids()), (&names, names.clone()));
     }
 
     #[test]

@@ -146,7 +146,8 @@ impl MonitoringHandle {
             let events = routed.len();
             self.house.check_routed(&mut routed, from, &mut receipt);
             let taken = routed.len();
-            let put = if taken == 0 { Ok(0) } else { self.house.put(routed, Vec::new()).await };
+            let pins = self.house.pins_of(&routed);
+            let put = if taken == 0 { Ok(0) } else { self.house.put(routed, pins).await };
             note(&mut receipt, from, events, taken, put);
             from += events;
             routed = rest;
@@ -221,13 +222,18 @@ impl MonitoringHandle {
         self.house.ids()
     }
 
-    /// One model as it is now; a sleeping one is not woken.
+    /// One model as it is now; a sleeping one is not woken, nor does it come into memory.
     ///
     /// # Errors
     ///
-    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
+    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`], [`ControlError::Closed`] or
+    /// [`ControlError::Store`].
     pub async fn model_status(&self, model_id: impl AsRef<str>) -> Result<ModelStatus, ControlError> {
-        self.order(model_id.as_ref(), Order::Inspect).await?
+        let _ = self.recovered().await;
+        match self.house.asleep(model_id.as_ref())? {
+            Some(status) => Ok(status),
+            None => self.order(model_id.as_ref(), Order::Inspect).await?,
+        }
     }
 
     /// All models as they are now, in the order of their names; one that is retired meanwhile is left out.
@@ -315,7 +321,7 @@ impl MonitoringHandle {
     /// Follows a new plan from the next event on, and says what changed.
     ///
     /// With a store the plan is kept as text. Observers of your own are then those that the builder was given, found by
-    /// their names, and keep their states: a plan that brings others is refused, for a replay would not find them.
+    /// their names, and keep their states: a plan that brings others is refused, for a replay would not find them. One that is in force already changes nothing.
     ///
     /// # Errors
     ///

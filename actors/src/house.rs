@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix::{Addr, ArbiterHandle, System};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
-use visu_tility_core::store::{StoreLimits, StoreReader, StoredPhase};
+use visu_tility_core::store::{StoreLimits, StoreReader, StoredModel, StoredPhase};
 use visu_tility_core::{IngestError, MetricEvent, ModelId, MonitorPlan};
 
 use crate::admission::Standing;
@@ -297,29 +297,35 @@ impl House {
         })
     }
 
-    /// A model that is known by name.
-    pub(crate) fn known(&self, model_id: &str) -> Result<Arc<ModelEntry>, ControlError> {
-        let entry = self.board.directory.with(model_id, Arc::clone);
-        let entry = entry.map_or_else(|| self.known_to_store(model_id), |entry| Ok(Some(entry)));
-        entry?.ok_or_else(|| ControlError::UnknownModel(model_id.to_owned()))
+    /// With a store: the models of events that come without their names, so that they keep their places meanwhile.
+    pub(crate) fn pins_of(&self, routed: &[Routed]) -> Pins {
+        if self.durable.is_some() { self.board.directory.holders(routed) } else { Pins::new() }
     }
 
-    /// A model that sleeps in the store and is given a place.
-    fn known_to_store(&self, model_id: &str) -> Result<Option<Arc<ModelEntry>>, ControlError> {
-        let Some((durable, model)) = self.durable.as_ref().zip(ModelId::new(model_id).ok()) else {
-            return Ok(None);
-        };
+    /// A model that is known by name; one that sleeps in the store is given a place.
+    pub(crate) fn known(&self, model_id: &str) -> Result<Arc<ModelEntry>, ControlError> {
+        if let Some(entry) = self.board.directory.with(model_id, Arc::clone) {
+            return Ok(entry);
+        }
+        let unknown = || ControlError::UnknownModel(model_id.to_owned());
+        let row = self.stored(model_id)?.ok_or_else(unknown)?;
+        self.board.directory.insert_again(&row.model, Standing::Stored).map_err(|_| unknown())
+    }
+
+    /// What the store knows of a model that was not retired.
+    pub(crate) fn stored(&self, model_id: &str) -> Result<Option<StoredModel>, ControlError> {
+        let (Some(durable), Ok(model)) = (&self.durable, ModelId::new(model_id)) else { return Ok(None) };
         let directory = &self.board.directory;
         loop {
             let departures = directory.departures();
             let row = durable.reader.lock().model(&model);
             let row = row.map_err(|error| ControlError::Store(error.to_string()))?;
-            if row.is_none_or(|row| row.phase == StoredPhase::Forgotten) || directory.is_leaving(&model) {
+            if directory.is_leaving(&model) {
                 return Ok(None);
             }
             // Else what was read may be older than its retirement.
             if departures == directory.departures() {
-                return Ok(directory.insert_again(&model, Standing::Stored).ok());
+                return Ok(row.filter(|row| row.phase != StoredPhase::Forgotten));
             }
         }
     }

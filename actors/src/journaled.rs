@@ -128,12 +128,18 @@ impl Shard {
         if self.over.get() || !here {
             return;
         }
-        self.deciding(|out| {
+        let asleep = self.awake_at((entry.address.place() as u32, entry.generation)).is_none();
+        let cell = self.deciding(|out| {
             let cell = self.wake(entry, out);
             self.end_wait_now(&cell, out);
             self.mark(&cell, offset);
             self.tick_cell(&cell, now.micros(), out);
+            cell
         });
+        if asleep && !self.is_repeating() {
+            // Nobody has sent it anything: it sleeps on, so that many that are due do not fill the memory.
+            self.passivate(&cell);
+        }
     }
 
     /// Turns a model's life as the journal says.
@@ -175,6 +181,9 @@ impl Shard {
     /// Follows a plan from an offset on.
     fn follow_plan(self: &Rc<Self>, offset: u64, fingerprint: u64, plan: &Arc<MonitorPlan>) {
         if let Some(saving) = &self.saving {
+            if saving.plans.borrow().is_in_force(fingerprint) {
+                return;
+            }
             saving.plans.borrow_mut().enter(offset, fingerprint, Arc::clone(plan));
         }
         let cells: Vec<_> = self.cells.borrow().iter().flatten().cloned().collect();

@@ -46,7 +46,7 @@ use crate::saving::Save;
 /// Settlements of one commit.
 const SETTLED_MAX: usize = 16_384;
 /// Sleeping models that are woken together because they are due, and the pause before the next ones.
-const DUE_PAGE: usize = 1_024;
+const DUE_PAGE: usize = 512;
 const DUE_PAUSE: Duration = Duration::from_millis(10);
 /// How often it is looked whether models that sleep are due, and whether the shards have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -100,6 +100,8 @@ pub(crate) struct Ledger {
     due: Option<(Timestamp, ModelId)>,
     /// The time at which it was looked last who is due.
     looked: Timestamp,
+    /// The offset after the ticks of those who were woken last because they were due.
+    due_end: u64,
     /// When it is looked again, by the stopwatch.
     look_at: i64,
     /// When the journal is cut by itself, by the stopwatch.
@@ -159,6 +161,7 @@ impl Ledger {
             ending: false,
             due: None,
             looked: Timestamp::EPOCH,
+            due_end: 0,
             look_at: 0,
             trim_at: 0,
             begin_at: 0,
@@ -408,13 +411,21 @@ impl Ledger {
         if self.ending {
             return self.end();
         }
-        let behind = self.delivery.is_behind();
-        Next::Within(if behind { END_LOOK_EVERY } else { LOOK_EVERY })
+        if self.delivery.is_behind() {
+            return Next::Within(END_LOOK_EVERY);
+        }
+        let left = u64::try_from(self.look_at - self.watch.micros()).unwrap_or(0);
+        Next::Within(Duration::from_micros(left).clamp(END_LOOK_EVERY, LOOK_EVERY))
     }
 
     /// Has those told what time it is who sleep and are due.
     fn look_for_due(&mut self, now: i64) {
         if now < self.look_at || self.ending || self.board.is_closed() {
+            return;
+        }
+        if !self.has_come_to(self.due_end) {
+            // Those that were woken last come first, so that what is published has its turn between.
+            self.look_at = now + i64::try_from(DUE_PAUSE.as_micros()).unwrap_or(i64::MAX);
             return;
         }
         let time = self.board.clock.now();
@@ -444,9 +455,22 @@ impl Ledger {
                 ticks.push((entry, time));
             }
         }
-        if ticks.is_empty() || self.board.journal(What::Ticks(ticks)).is_ok() {
+        let woken = ticks.len() as u64;
+        if ticks.is_empty() {
             self.due = Some(last);
+            return;
         }
+        match self.board.journal(What::Ticks(ticks)) {
+            Ok(base) => self.due_end = base + woken,
+            Err(_) => return,
+        }
+        self.due = Some(last);
+    }
+
+    /// Whether all shards have handled what they were sent of the entries below an offset.
+    fn has_come_to(&self, offset: u64) -> bool {
+        let mut shards = self.board.docks.iter().zip(&self.sent);
+        shards.all(|(dock, sent)| dock.position.load(Ordering::Acquire) >= offset.min(*sent))
     }
 
     /// Closes the store once all shards have ended and what they left is kept.

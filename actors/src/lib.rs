@@ -10,7 +10,7 @@
 //! - on an arbiter: [`ModelSupervisor`] (`shard`) takes batches; `shard_state` calls its models directly
 //!   (their hot part lies in `slab`),
 //!   `awakening` starts them, `recovery` mends what panicked, `steering` does what is asked, `due` what is
-//!   due, and `timers` knows when;
+//!   due, `idle` who is put to sleep, and `timers` knows when;
 //!   [`ModelActor`] (`model`) is one model's address;
 //! - what comes out: `outlet` to subscribers (`pump`), [`AlertDispatcher`] (`alert`), the retrain scheduler
 //!   (`retrain`, behind the feature `automated_retraining`), dead letters;
@@ -57,6 +57,7 @@ mod edge;
 mod handle;
 mod hook;
 mod house;
+mod idle;
 mod journaled;
 mod ledger;
 mod lifecycle;

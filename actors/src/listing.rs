@@ -41,9 +41,7 @@ impl MonitoringHandle {
         let mut rows = Vec::new();
         for (model_id, stored) in self.house.page(after, limit)? {
             let phase = match stored {
-                Some(StoredPhase::Paused) => ModelPhase::Paused,
-                Some(StoredPhase::Quarantined) => ModelPhase::Quarantined,
-                Some(_) => ModelPhase::Asleep,
+                Some(stored) => asleep_as(stored),
                 None => match self.model_status(&model_id).await {
                     Ok(status) => status.phase,
                     Err(ControlError::UnknownModel(_)) => continue,
@@ -89,22 +87,46 @@ impl MonitoringHandle {
     }
 }
 
+/// What a model is that sleeps in the store.
+const fn asleep_as(stored: StoredPhase) -> ModelPhase {
+    match stored {
+        StoredPhase::Paused => ModelPhase::Paused,
+        StoredPhase::Quarantined => ModelPhase::Quarantined,
+        _ => ModelPhase::Asleep,
+    }
+}
+
 impl House {
+    /// A model that sleeps in the store without a place in memory; looking at it gives it none.
+    pub(crate) fn asleep(&self, model_id: &str) -> Result<Option<ModelStatus>, ControlError> {
+        let directory = &self.board.directory;
+        if self.durable.is_none() || self.board.is_closed() || directory.with(model_id, |_| ()).is_some() {
+            return Ok(None);
+        }
+        let row = self.stored(model_id)?;
+        // It may have been woken meanwhile.
+        let row = row.filter(|row| directory.with(row.model.as_str(), |_| ()).is_none());
+        Ok(row.map(|row| ModelStatus {
+            shard: directory.shard_of(row.model.as_str()),
+            model_id: row.model,
+            phase: asleep_as(row.phase),
+            panics: 0,
+            last_reason: None,
+            held: 0,
+            dead_letters: 0,
+            unseen: 0,
+            monitor: None,
+        }))
+    }
+
     /// A page of names: those with a place in memory, and those that sleep in the store, with their phase there.
     fn page(
         &self,
         after: Option<&ModelId>,
         limit: usize,
     ) -> Result<Vec<(ModelId, Option<StoredPhase>)>, ControlError> {
-        let mut page: Vec<_> = self
-            .board
-            .directory
-            .ids()
-            .into_iter()
-            .filter(|id| after.is_none_or(|after| id > after))
-            .take(limit)
-            .map(|id| (id, None))
-            .collect();
+        let mut page: Vec<_> =
+            self.board.directory.ids_after(after, limit).into_iter().map(|id| (id, None)).collect();
         if let Some(durable) = &self.durable {
             let stored = durable.reader.lock().models(after, limit);
             let stored = stored.map_err(|error| ControlError::Store(error.to_string()))?;

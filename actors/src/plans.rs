@@ -28,8 +28,16 @@ impl Plans {
         Self { log: Vec::new(), others: Vec::new(), own: (fingerprint, plan) }
     }
 
-    /// A plan comes into force.
+    /// Whether a plan is the one that is in force.
+    pub(crate) fn is_in_force(&self, fingerprint: u64) -> bool {
+        self.log.last().is_some_and(|(_, (last, _))| *last == fingerprint)
+    }
+
+    /// A plan comes into force; nothing changes when it is that already, for who sleeps no less than for who is awake.
     pub(crate) fn enter(&mut self, offset: u64, fingerprint: u64, plan: Arc<MonitorPlan>) {
+        if self.is_in_force(fingerprint) {
+            return;
+        }
         if self.log.len() >= LOG_MAX {
             self.log.remove(0);
         }
@@ -69,7 +77,8 @@ impl Plans {
         self.others.push((fingerprint, plan));
     }
 
+    /// The latest first: one that has come into force again is found as it is in force now.
     fn all(&self) -> impl Iterator<Item = &Known> {
-        self.log.iter().map(|(_, known)| known).chain(&self.others).chain([&self.own])
+        self.log.iter().rev().map(|(_, known)| known).chain(&self.others).chain([&self.own])
     }
 }

@@ -177,6 +177,12 @@ impl Saving {
                 && self.rounds.borrow().is_empty()
     }
 
+    /// Models that are to sleep once they are saved.
+    pub(crate) fn sleepy(&self) -> usize {
+        let in_flight = self.in_flight.borrow().as_ref().map_or(0, |flight| flight.sleepy.len());
+        self.sleepy.borrow().len() + in_flight
+    }
+
     fn wait(&self) {
         self.waiting_from.set(self.waiting_from.get().min(self.position.get()));
     }

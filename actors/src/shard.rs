@@ -97,6 +97,7 @@ impl ModelSupervisor {
         }
         self.set_alarm(ctx);
         if self.current.is_none() {
+            self.shard.sleep_surplus();
             self.shard.save_some(Extent::Urgent);
         }
         let settled = self.shard.saving.as_ref().is_none_or(Saving::is_idle);
@@ -164,6 +165,7 @@ impl Actor for ModelSupervisor {
         if !self.shard.board.timing.event_time {
             ctx.run_interval(self.shard.settings.tick_every, |actor, ctx| {
                 actor.shard.tick_due(actor.shard.board.clock.now());
+                actor.shard.sweep();
                 if actor.current.is_none() {
                     actor.shard.save_some(Extent::Share);
                 }

@@ -38,6 +38,8 @@ pub(crate) struct ShardSettings {
     pub(crate) policy: RestartPolicy,
     pub(crate) held_max: usize,
     pub(crate) idle_after: Option<Duration>,
+    /// Models of one shard that are to be awake at a time.
+    pub(crate) awake_max: Option<usize>,
     pub(crate) tick_every: Duration,
 }
 
@@ -64,6 +66,8 @@ pub(crate) struct Shard {
     pub(crate) saving: Option<Saving>,
     /// While the store's journal is repeated.
     pub(crate) repeating: RefCell<Option<Repeating>>,
+    /// The place at which the next sweep of names begins.
+    pub(crate) swept: Cell<usize>,
     out: RefCell<Vec<ActionRecord>>,
 }
 
@@ -131,6 +135,7 @@ impl Shard {
             over: Cell::new(false),
             repeating: RefCell::new(saving.is_some().then(Repeating::default)),
             saving: saving.map(Saving::new),
+            swept: Cell::new(0),
             out: RefCell::default(),
         }
     }

@@ -14,9 +14,7 @@ use crate::dead_letter::DeadReason;
 use crate::directory::ModelEntry;
 use crate::hook::guard;
 use crate::lifecycle::{Decision, Lifecycle};
-use crate::routed::Address;
 use crate::shard_state::Shard;
-use crate::slab::Head;
 use crate::status::{DrainReport, ModelStatus, ShardStatus, SnapshotRound, UnkeptSnapshot};
 use crate::tally::bump;
 
@@ -194,6 +192,8 @@ impl Shard {
         if let Some(slot) = self.cells.borrow_mut().get_mut(cell.entry.address.place()) {
             *slot = None;
             self.tally.awake.set(self.tally.awake.get().saturating_sub(1));
+            let dozing = usize::from(cell.phase() == ModelPhase::Asleep);
+            self.tally.dozing.set(self.tally.dozing.get().saturating_sub(dozing));
         }
         if let Some(addr) = cell.actor.take().and_then(|addr| addr.upgrade()) {
             addr.do_send(crate::model::Halt);
@@ -217,8 +217,7 @@ impl Shard {
         self.arm(cell);
         cell.entry.asleep_until.store(cell.head(|head| head.armed.get()), Ordering::Relaxed);
         cell.set_monitor(None);
-        self.enter(cell, ModelPhase::Asleep);
-        bump(&self.tally.passivated);
+        self.doze(cell);
         if let Some(addr) = cell.actor.borrow().as_ref().and_then(actix::WeakAddr::upgrade) {
             addr.do_send(crate::model::LetGo);
         }
@@ -236,6 +235,7 @@ impl Shard {
         {
             *slot = None;
             self.tally.awake.set(self.tally.awake.get().saturating_sub(1));
+            self.tally.dozing.set(self.tally.dozing.get().saturating_sub(1));
             if let Some(saving) = &self.saving {
                 self.board.directory.evict(&cell.entry, saving.position.get());
             }
@@ -323,39 +323,7 @@ impl Shard {
             cell.enter(ModelPhase::Quarantined);
         }
         self.tally.awake.set(0);
-    }
-
-    /// Looks for models that have been idle for long enough; each awake model is looked at once a span.
-    pub(crate) fn sleep_idle(self: &Rc<Self>) {
-        let Some(span) = self.settings.idle_after.filter(|_| !self.is_repeating()) else { return };
-        let span = u32::try_from(span.as_secs()).unwrap_or(u32::MAX).max(1);
-        let now = (self.watch.micros() / 1_000_000) as u32;
-        loop {
-            let first = self.timers.borrow().idle.front().copied();
-            let Some((look, tenant)) = first.filter(|(look, _)| *look <= now) else { return };
-            self.timers.borrow_mut().idle.pop_front();
-            let cell = self.cell_of(Address::new(self.index as u8, tenant.0), tenant.1);
-            let Some(cell) = cell.filter(|cell| cell.phase() != ModelPhase::Asleep) else { continue };
-            let until = cell.head(Head::touched).saturating_add(span);
-            if until <= now {
-                self.passivate(&cell);
-            }
-            if cell.phase() != ModelPhase::Asleep {
-                let again = if until > look { until } else { now.saturating_add(span) };
-                self.timers.borrow_mut().idle.push_back((again, tenant));
-            }
-        }
-    }
-
-    /// Puts a model that was woken on the list of those that are looked at for idleness.
-    pub(crate) fn follow_idleness(&self, cell: &ModelCell) {
-        if let Some(span) = self.settings.idle_after {
-            let look = cell
-                .head(Head::touched)
-                .saturating_add(u32::try_from(span.as_secs()).unwrap_or(u32::MAX).max(1));
-            let tenant = (cell.entry.address.place() as u32, cell.generation);
-            self.timers.borrow_mut().idle.push_back((look, tenant));
-        }
+        self.tally.dozing.set(0);
     }
 
     /// Ends a model's wait now, showing it what was held.

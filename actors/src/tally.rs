@@ -15,6 +15,8 @@ pub(crate) struct Tally {
     pub(crate) passivated: Cell<u64>,
     pub(crate) woken: Cell<u64>,
     pub(crate) awake: Cell<usize>,
+    /// Of those awake, the ones that are asleep but for their actor, which has not stopped yet.
+    pub(crate) dozing: Cell<usize>,
     pub(crate) waiting: Cell<usize>,
     pub(crate) quarantined: Cell<usize>,
 }

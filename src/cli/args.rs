@@ -264,6 +264,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ENTRIES", default_value_t = 0)]
     pub(crate) keep_journal: u64,
 
+    /// Models that are awake at a time; of more, those idle for longest give up their memory: 2 to 10 KiB each
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) awake_max: u64,
+
     /// Seconds that the end may take after a signal
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) drain: u64,

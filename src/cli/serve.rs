@@ -64,6 +64,7 @@ fn start(args: &ServeArgs, plan: MonitorPlan) -> Result<MonitoringHandle, Failur
         .plan(plan)
         .arbiters(usize::from(args.arbiters))
         .idle_after(Some(Duration::from_secs(args.idle_after)))
+        .awake_max(Some(usize::try_from(args.awake_max).unwrap_or(usize::MAX)))
         .models_max(args.models_max)
         .admission(admission(args))
         .ahead_max(Duration::from_secs(args.ahead_max))

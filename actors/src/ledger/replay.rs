@@ -36,7 +36,7 @@ const FULL_WAIT: Duration = Duration::from_millis(1);
 pub struct RecoveryReport {
     /// Entries of the journal that were repeated, those that snapshots held included.
     pub entries: u64,
-    /// Models that they named.
+    /// Models that they named; one that was put to sleep meanwhile counts each time it is woken.
     pub models: u64,
     /// How long it took, in microseconds.
     pub micros: u64,

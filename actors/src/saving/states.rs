@@ -3,7 +3,6 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use visu_tility_core::ModelMonitor;
 use visu_tility_core::store::{Snapshot, StoredPhase};
@@ -16,9 +15,6 @@ use crate::saving::{MONITOR, NO_STATE, Saving};
 use crate::shard_state::Shard;
 use crate::status::{DrainReport, SnapshotRound, UnkeptSnapshot};
 use crate::tally::bump;
-
-/// A model that is due so soon is not put to sleep.
-const SOON: Duration = Duration::from_secs(2);
 
 impl Shard {
     /// Writes one model's snapshot; one that cannot write itself is put aside with what is known of it.
@@ -96,11 +92,7 @@ impl Shard {
     pub(super) fn fall_asleep(self: &Rc<Self>, cell: &Rc<ModelCell>) {
         let place = cell.entry.address.place();
         let dirty = self.saving.as_ref().is_none_or(|saving| saving.is_dirty(place));
-        if dirty || cell.phase() != ModelPhase::Running || self.over.get() {
-            return;
-        }
-        let due = cell.with_monitor(|monitor| monitor.and_then(|monitor| monitor.next_deadline()));
-        if due.is_some_and(|due| due <= self.board.clock.now().plus(SOON)) {
+        if dirty || self.over.get() || !self.may_sleep(cell) {
             return;
         }
         let set = cell.head(|head| head.armed.replace(i64::MAX));
@@ -108,9 +100,12 @@ impl Shard {
             self.timers.borrow_mut().disarm(set, (place as u32, cell.generation));
         }
         cell.set_monitor(None);
-        self.enter(cell, ModelPhase::Asleep);
+        self.doze(cell);
         cell.entry.awake.store(false, Ordering::Release);
-        bump(&self.tally.passivated);
+        if let Some(saving) = &self.saving {
+            // While the journal is repeated: what was read of it is no longer what it would wake with.
+            saving.at_hand_no_more();
+        }
         if let Some(addr) = cell.actor.borrow().as_ref().and_then(actix::WeakAddr::upgrade) {
             addr.do_send(crate::model::LetGo);
         }

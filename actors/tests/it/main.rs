@@ -13,6 +13,7 @@ mod durable_failing;
 mod durable_life;
 mod durable_random;
 mod lifecycle;
+mod many;
 mod overload;
 mod poison;
 mod reload;

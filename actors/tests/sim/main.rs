@@ -45,6 +45,13 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (509_705, "a tick of a sleeping model was lost with the commit that failed"),
     (1_000_756, "a journal that could not be read was passed over when saves waited"),
     (3346, "the journal was cut above what a retired model had not saved, before its end was in the store"),
+    (
+        7_700_744,
+        "a model that slept while its own plan came into force again did not follow it, as others do",
+    ),
+    (7_702_335, "the same, with other events between"),
+    (7_702_607, "the same, when it had panicked before"),
+    (8_810_023, "a model that woke under a plan that was in force for the second time followed it once more"),
 ];
 
 /// Seeds of the short test.

@@ -82,6 +82,7 @@ impl<'a> Oracle<'a> {
             Entry::Turn { model, turn } => self.turn(model, *turn),
             // It stands for nothing.
             Entry::Plan(0) => {}
+            Entry::Plan(same) if *same == fingerprint(&self.plan) => {}
             Entry::Plan(fingerprint) => {
                 let Some(plan) = self.plans.get(fingerprint).cloned() else {
                     return self.record.problem(format!("no plan has the fingerprint {fingerprint:016x}"));

@@ -241,6 +241,7 @@ impl Run<'_> {
             .durability(setting.durability)
             .restart_policy(policy)
             .idle_after(setting.idle_after)
+            .awake_max(setting.awake_max)
             .tick_every(setting.tick_every)
             .held_max(setting.held_max)
             .alerts_max(setting.alerts_max)

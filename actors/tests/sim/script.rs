@@ -28,6 +28,7 @@ pub(crate) struct Setting {
     pub(crate) limits: StoreLimits,
     pub(crate) compact_bytes: usize,
     pub(crate) idle_after: Option<Duration>,
+    pub(crate) awake_max: Option<usize>,
     pub(crate) tick_every: Duration,
     pub(crate) held_max: usize,
     pub(crate) alerts_max: usize,
@@ -174,7 +175,9 @@ impl Reading {
 
 impl Script {
     pub(crate) fn draw(seed: u64) -> Self {
-        let setting = Setting::draw(&mut Chance::new(seed, 1), Wide::draw(seed));
+        // From numbers of its own, so that what the other seeds' numbers stand for is what it was before.
+        let awake_max = Chance::new(seed, 5).of(&[None, None, None, Some(1), Some(2)]);
+        let setting = Setting { awake_max, ..Setting::draw(&mut Chance::new(seed, 1), Wide::draw(seed)) };
         let mut chance = Chance::new(seed, 2);
         let length = chance.between(5, 60);
         let stops = chance.between(0, 8);
@@ -212,6 +215,7 @@ impl Setting {
             limits,
             compact_bytes: chance.of(&[100, 2_000, 50_000]),
             idle_after: chance.of(&[None, Some(1), Some(2), Some(10)]).map(Duration::from_secs),
+            awake_max: None,
             tick_every: Duration::from_millis(chance.of(&[200, 1_000, 1_000, 3_000])),
             held_max: chance.of(&[0, 1, 3, 1_024]),
             alerts_max: chance.of(&[1, 2, 8, 1_000]),

@@ -11,7 +11,7 @@ use visu_tility::store::journal::{EntryValue, JournalEntry, JournalNames, Journa
 use visu_tility::store::{OutboxQuery, SqliteStore, StoreReader, StoredAction};
 
 /// How often it looks.
-const EVERY: Duration = Duration::from_millis(20);
+const EVERY: Duration = Duration::from_millis(2);
 
 /// One entry of the journal.
 #[derive(Clone, Debug, PartialEq)]
