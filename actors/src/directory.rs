@@ -1,5 +1,7 @@
 //! The names of all models, interned once: from a name to where the model lives.
 
+mod entry;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::BuildHasher;
@@ -8,115 +10,17 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use visu_tility_core::{IngestError, MetricKind, ModelId, MonitorPlan, SeriesKey, Version};
+use visu_tility_core::{IngestError, ModelId};
 
 use crate::admission::{AdmissionStatus, Gate, Standing};
-use crate::routed::{Address, Routed, token};
+use crate::routed::{Address, Routed};
+
+pub(crate) use entry::ModelEntry;
 
 /// Who holds a model that may be evicted: the list of names, its place, and who evicts it.
 const EVICTED_BY: usize = 3;
 /// Parts of the table, each under a lock of its own.
 const PARTS: usize = 16;
-
-/// Seconds after which nothing that was published is on its way to its model any more.
-const ON_THE_WAY_S: u32 = 60;
-
-/// What a key stands for.
-struct Names {
-    key: SeriesKey,
-    version: Version,
-    kind: MetricKind,
-    /// When it was last published, in seconds.
-    used: u32,
-}
-
-/// One model's place, and the names that its series keys stand for.
-pub(crate) struct ModelEntry {
-    pub(crate) id: ModelId,
-    pub(crate) address: Address,
-    pub(crate) generation: u32,
-    retired: AtomicBool,
-    /// Whether its monitor is in memory.
-    pub(crate) awake: AtomicBool,
-    /// When the timer of a sleeping model goes off; `i64::MAX` when it is awake or has none.
-    pub(crate) asleep_until: AtomicI64,
-    /// Whether and where it is counted among all models; `None` once it is retired.
-    standing: Mutex<Option<Standing>>,
-    names: Mutex<Vec<Names>>,
-    /// The plan under which its snapshot was written, when that was in this process.
-    kept_plan: Mutex<Option<Arc<MonitorPlan>>>,
-}
-
-impl ModelEntry {
-    /// Keeps the names that a key stands for, so that the shard can ask when it meets the key first.
-    ///
-    /// At most `max` are kept; then the one that was not used for longest gives way, unless that is less than a minute ago:
-    /// its events may be on their way. `now` is in seconds; without it that is not asked, and nothing counts as a use. Two
-    /// pairs of names with one key (64 bits of hash) are not mixed: the later one is refused.
-    pub(crate) fn learn(
-        &self,
-        version: &Version,
-        kind: &MetricKind,
-        max: usize,
-        now: Option<u32>,
-    ) -> Result<SeriesKey, IngestError> {
-        let key = SeriesKey::of(version, kind);
-        let mut names = self.names.lock();
-        if let Some(known) = names.iter_mut().find(|known| known.key == key) {
-            if known.version == *version && known.kind == *kind {
-                known.used = known.used.max(now.unwrap_or(0));
-                return Ok(key);
-            }
-            return Err(IngestError::Limit { limit: "one version and kind per key".into(), max: 1 });
-        }
-        if names.len() >= max.max(1) {
-            let oldest = names.iter().enumerate().min_by_key(|(_, known)| known.used);
-            let Some((place, used)) = oldest.map(|(place, known)| (place, known.used)) else {
-                return Err(IngestError::Closed);
-            };
-            if now.is_some_and(|now| used.saturating_add(ON_THE_WAY_S) > now) {
-                return Err(IngestError::Limit { limit: "2 x series_max".into(), max: max as u64 });
-            }
-            names.remove(place);
-        }
-        names.reserve_exact(1);
-        names.push(Names { key, version: version.clone(), kind: kind.clone(), used: now.unwrap_or(0) });
-        Ok(key)
-    }
-
-    /// Works with the names that a key stands for, without a copy.
-    pub(crate) fn with_names<T>(
-        &self,
-        key: SeriesKey,
-        work: impl FnOnce(&Version, &MetricKind) -> T,
-    ) -> Option<T> {
-        let names = self.names.lock();
-        names.iter().find(|known| known.key == key).map(|known| work(&known.version, &known.kind))
-    }
-
-    /// The names that a key stands for.
-    pub(crate) fn names(&self, key: SeriesKey) -> Option<(Version, MetricKind)> {
-        self.with_names(key, |version, kind| (version.clone(), kind.clone()))
-    }
-
-    /// The plan under which its snapshot was written; `None` when that is not known.
-    pub(crate) fn kept_plan(&self) -> Option<Arc<MonitorPlan>> {
-        self.kept_plan.lock().clone()
-    }
-
-    pub(crate) fn keep_plan(&self, plan: Option<Arc<MonitorPlan>>) {
-        *self.kept_plan.lock() = plan;
-    }
-
-    /// Its place and tenancy, as one number.
-    pub(crate) const fn token(&self) -> u64 {
-        token(self.address, self.generation)
-    }
-
-    pub(crate) fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Acquire)
-    }
-}
 
 /// The places of one shard.
 #[derive(Default)]
@@ -277,15 +181,24 @@ impl Directory {
         Ok(seen)
     }
 
+    /// Takes note of whether the store knows a model that the journal names, which may or may not wake it.
+    pub(crate) fn looked_up(&self, entry: &ModelEntry, stored: bool) {
+        self.stand(entry, stored, if stored { Standing::Stored } else { Standing::New });
+    }
+
     /// Takes note of whether the store knew a model that wakes, which says whether it is counted there.
     pub(crate) fn recalled(&self, entry: &ModelEntry, stored: bool) {
+        self.stand(entry, stored, Standing::Settled);
+    }
+
+    fn stand(&self, entry: &ModelEntry, stored: bool, becomes: Standing) {
         let mut standing = entry.standing.lock();
         match (*standing, stored) {
             (Some(Standing::New | Standing::Renewed), true) => self.uncount(),
             (Some(Standing::Stored | Standing::Unsettled), false) => self.count(),
             _ => {}
         }
-        *standing = standing.and(Some(Standing::Settled));
+        *standing = standing.and(Some(becomes));
     }
 
     /// Takes note that a model is none that is counted: nothing came of it, or its end, which the journal repeats, is in the
@@ -522,6 +435,8 @@ fn shard_of(id: &str, shards: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use visu_tility_core::{MetricKind, Version};
+
     use super::*;
     use crate::admission::AdmissionPolicy;
 

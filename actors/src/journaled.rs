@@ -114,7 +114,7 @@ impl Shard {
         held.insert(token, next_offset);
         let new = offset >= next_offset;
         if new {
-            self.board.directory.recalled(entry, !matches!(recalled, Ok(None)));
+            self.board.directory.looked_up(entry, !matches!(recalled, Ok(None)));
             // It is going to be woken now.
             saving.at_hand(&entry.id, recalled);
         }

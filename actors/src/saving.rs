@@ -5,6 +5,7 @@
 //! action that is recorded, and a replay makes only those again that never were.
 
 mod dirty;
+mod save;
 mod states;
 
 use std::cell::{Cell, RefCell};
@@ -14,9 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
-use visu_tility_core::store::{
-    Commit, LetterEntry, ModelChange, OutboxEntry, Snapshot, StoreReader, StoredPhase,
-};
+use visu_tility_core::store::{LetterEntry, ModelChange, Snapshot, StoreReader, StoredPhase};
 use visu_tility_core::{ActionRecord, ModelId, MonitorPlan};
 
 use crate::awakening::Recalled;
@@ -35,50 +34,14 @@ use crate::slab::CLEAN;
 use crate::status::SnapshotRound;
 use crate::timers::Tenant;
 
+pub(crate) use save::{Save, is_posted};
+
 /// The form of a snapshot's bytes that stands for no state at all.
 const NO_STATE: u32 = 0;
 /// That of [`ModelMonitor::snapshot`].
 const MONITOR: u32 = 1;
 /// Dead letters that wait for a save; more give way to newer ones.
 const LETTERS_MAX: usize = 1_024;
-
-/// What a shard asks the ledger to commit in one.
-pub(crate) struct Save {
-    pub(crate) shard: usize,
-    pub(crate) number: u64,
-    pub(crate) models: Vec<ModelChange>,
-    pub(crate) records: Vec<ActionRecord>,
-    /// No entry behind this one led to a record.
-    pub(crate) cause: u64,
-    pub(crate) letters: Vec<LetterEntry>,
-    /// How many states and letters a commit has of it.
-    pub(crate) lent: (usize, usize),
-}
-
-impl Save {
-    /// Puts it into a commit, its states by moving them: see [`Save::give_back`].
-    pub(crate) fn enter(&mut self, commit: &mut Commit) {
-        self.lent = (self.models.len(), self.letters.len());
-        commit.models.append(&mut self.models);
-        commit.letters.append(&mut self.letters);
-        commit.outbox.extend(self.records.iter().filter_map(|record| OutboxEntry::of(record, self.cause)));
-    }
-
-    /// Takes back what the saves of a commit that failed had put into it, in the same order.
-    pub(crate) fn give_back(saves: &mut [Self], commit: &mut Commit) {
-        let (mut models, mut letters) = (commit.models.drain(..), commit.letters.drain(..));
-        for save in saves {
-            let (of_models, of_letters) = std::mem::take(&mut save.lent);
-            save.models.extend(models.by_ref().take(of_models));
-            save.letters.extend(letters.by_ref().take(of_letters));
-        }
-    }
-}
-
-/// Whether a record goes into the outbox.
-pub(crate) const fn is_posted(record: &ActionRecord) -> bool {
-    !record.action.is_noop()
-}
 
 /// What was read of a model.
 type Reading = Result<Option<Recalled>, String>;
