@@ -191,20 +191,17 @@ impl Saving {
         self.dirty.borrow_mut().unmark(place)
     }
 
-    /// The first offset that a model's snapshot does not hold, and the snapshot.
-    pub(crate) fn look_up(&self, model: &ModelId) -> (u64, Result<Option<Recalled>, String>) {
+    /// The first offset that a model's snapshot does not hold, `None` when not even that can be read, and the snapshot.
+    pub(crate) fn look_up(&self, model: &ModelId) -> (Option<u64>, Reading) {
         let recalled = self.recall(model);
-        match recalled {
-            Ok(Some(recalled)) => (recalled.next_offset, Ok(Some(recalled))),
-            Ok(None) => {
-                let row = again(|| self.reader.borrow_mut().model(model).map_err(|error| error.to_string()));
-                match row {
-                    Ok(row) => (row.map_or(0, |row| row.next_offset), Ok(None)),
-                    // It may have been retired: what came before that is not to be shown to a new one.
-                    Err(error) => (0, Err(error)),
-                }
-            }
-            Err(error) => (0, Err(error)),
+        if let Ok(Some(recalled)) = recalled {
+            return (Some(recalled.next_offset), Ok(Some(recalled)));
+        }
+        let row = again(|| self.reader.borrow_mut().model(model).map_err(|error| error.to_string()));
+        match row {
+            Ok(row) => (Some(row.map_or(0, |row| row.next_offset)), recalled),
+            // It may have been retired: what came before that is not to be shown to a new one.
+            Err(error) => (None, recalled.and(Err(error))),
         }
     }
 
