@@ -106,16 +106,9 @@ impl House {
         let row = self.stored(model_id)?;
         // It may have been woken meanwhile.
         let row = row.filter(|row| directory.with(row.model.as_str(), |_| ()).is_none());
-        Ok(row.map(|row| ModelStatus {
-            shard: directory.shard_of(row.model.as_str()),
-            model_id: row.model,
-            phase: asleep_as(row.phase),
-            panics: 0,
-            last_reason: None,
-            held: 0,
-            dead_letters: 0,
-            unseen: 0,
-            monitor: None,
+        Ok(row.map(|row| {
+            let shard = directory.shard_of(row.model.as_str());
+            ModelStatus { phase: asleep_as(row.phase), ..ModelStatus::asleep(row.model, shard) }
         }))
     }
 

@@ -34,6 +34,14 @@ pub struct ModelStatus {
     pub monitor: Option<MonitorStatus>,
 }
 
+impl ModelStatus {
+    /// A model that is asleep and of which nothing more is known.
+    pub(crate) const fn asleep(model_id: ModelId, shard: usize) -> Self {
+        let (phase, last_reason, monitor) = (ModelPhase::Asleep, None, None);
+        Self { model_id, phase, shard, panics: 0, last_reason, held: 0, dead_letters: 0, unseen: 0, monitor }
+    }
+}
+
 /// One shard.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ShardStatus {

@@ -345,17 +345,7 @@ impl Shard {
 
     /// One model as it is now; a sleeping one is not woken.
     pub(crate) fn model_status(&self, entry: &ModelEntry) -> ModelStatus {
-        let mut status = ModelStatus {
-            model_id: entry.id.clone(),
-            phase: ModelPhase::Asleep,
-            shard: self.index,
-            panics: 0,
-            last_reason: None,
-            held: 0,
-            dead_letters: 0,
-            unseen: 0,
-            monitor: None,
-        };
+        let mut status = ModelStatus::asleep(entry.id.clone(), self.index);
         let Some(cell) = self.cell_of(entry.address, entry.generation) else { return status };
         status.phase = cell.phase();
         status.monitor = cell.with_monitor(|monitor| monitor.map(ModelMonitor::status));
