@@ -15,8 +15,8 @@ pub use visu_tility_actors::{
     MemorySnapshots, ModelActor, ModelHandle, ModelPhase, ModelRow, ModelStatus, ModelSupervisor, Monitoring,
     MonitoringBuilder, MonitoringHandle, PassivateModel, PauseModel, PublishError, RecoveryReport, Rejected,
     ResetModel, RestartPolicy, ResumeModel, RetireModel, Routed, SeriesHandle, ShardStatus, SinkFailure,
-    SnapshotKeeper, StartError, StoreStatus, SupervisionEvent, SystemClock, UnkeptSnapshot,
-    WeakMonitoringHandle, block_on,
+    SnapshotKeeper, StartError, StoreStatus, StuckObserver, SupervisionEvent, SystemClock, UnkeptSnapshot,
+    WatchdogPolicy, WatchdogStatus, WeakMonitoringHandle, block_on,
 };
 #[cfg(feature = "automated_retraining")]
 pub use visu_tility_actors::{

@@ -167,6 +167,24 @@ impl Directory {
         Ok(seen)
     }
 
+    /// The shard of a model.
+    pub(crate) fn shard_of(&self, id: &ModelId) -> usize {
+        shard_of(id.as_str(), self.places.len())
+    }
+
+    /// Takes note that nobody of a shard is awake; places of those that were retired are given away.
+    pub(crate) fn begin_again(&self, shard: usize) {
+        let Some(places) = self.places.get(shard) else { return };
+        let entries: Vec<_> = places.read().entries.iter().flatten().cloned().collect();
+        for entry in entries {
+            entry.awake.store(false, Ordering::Release);
+            entry.asleep_until.store(i64::MAX, Ordering::Relaxed);
+            if entry.is_retired() {
+                self.free(&entry);
+            }
+        }
+    }
+
     /// The most series that a model's names are kept of.
     pub(crate) const fn series_max(&self) -> usize {
         self.series_max

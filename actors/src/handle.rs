@@ -8,11 +8,11 @@ use tokio::sync::oneshot;
 use visu_tility_core::{Accepted, ActionRecord, IngestError, MetricEvent, ModelId, MonitorPlan, PlanChange};
 
 use crate::alert::InspectDispatcher;
-use crate::board::ShardPulse;
 use crate::census::Census;
 use crate::control::{Control, ControlError, Order, Steering};
 use crate::dead_letter::DeadLetter;
 use crate::directory::ModelEntry;
+use crate::dock::ShardPulse;
 use crate::hook::panics_suppressed;
 use crate::house::House;
 use crate::ledger::inbox::What;
@@ -25,6 +25,7 @@ use crate::routed::{BatchReceipt, Rejected, Routed};
 use crate::shard::ModelSupervisor;
 use crate::shutdown;
 use crate::status::{DrainReport, FleetStatus, ModelStatus};
+use crate::watchdog::WatchdogStatus;
 
 /// A running monitoring. Clones are handles of the same; when the last one is dropped, its actors handle
 /// what is queued and stop.
@@ -187,7 +188,11 @@ impl MonitoringHandle {
         use std::sync::atomic::Ordering::Relaxed;
         let mut shards = Vec::with_capacity(self.house.shards.len());
         for shard in 0..self.house.shards.len() {
-            shards.push(self.house.ask(shard, Control::Status).await?);
+            let status = self.house.ask(shard, Control::Status).await;
+            shards.push(match status {
+                Err(ControlError::Stuck(_)) => self.house.board.status_of(shard),
+                status => status?,
+            });
         }
         let (board, outlet) = (&self.house.board, &self.house.outlet);
         let alerts = outlet.alerts.addr().send(InspectDispatcher).await.map_err(|_| ControlError::Closed)?;
@@ -208,6 +213,7 @@ impl MonitoringHandle {
             #[cfg(feature = "automated_retraining")]
             retrains: outlet.retrains.status().await.ok_or(ControlError::Closed)?,
             shards,
+            watchdog: self.house.watchdog.status(),
             store: self.house.durable.as_ref().map(|durable| durable.figures.status()),
         })
     }
@@ -369,13 +375,24 @@ impl MonitoringHandle {
     ///
     /// Never: a monitoring has at least one shard.
     pub fn supervisor(&self) -> Addr<ModelSupervisor> {
-        let [first, ..] = self.house.shards.as_slice() else { unreachable!("a monitoring has a shard") };
-        first.clone()
+        let Some(first) = self.house.shards.get(0) else { unreachable!("a monitoring has a shard") };
+        first
     }
 
     /// What a watchdog reads, per shard.
     pub fn pulses(&self) -> Vec<Arc<ShardPulse>> {
-        self.house.board.docks.iter().map(|dock| Arc::clone(&dock.pulse)).collect()
+        self.house.board.docks().map(|dock| Arc::clone(&dock.pulse)).collect()
+    }
+
+    /// Observers that do not come back, and what was done about them; asks no shard.
+    pub fn watchdog(&self) -> WatchdogStatus {
+        self.house.watchdog.status()
+    }
+
+    /// Has the watchdog look as if its stopwatch showed `elapsed`, for tests; answers how many shards are within the user's code.
+    #[doc(hidden)]
+    pub fn look_for_stuck(&self, elapsed: Duration) -> usize {
+        self.house.watchdog.look(elapsed)
     }
 
     /// A handle that does not keep the monitoring running.
@@ -413,7 +430,7 @@ impl MonitoringHandle {
         let plan = self.house.as_kept(&plan, &text).map_err(ControlError::Store)?;
         let _ = self.recovered().await;
         let (replies, answers): (Vec<_>, Vec<_>) =
-            self.house.shards.iter().map(|_| oneshot::channel()).unzip();
+            (0..self.house.shards.len()).map(|_| oneshot::channel()).unzip();
         let at = self.house.board.clock.now();
         let before = {
             // So that the plan that is shown is the last one journaled.

@@ -1,9 +1,12 @@
 //! What a handle holds: the board, the addresses of the shards, and the threads that were started for it.
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
-use actix::{Addr, ArbiterHandle, System};
+use actix::{ArbiterHandle, System};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use visu_tility_core::store::{StoreLimits, StoreReader, StoredPhase};
@@ -19,7 +22,9 @@ use crate::ledger::replay::RecoveryReport;
 use crate::ledger::status::Figures;
 use crate::outlet::Outlet;
 use crate::routed::{Batch, BatchReceipt, Load, Rejected, Routed};
-use crate::shard::{LastHandleGone, ModelSupervisor, Poke, Settle};
+use crate::seats::Seats;
+use crate::shard::{LastHandleGone, Poke, Settle};
+use crate::watchdog::Watchdog;
 
 /// Models that are read at a time.
 const MODELS_PAGE: usize = 1_024;
@@ -28,10 +33,11 @@ const MODELS_PAGE: usize = 1_024;
 pub(crate) struct House {
     pub(crate) board: Arc<Board>,
     pub(crate) outlet: Arc<Outlet>,
-    pub(crate) shards: Vec<Addr<ModelSupervisor>>,
+    pub(crate) shards: Arc<Seats>,
     pub(crate) plan: Mutex<Arc<MonitorPlan>>,
     pub(crate) census: Census,
-    /// Where helpers run: the first shard's arbiter.
+    pub(crate) watchdog: Arc<Watchdog>,
+    /// Where helpers run: no shard's thread, unless the monitoring has none of its own.
     pub(crate) arbiter: ArbiterHandle,
     /// Of the threads that were started for it.
     pub(crate) system: Option<System>,
@@ -39,6 +45,9 @@ pub(crate) struct House {
     pub(crate) drained: AtomicBool,
     /// With a store.
     pub(crate) durable: Option<Durable>,
+    /// The watchdog's thread ends when this is dropped.
+    #[expect(dead_code, reason = "held until the house is dropped")]
+    pub(crate) leash: Option<std::sync::mpsc::Sender<()>>,
 }
 
 /// What only a monitoring with a store has.
@@ -61,7 +70,7 @@ type Loads = Vec<(usize, Load, Option<OwnedSemaphorePermit>)>;
 impl House {
     /// Events that are queued in one piece.
     pub(crate) fn piece_max(&self) -> usize {
-        let credits = self.board.docks.iter().map(|dock| dock.credits_max).min().unwrap_or(1);
+        let credits = self.board.docks().map(|dock| dock.credits_max).min().unwrap_or(1);
         BatchReceipt::PIECE_MAX.min(credits)
     }
 
@@ -141,8 +150,7 @@ impl House {
         let mut loads: Loads = Vec::with_capacity(self.shards.len());
         // In the order of the shards, so that two publishers never wait for each other.
         for (shard, load) in self.sort(routed) {
-            let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-            let permit = dock.room(load.as_slice().len()).await?;
+            let permit = self.board.room(shard, load.as_slice().len()).await?;
             loads.push((shard, load, Some(permit)));
         }
         let base = self.enqueue(events, loads)?;
@@ -161,8 +169,7 @@ impl House {
         let unqueued = self.board.watch(&routed);
         let mut loads: Loads = Vec::with_capacity(self.shards.len());
         for (shard, load) in self.sort(routed) {
-            let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-            let permit = dock.try_room(load.as_slice().len())?;
+            let permit = self.board.try_room(shard, load.as_slice().len())?;
             loads.push((shard, load, Some(permit)));
         }
         let base = self.enqueue(events, loads)?;
@@ -177,8 +184,7 @@ impl House {
         }
         let unqueued = self.board.watch(&[routed]);
         let shard = routed.address.shard();
-        let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-        let permit = dock.room(1).await?;
+        let permit = self.board.room(shard, 1).await?;
         let base = self.enqueue(1, vec![(shard, Load::One(routed), Some(permit))])?;
         unqueued.queued();
         Ok(base)
@@ -191,8 +197,7 @@ impl House {
         }
         let unqueued = self.board.watch(&[routed]);
         let shard = routed.address.shard();
-        let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-        let permit = dock.try_room(1)?;
+        let permit = self.board.try_room(shard, 1)?;
         let base = self.enqueue(1, vec![(shard, Load::One(routed), Some(permit))])?;
         unqueued.queued();
         Ok(base)
@@ -204,8 +209,7 @@ impl House {
         let mut permits = Vec::new();
         // In the order of the shards, so that two publishers never wait for each other.
         for (shard, events) in self.count(&routed) {
-            let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-            permits.push((shard, dock.room(events).await?));
+            permits.push((shard, self.board.room(shard, events).await?));
         }
         self.all_live()?;
         let (reply, durable) = oneshot::channel();
@@ -220,8 +224,7 @@ impl House {
         let unqueued = self.board.watch(&routed);
         let mut permits = Vec::new();
         for (shard, events) in self.count(&routed) {
-            let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-            permits.push((shard, dock.try_room(events)?));
+            permits.push((shard, self.board.try_room(shard, events)?));
         }
         self.all_live()?;
         let events = Events { routed, permits, pins, reply: Reply::Nobody };
@@ -245,7 +248,11 @@ impl House {
     }
 
     fn all_live(&self) -> Result<(), IngestError> {
-        if self.shards.iter().all(Addr::connected) { Ok(()) } else { Err(IngestError::Closed) }
+        if (0..self.shards.len()).all(|shard| self.shards.connected(shard)) {
+            Ok(())
+        } else {
+            Err(IngestError::Closed)
+        }
     }
 
     /// With a store: waits until what was published before is durable or refused, and with the shards.
@@ -327,7 +334,7 @@ impl House {
     }
 
     fn enqueue(&self, events: u64, loads: Loads) -> Result<u64, IngestError> {
-        if !loads.iter().all(|(shard, ..)| self.shards.get(*shard).is_some_and(Addr::connected)) {
+        if !loads.iter().all(|(shard, ..)| self.shards.connected(*shard)) {
             return Err(IngestError::Closed);
         }
         self.board.enqueue(events, loads, |shard, batch: Batch| {
@@ -338,16 +345,54 @@ impl House {
     }
 
     /// Leaves a request in a shard's control lane and waits for the answer.
+    ///
+    /// Of a shard that is taken over meanwhile the successor answers, unless the request was begun before.
     pub(crate) async fn ask<T>(
         &self,
         shard: usize,
         request: impl FnOnce(oneshot::Sender<T>) -> Control,
     ) -> Result<T, ControlError> {
-        let (reply, answer) = oneshot::channel();
-        let addr = self.shards.get(shard).filter(|addr| addr.connected()).ok_or(ControlError::Closed)?;
-        self.board.docks.get(shard).ok_or(ControlError::Closed)?.request(request(reply))?;
-        addr.do_send(Poke);
-        answer.await.map_err(|_| ControlError::Closed)
+        let mut shifts = self.board.shifts();
+        let (reply, mut answer) = oneshot::channel();
+        let epoch = self.leave(shard, request(reply)).await?;
+        loop {
+            if let Some(answered) = first(&mut answer, pin!(shifts.changed())).await {
+                return answered.map_err(|_| ControlError::Closed);
+            }
+            if let Some(stuck) = self.watchdog.given_up(shard) {
+                return Err(ControlError::Stuck(Box::new(stuck)));
+            }
+            if self.board.dock(shard).is_some_and(|dock| dock.epoch != epoch) {
+                // Behind all that was left in the lane.
+                let (reply, mut behind) = oneshot::channel();
+                self.leave(shard, Control::Status(reply)).await?;
+                let answered = first(&mut answer, pin!(&mut behind)).await;
+                let answered = answered.and_then(Result::ok).or_else(|| answer.try_recv().ok());
+                return answered.ok_or(ControlError::Interrupted);
+            }
+        }
+    }
+
+    /// Leaves a request; answers how often the shard was taken over before.
+    async fn leave(&self, shard: usize, control: Control) -> Result<u64, ControlError> {
+        let mut control = Some(control);
+        loop {
+            let mut shifts = self.board.shifts();
+            if let Some(stuck) = self.watchdog.given_up(shard) {
+                return Err(ControlError::Stuck(Box::new(stuck)));
+            }
+            let addr = self.shards.get(shard).filter(actix::Addr::connected).ok_or(ControlError::Closed)?;
+            let dock = self.board.dock(shard).ok_or(ControlError::Closed)?;
+            match dock.request(&mut control) {
+                Ok(()) => {
+                    addr.do_send(Poke);
+                    return Ok(dock.epoch);
+                }
+                // Its successor is about to come.
+                Err(ControlError::Closed) if dock.is_fenced() => drop(shifts.changed().await),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Waits until every shard has handled what was queued before.
@@ -356,22 +401,49 @@ impl House {
     pub(crate) async fn settle(&self) -> Result<(), ControlError> {
         let _ = self.recovered().await;
         self.flush_ledger().await;
-        let waits: Vec<_> = self
-            .shards
-            .iter()
-            .map(|addr| {
-                let (settled, wait) = oneshot::channel();
+        let settle = |shard| {
+            let (settled, wait) = oneshot::channel();
+            if let Some(addr) = self.shards.get(shard) {
                 addr.do_send(Settle(settled));
-                wait
-            })
-            .collect();
-        for wait in waits {
-            wait.await.map_err(|_| ControlError::Closed)?;
+            }
+            wait
+        };
+        let shifts = self.board.shifts();
+        let waits: Vec<_> =
+            (0..self.shards.len()).map(|shard| (shard, self.shards.epoch(shard), settle(shard))).collect();
+        for (shard, mut epoch, mut wait) in waits {
+            let mut shifts = shifts.clone();
+            loop {
+                if let Some(stuck) = self.watchdog.given_up(shard) {
+                    return Err(ControlError::Stuck(Box::new(stuck)));
+                }
+                let settled = first(&mut wait, pin!(shifts.changed())).await;
+                // Who was asked may be gone: its successor is asked instead.
+                let present = self.shards.epoch(shard);
+                match settled {
+                    Some(Ok(())) => break,
+                    _ if present != epoch => (epoch, wait) = (present, settle(shard)),
+                    Some(Err(_)) => return Err(ControlError::Closed),
+                    None => {}
+                }
+            }
         }
         self.outlet.settle().await;
         self.flush_ledger().await;
         Ok(())
     }
+}
+
+/// Waits for an answer, or for what comes instead: then `None`.
+async fn first<T, U>(
+    answer: &mut oneshot::Receiver<T>,
+    mut instead: Pin<&mut impl Future<Output = U>>,
+) -> Option<Result<T, oneshot::error::RecvError>> {
+    poll_fn(|cx| match Pin::new(&mut *answer).poll(cx) {
+        Poll::Ready(answered) => Poll::Ready(Some(answered)),
+        Poll::Pending => instead.as_mut().poll(cx).map(|_| None),
+    })
+    .await
 }
 
 impl Drop for House {
@@ -381,7 +453,7 @@ impl Drop for House {
             // Behind what was published, by way of the ledger.
             self.end_ledger();
         } else {
-            for shard in &self.shards {
+            for shard in (0..self.shards.len()).filter_map(|shard| self.shards.get(shard)) {
                 shard.do_send(LastHandleGone);
             }
         }

@@ -2,9 +2,11 @@
 //!
 //! It gathers what publishers, shards and sinks leave in its `inbox`, has the `scribe` write it as pieces of the journal,
 //! commits, and only then hands events to the shards (`dispatch`) and decisions to those they are for (`delivery`). When it
-//! starts, it repeats what the store's journal holds (`replay`). While the store takes nothing, `failing` answers. It does not wait by itself: [`Ledger::turn`] does what
+//! starts, it repeats what the store's journal holds (`replay`); a shard that is stuck it has replaced (`takeover`), and
+//! remembers whom it was stuck in (`aside`). While the store takes nothing, `failing` answers. It does not wait by itself: [`Ledger::turn`] does what
 //! there is to do and says when to come back; `driver` calls it, on a thread of its own or as a task of the arbiter.
 
+pub(crate) mod aside;
 pub(crate) mod delivery;
 pub(crate) mod dispatch;
 pub(crate) mod driver;
@@ -15,6 +17,7 @@ pub(crate) mod opening;
 pub(crate) mod replay;
 pub(crate) mod scribe;
 pub(crate) mod status;
+pub(crate) mod takeover;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,7 +29,9 @@ use visu_tility_core::{ModelId, MonitorPlan, Timestamp};
 
 use crate::board::Board;
 use crate::clock::Stopwatch;
+use crate::dock::Dock;
 use crate::durability::DurabilityPolicy;
+use crate::ledger::aside::Asides;
 use crate::ledger::delivery::Delivery;
 use crate::ledger::failing::Failing;
 use crate::ledger::inbox::{Inbox, Piece, What};
@@ -34,6 +39,8 @@ use crate::ledger::opening::PlanLog;
 use crate::ledger::replay::{Recovery, Replay};
 use crate::ledger::scribe::Scribe;
 use crate::ledger::status::Figures;
+use crate::ledger::takeover::{Resendings, Takeover, sooner};
+use crate::nursery::Nursery;
 use crate::outlet::Outlet;
 use crate::saving::Save;
 
@@ -84,6 +91,13 @@ pub(crate) struct Ledger {
     replay: Option<Replay>,
     delivery: Delivery,
     plans: PlanLog,
+    asides: Asides,
+    /// Shards that are to be replaced with the next commit.
+    takeovers: Vec<Takeover>,
+    /// Shards that are sent their journal again.
+    resending: Resendings,
+    /// What shards are begun anew with; `None` where there are no threads for it.
+    nursery: Option<Nursery>,
     figures: Arc<Figures>,
     ending: bool,
     /// The last who was due: whoever falls asleep later is due later.
@@ -106,6 +120,8 @@ pub(crate) struct LedgerParts {
     pub(crate) outlet: Arc<Outlet>,
     pub(crate) policy: DurabilityPolicy,
     pub(crate) plans: PlanLog,
+    pub(crate) asides: Asides,
+    pub(crate) nursery: Option<Nursery>,
     /// What the journal holds: from the first offset up to the next one.
     pub(crate) journal: std::ops::Range<u64>,
     pub(crate) figures: Arc<Figures>,
@@ -116,8 +132,8 @@ pub(crate) struct LedgerParts {
 impl Ledger {
     pub(crate) fn new(parts: LedgerParts) -> Self {
         let LedgerParts { store, reader, board, inbox, outlet, policy, plans, journal, figures, .. } = parts;
-        let (recovery, own) = (parts.recovery, parts.own);
-        let shards = board.docks.len();
+        let (asides, nursery, recovery, own) = (parts.asides, parts.nursery, parts.recovery, parts.own);
+        let shards = board.shards();
         Self {
             store: Some(store),
             reader,
@@ -140,6 +156,10 @@ impl Ledger {
             replay: Some(Replay::new(journal)),
             delivery: Delivery::new(),
             plans,
+            asides,
+            takeovers: Vec::new(),
+            resending: Resendings::new(),
+            nursery,
             figures,
             ending: false,
             due: None,
@@ -168,16 +188,18 @@ impl Ledger {
             self.resolve_doubt();
             return Next::Now;
         }
-        if let Some(replay) = self.replay.take() {
+        // A shard that is sent its journal again is brought to where the others are first.
+        let resent = self.resend_some();
+        if let Some(replay) = self.replay.take_if(|_| resent.is_none()) {
             let next = self.repeat(replay);
             // Saves of what was repeated go on meanwhile.
             if !self.has_saves() {
                 return next;
             }
-        } else {
+        } else if self.replay.is_none() {
             self.look_for_due(now);
             if let Some(wait) = self.gather(now) {
-                return Next::Within(wait);
+                return resent.map_or(Next::Within(wait), |resent| sooner(resent, Next::Within(wait)));
             }
         }
         self.take_rest();
@@ -187,7 +209,10 @@ impl Ledger {
         }
         // What was gathered needed no commit.
         self.carry_on(&Committed::default());
-        self.idle()
+        match resent {
+            Some(resent) => sooner(resent, Next::Within(LOOK_EVERY)),
+            None => self.idle(),
+        }
     }
 
     /// Takes pieces, unless more are to be waited for: then says how long.
@@ -195,7 +220,7 @@ impl Ledger {
         if !self.gathered.is_empty() {
             return None;
         }
-        let Self { policy, gathered, since, .. } = self;
+        let Self { policy, gathered, since, resending, .. } = self;
         self.inbox.with(|queue| {
             let hurry = queue.pieces.iter().any(|piece| !matches!(piece.what, What::Events(_)));
             if !queue.pieces.is_empty() && queue.entries < policy.gather_events && !hurry {
@@ -207,6 +232,11 @@ impl Ledger {
             }
             let mut entries = 0;
             while entries < policy.gather_events {
+                // Nobody is sent home who is still sent what came before.
+                let end = matches!(queue.pieces.front(), Some(Piece { what: What::End, .. }));
+                if end && !resending.is_empty() {
+                    break;
+                }
                 let Some(piece) = queue.pieces.pop_front() else { break };
                 entries += piece.what.entries();
                 let last = matches!(piece.what, What::Turn(_, Turn::Retire, ..) | What::Plan(..) | What::End);
@@ -223,14 +253,18 @@ impl Ledger {
     }
 
     fn has_saves(&self) -> bool {
-        self.inbox.with(|queue| !queue.saves.is_empty() || !queue.settled.is_empty())
+        self.inbox
+            .with(|queue| !queue.saves.is_empty() || !queue.settled.is_empty() || !queue.takeovers.is_empty())
     }
 
     /// Takes saves and settlements; those of a commit that failed come first.
     fn take_rest(&mut self) {
-        let Self { saves, settled, .. } = self;
+        let Self { saves, settled, takeovers, board, .. } = self;
         self.inbox.with(|queue| {
-            saves.extend(queue.saves.drain(..));
+            // What a shard had saved after it was taken over is thrown away.
+            let present = |save: &Save| board.dock(save.shard).is_some_and(|dock| dock.epoch == save.epoch);
+            saves.extend(queue.saves.drain(..).filter(present));
+            takeovers.append(&mut queue.takeovers);
             let room = SETTLED_MAX.saturating_sub(settled.len()).min(queue.settled.len());
             settled.extend(queue.settled.drain(..room));
         });
@@ -244,9 +278,16 @@ impl Ledger {
             if let What::Plan(plan, fingerprint, ..) = &piece.what {
                 self.plans.enter(piece.base, *fingerprint, plan, self.truncated, &mut self.commit);
             }
+            if let What::Turn(entry, Turn::Reset | Turn::Retire, ..) = &piece.what {
+                self.asides.lift(&entry.id, piece.base);
+            }
             self.scribe.write(&self.board, &mut piece.what, &mut next, &mut self.commit.journal);
         }
         self.scribe.finish(&mut next, &mut self.commit.journal);
+        for takeover in &self.takeovers {
+            self.asides.add(&takeover.aside);
+        }
+        self.asides.enter(self.truncated, &mut self.commit);
         for save in &self.saves {
             save.enter(&mut self.commit);
         }
@@ -268,13 +309,8 @@ impl Ledger {
         if self.replay.is_some() {
             return self.truncated;
         }
-        let of_shard = |(dock, sent): (&Arc<crate::board::Dock>, &u64)| {
-            // In this order: what is not handled is not yet dirty.
-            let handled = dock.position.load(Ordering::Acquire);
-            let dirty = dock.dirty_from.load(Ordering::Acquire);
-            if handled >= *sent { dirty } else { dirty.min(handled) }
-        };
-        self.board.docks.iter().zip(&self.sent).map(of_shard).min().unwrap_or(0).min(self.next_offset)
+        let of_shard = |(dock, sent): (Arc<Dock>, &u64)| Self::low_of(&dock, *sent);
+        self.board.docks().zip(&self.sent).map(of_shard).min().unwrap_or(0).min(self.next_offset)
     }
 
     fn write(&mut self) {
@@ -312,10 +348,11 @@ impl Ledger {
     /// Does what had to wait for the commit.
     fn carry_on(&mut self, committed: &Committed) {
         self.plans.keep();
+        self.asides.keep();
         let named = self.scribe.named();
         for piece in std::mem::take(&mut self.gathered) {
             self.ending |= matches!(piece.what, What::End);
-            dispatch::send(&self.board, &mut self.sent, piece, &named);
+            dispatch::send(&self.board, &mut self.sent, &mut self.resending, piece, &named);
         }
         let mut posted = committed.posted.iter().copied();
         for save in std::mem::take(&mut self.saves) {
@@ -323,6 +360,7 @@ impl Ledger {
             dispatch::saved(&self.board, save.shard, save.number);
         }
         self.settled.clear();
+        self.take_over_all();
     }
 
     /// What is done when nothing is to be committed.
@@ -375,8 +413,8 @@ impl Ledger {
 
     /// Closes the store once all shards have ended and what they left is kept.
     fn end(&mut self) -> Next {
-        let ended = |shard: usize| self.board.docks.get(shard).is_none_or(|dock| dock.is_over());
-        if !(0..self.board.docks.len()).all(ended) {
+        let ended = |shard: usize| self.board.dock(shard).is_none_or(|dock| dock.is_over());
+        if !(0..self.board.shards()).all(ended) {
             return Next::Within(END_LOOK_EVERY);
         }
         if self.has_saves() {

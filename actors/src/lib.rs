@@ -5,7 +5,7 @@
 //!
 //! - the way in: [`Monitoring::builder`] starts, [`MonitoringHandle`] publishes, asks, steers, subscribes;
 //!   [`ModelHandle`] and [`SeriesHandle`] skip look-ups; `listing` is what fronts ask;
-//! - at the edge: `board` (offsets, credits, control lanes), `directory` (names, interned once), `routed`
+//! - at the edge: `board` (offsets, addresses), `dock` (credits, the control lane), `directory` (names, interned once), `routed`
 //!   (what travels);
 //! - on an arbiter: [`ModelSupervisor`] (`shard`) takes batches; `shard_state` calls its models directly
 //!   (their hot part lies in `slab`),
@@ -16,6 +16,8 @@
 //!   (`retrain`, behind the feature `automated_retraining`), dead letters;
 //! - with a store: `ledger` (journal, commits, recovery), `saving` (what a shard has the store keep), `journaled` (what the
 //!   journal tells a shard besides events), `plans`, `durability` (the settings);
+//! - what does not come back: `watchdog` sees an observer that is stuck and, with a store, has its arbiter replaced (`nursery`,
+//!   `seats`, `ledger`);
 //! - restart on panic: `supervise` (actors), `restart` (intensity, backoff), `hook` (a panic hook that a
 //!   storm cannot turn into a denial of service), `census` (who lives).
 //!
@@ -48,6 +50,7 @@ mod clock;
 mod control;
 mod dead_letter;
 mod directory;
+mod dock;
 mod due;
 mod durability;
 mod handle;
@@ -59,6 +62,7 @@ mod lifecycle;
 mod listing;
 mod model;
 mod model_handle;
+mod nursery;
 mod outlet;
 mod plans;
 mod pump;
@@ -68,6 +72,7 @@ mod restart;
 mod retrain;
 mod routed;
 mod saving;
+mod seats;
 mod shard;
 mod shard_state;
 mod shutdown;
@@ -79,18 +84,19 @@ mod supervise;
 mod tally;
 mod timers;
 mod vectors;
+mod watchdog;
 
 pub use alert::{
     AlertDispatcher, AlertSink, BoxFuture, DispatcherStatus, InspectDispatcher, LogSink, SinkFailure,
 };
 pub use blocking::block_on;
-pub use board::ShardPulse;
 pub use builder::{Monitoring, MonitoringBuilder, StartError};
 pub use cell::ModelPhase;
 pub use census::Census;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use control::ControlError;
 pub use dead_letter::{DeadLetter, DeadReason};
+pub use dock::ShardPulse;
 pub use durability::DurabilityPolicy;
 pub use handle::{MonitoringHandle, WeakMonitoringHandle};
 pub use hook::{install_panic_hook, panics_suppressed};
@@ -115,3 +121,4 @@ pub use status::{DrainReport, FleetStatus, ModelStatus, ShardStatus, UnkeptSnaps
 pub use supervise::{
     LifecycleSink, RestartCause, Restartable, Supervision, SupervisionEvent, supervise, supervise_in,
 };
+pub use watchdog::{StuckObserver, WatchdogPolicy, WatchdogStatus};

@@ -21,8 +21,9 @@ use visu_tility_core::{ActionRecord, ModelId, MonitorPlan};
 use crate::awakening::Recalled;
 use crate::cell::{ModelCell, ModelPhase};
 use crate::dead_letter::DeadLetter;
+use crate::dock::{Dock, Waiter};
 use crate::durability::DurabilityPolicy;
-use crate::journaled::Done;
+use crate::ledger::aside::Book;
 use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::kept;
 use crate::plans::Plans;
@@ -41,6 +42,8 @@ const LETTERS_MAX: usize = 1_024;
 /// What a shard asks the ledger to commit in one.
 pub(crate) struct Save {
     pub(crate) shard: usize,
+    /// How often the shard was taken over before: what comes from who was is thrown away.
+    pub(crate) epoch: u64,
     pub(crate) number: u64,
     pub(crate) models: Vec<ModelChange>,
     pub(crate) records: Vec<ActionRecord>,
@@ -81,6 +84,7 @@ pub(crate) struct SavingParts {
     pub(crate) policy: DurabilityPolicy,
     pub(crate) reader: Box<dyn StoreReader>,
     pub(crate) plans: Plans,
+    pub(crate) book: Arc<Book>,
     /// Where the journal begins.
     pub(crate) position: u64,
 }
@@ -91,6 +95,8 @@ pub(crate) struct Saving {
     policy: DurabilityPolicy,
     reader: RefCell<Box<dyn StoreReader>>,
     pub(crate) plans: RefCell<Plans>,
+    /// Models that are not to be shown what their observers did not come back from.
+    pub(crate) book: Arc<Book>,
     /// The offset after the last entry that was handled.
     pub(crate) position: Cell<u64>,
     /// Models by the first entry that their last snapshot does not hold, with the second at which it came.
@@ -103,8 +109,8 @@ pub(crate) struct Saving {
     forgotten: RefCell<Vec<ModelChange>>,
     /// Models that were retired, with the save that says so: until it is kept the store still shows what they were.
     graves: RefCell<BTreeMap<ModelId, u64>>,
-    /// Who waits until that is kept: until then the store knows the model by name.
-    mourners: RefCell<Vec<(u64, Done)>>,
+    /// The save, and the entry that somebody waits for: until then the store knows the model by name.
+    mourners: RefCell<Vec<(u64, u64)>>,
     records: RefCell<Vec<ActionRecord>>,
     letters: RefCell<Vec<LetterEntry>>,
     /// Where the shard was when the first of those that wait came.
@@ -119,12 +125,13 @@ pub(crate) struct Saving {
 
 impl Saving {
     pub(crate) fn new(parts: SavingParts) -> Self {
-        let SavingParts { inbox, policy, reader, plans, position } = parts;
+        let SavingParts { inbox, policy, reader, plans, book, position } = parts;
         Self {
             inbox,
             policy,
             reader: RefCell::new(reader),
             plans: RefCell::new(plans),
+            book,
             position: Cell::new(position),
             dirty: RefCell::default(),
             since: RefCell::default(),
@@ -185,8 +192,16 @@ impl Saving {
     }
 
     /// Answers who asked for what was forgotten last, once that is kept.
-    pub(crate) fn answer_when_forgotten(&self, done: Done) {
-        self.mourners.borrow_mut().push((self.number.get() + 1, done));
+    pub(crate) fn answer_when_forgotten(&self, offset: u64) {
+        self.mourners.borrow_mut().push((self.number.get() + 1, offset));
+    }
+
+    fn answer_mourners(&self, dock: &Dock, saved: u64) {
+        for (_, offset) in self.mourners.borrow_mut().extract_if(.., |(number, _)| *number <= saved) {
+            if let Some(Waiter::Turn(done)) = dock.waiter(offset) {
+                let _ = done.send(Ok(()));
+            }
+        }
     }
 
     fn mark(&self, tenant: Tenant, offset: u64, second: u32) {
@@ -335,7 +350,7 @@ impl Shard {
 
     /// Saves what is to be saved, unless a save is on its way.
     pub(crate) fn save_some(self: &Rc<Self>, extent: Extent) {
-        let Some(saving) = &self.saving else { return };
+        let Some(saving) = self.saving.as_ref().filter(|_| !self.is_fenced()) else { return };
         self.collect_saved();
         if saving.in_flight.borrow().is_some() && extent != Extent::All {
             return;
@@ -423,7 +438,8 @@ impl Shard {
         }
         saving.in_flight.replace(Some(InFlight { number, low, sleepy }));
         let cause = saving.position.get().saturating_sub(1);
-        saving.inbox.save(Save { shard: self.index, number, models, records, cause, letters });
+        let (shard, epoch) = (self.index, self.dock.epoch);
+        saving.inbox.save(Save { shard, epoch, number, models, records, cause, letters });
         round
     }
 
@@ -458,9 +474,7 @@ impl Shard {
             self.reach(saving.position.get());
         }
         saving.graves.borrow_mut().retain(|_, number| *number > saved);
-        for (_, done) in saving.mourners.borrow_mut().extract_if(.., |(number, _)| *number <= saved) {
-            let _ = done.send(Ok(()));
-        }
+        saving.answer_mourners(&self.dock, saved);
         let mut rounds = saving.rounds.borrow_mut();
         let pending = std::mem::take(&mut *rounds);
         for (number, round, reply) in pending {

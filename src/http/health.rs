@@ -30,6 +30,10 @@ impl Readiness {
                 }
             }
         }
+        if let Some(stuck) = monitoring.watchdog().given_up() {
+            let why = stuck.not_replaced.as_deref().unwrap_or_default();
+            return not("stuck", &format!("{stuck}, and it is not replaced: {why}"));
+        }
         match monitoring.store_status().and_then(|store| store.failing) {
             Some(failing) => not("failing", &format!("the store takes nothing: {failing}")),
             None => Self { status: "ready", error: None },

@@ -10,16 +10,19 @@ use tokio::sync::watch;
 use visu_tility_core::store::{Store, StoreReader};
 use visu_tility_core::{MonitorPlan, ObserverError};
 
-use crate::board::{Board, Dock};
+use crate::board::Board;
 use crate::builder::StartError;
 use crate::census::Presence;
 use crate::clock::Clock;
+use crate::dock::Dock;
 use crate::durability::DurabilityPolicy;
 use crate::house::Durable;
+use crate::ledger::aside::Asides;
 use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::{Opening, PlanLog, open, written};
 use crate::ledger::status::Figures;
 use crate::ledger::{Ledger, LedgerParts, driver};
+use crate::nursery::Nursery;
 use crate::outlet::Outlet;
 use crate::plans::Plans;
 use crate::saving::SavingParts;
@@ -33,6 +36,7 @@ pub(crate) struct Durably {
     /// What the journal holds.
     pub(crate) journal: Range<u64>,
     plans: PlanLog,
+    asides: Asides,
     /// The plans that were in force before the journal's first entry.
     pub(crate) before: Plans,
     own: (u64, Arc<MonitorPlan>),
@@ -56,9 +60,11 @@ impl Durably {
             let said = "`event_time` is on, which cannot be with a store: its ticks are the clock's";
             return Err(ObserverError::Config(said.to_owned()).into());
         }
+        let asides = Asides::read(&mut *store.reader()?)?;
         let Opening { reader, journal, plans, before } = open(&mut *store, plan, clock.now())?;
         let own = (written(plan).1, Arc::clone(plan));
-        Ok(Self { store, reader, policy, inbox: Arc::new(Inbox::new()), journal, plans, before, own })
+        let inbox = Arc::new(Inbox::new());
+        Ok(Self { store, reader, policy, inbox, journal, plans, asides, before, own })
     }
 
     /// What one shard needs.
@@ -69,6 +75,7 @@ impl Durably {
             policy: self.policy,
             reader: self.store.reader()?,
             plans: self.before.clone(),
+            book: Arc::clone(&self.asides.book),
             position: self.journal.start,
         })
     }
@@ -80,8 +87,9 @@ impl Durably {
         outlet: &Arc<Outlet>,
         presence: Presence,
         arbiter: Option<&ArbiterHandle>,
+        nursery: Option<Nursery>,
     ) -> Result<Durable, StartError> {
-        let Self { store, reader, policy, inbox, journal, plans, own, .. } = self;
+        let Self { store, reader, policy, inbox, journal, plans, asides, own, .. } = self;
         let given = Arc::clone(&own.1);
         let shown = Mutex::new(store.reader()?);
         let (recovery, recovered) = watch::channel(None);
@@ -95,6 +103,8 @@ impl Durably {
             outlet: Arc::clone(outlet),
             policy,
             plans,
+            asides,
+            nursery,
             journal,
             figures: Arc::clone(&figures),
             recovery,

@@ -73,6 +73,7 @@ impl Ledger {
             });
         });
         self.plans.forget();
+        self.asides.forget();
         for piece in refused {
             self.ending |= matches!(piece.what, What::End);
             dispatch::refuse(&self.board, piece, &refusal);
@@ -93,7 +94,7 @@ impl Ledger {
         self.ending |= ending || self.gathered.iter().any(|piece| matches!(piece.what, What::End));
         for piece in rest {
             self.ending |= matches!(piece.what, What::End);
-            dispatch::send(&self.board, &mut self.sent, piece, &Arc::default());
+            dispatch::send(&self.board, &mut self.sent, &mut self.resending, piece, &Arc::default());
         }
     }
 

@@ -13,14 +13,15 @@ use visu_tility_core::journal::{EntryName, EntryValue, JournalEntry, JournalRead
 use visu_tility_core::store::{JournalPiece, StoreError};
 use visu_tility_core::{IngestError, MonitorPlan, SeriesKey};
 
-use crate::board::{Board, Dock};
+use crate::board::Board;
 use crate::clock::Stopwatch;
 use crate::directory::ModelEntry;
-use crate::journaled::{Journaled, Occurrence};
+use crate::dock::Dock;
+use crate::journaled::{Journaled, Name, Occurrence};
 use crate::ledger::opening::kept;
 use crate::ledger::scribe::NO_PLAN;
 use crate::ledger::{Ledger, Next, dispatch};
-use crate::routed::{Batch, Routed};
+use crate::routed::{Batch, Load, Routed};
 
 /// Bytes of the journal that are read at a time.
 const READ_BYTES: usize = 4 << 20;
@@ -45,11 +46,24 @@ pub struct RecoveryReport {
 
 /// A recovery that goes on.
 pub(crate) struct Replay {
-    journal: Range<u64>,
+    pub(super) journal: Range<u64>,
     pieces: VecDeque<JournalPiece>,
     piece: Option<Decoded>,
     report: RecoveryReport,
     since: Stopwatch,
+    /// Repeated for one shard.
+    pub(super) only: Option<Only>,
+}
+
+/// One shard that the journal is repeated for, while the others go on.
+pub(crate) struct Only {
+    pub(super) shard: usize,
+    /// The offset after the last entry that it was sent again.
+    pub(super) sent: u64,
+    /// Retirements before this one have taken their model's name off the list before.
+    pub(super) live_from: u64,
+    /// Who was retired there, and may be listed again only because of this.
+    pub(super) retired: Vec<Arc<ModelEntry>>,
 }
 
 /// A piece of the journal that was read.
@@ -67,7 +81,13 @@ type Home = (Arc<ModelEntry>, SeriesKey);
 impl Replay {
     pub(crate) fn new(journal: Range<u64>) -> Self {
         let (pieces, piece, report) = (VecDeque::new(), None, RecoveryReport::default());
-        Self { journal, pieces, piece, report, since: Stopwatch::start() }
+        Self { journal, pieces, piece, report, since: Stopwatch::start(), only: None }
+    }
+
+    /// The first entry that was not repeated yet.
+    pub(super) fn position(&self) -> u64 {
+        let Some(piece) = &self.piece else { return self.journal.start };
+        piece.entries.front().map_or(piece.end.max(self.journal.start), |(offset, _)| *offset)
     }
 }
 
@@ -80,7 +100,7 @@ impl Ledger {
                 next
             }
             Ok(None) => {
-                for shard in 0..self.board.docks.len() {
+                for shard in 0..self.board.shards() {
                     let what = Occurrence::Caught;
                     self.board.tell(shard, Journaled { offset: 0, what });
                 }
@@ -112,7 +132,7 @@ impl Ledger {
     }
 
     /// `None` when all is repeated.
-    fn repeat_some(&mut self, replay: &mut Replay) -> Result<Option<Next>, StoreError> {
+    pub(super) fn repeat_some(&mut self, replay: &mut Replay) -> Result<Option<Next>, StoreError> {
         if replay.piece.is_none() {
             if replay.pieces.is_empty() {
                 if replay.journal.is_empty() {
@@ -127,7 +147,7 @@ impl Ledger {
                     &format!("offsets {from} to {to} are missing"),
                 ));
             };
-            replay.piece = Some(decode(&piece, &replay.journal)?);
+            replay.piece = Some(decode(&self.board, &piece, &replay.journal, replay.only.as_ref())?);
         }
         let Some(decoded) = &mut replay.piece else { return Ok(Some(Next::Now)) };
         let Some((offset, entry)) = decoded.entries.front() else {
@@ -136,12 +156,12 @@ impl Ledger {
             return Ok(Some(Next::Now));
         };
         if matches!(entry, JournalEntry::Event { .. }) {
-            return self.repeat_events(decoded, &mut replay.report);
+            return self.repeat_events(decoded, &mut replay.report, replay.only.as_mut());
         }
         let offset = *offset;
         let Some((_, entry)) = decoded.entries.pop_front() else { return Ok(Some(Next::Now)) };
         replay.report.entries += 1;
-        self.repeat_other(decoded, offset, &entry, &mut replay.report)?;
+        self.repeat_other(decoded, offset, &entry, &mut replay.report, replay.only.as_mut())?;
         Ok(Some(Next::Now))
     }
 
@@ -150,22 +170,24 @@ impl Ledger {
         &mut self,
         decoded: &mut Decoded,
         report: &mut RecoveryReport,
+        only: Option<&mut Only>,
     ) -> Result<Option<Next>, StoreError> {
         let Some(base) = decoded.entries.front().map(|(offset, _)| *offset) else {
             return Ok(Some(Next::Now));
         };
         let run = decoded.entries.iter().take_while(|(_, entry)| matches!(entry, JournalEntry::Event { .. }));
         let run = run.count().min(EVENTS_MAX);
-        if !self.has_room_for_more() {
+        if !self.has_room_for_more(only.as_deref()) {
             return Ok(Some(Next::Within(FULL_WAIT)));
         }
         let mut routed = Vec::with_capacity(run);
+        let mut places = Vec::with_capacity(run);
         let mut pins = Vec::new();
         for place in 0..run {
-            let Some((_, JournalEntry::Event { name, at, value })) = decoded.entries.get(place) else {
+            let Some((offset, JournalEntry::Event { name, at, value })) = decoded.entries.get(place) else {
                 break;
             };
-            let (name, at) = (*name, *at);
+            let (name, at, Ok(offset)) = (*name, *at, u32::try_from(*offset - base)) else { break };
             let value = match value {
                 EntryValue::Number(value) => *value,
                 EntryValue::Missing => f64::NAN,
@@ -178,6 +200,7 @@ impl Ledger {
             if pins.last().is_none_or(|last| !Arc::ptr_eq(last, &entry)) {
                 pins.push(Arc::clone(&entry));
             }
+            places.push(offset);
             routed.push(Routed { address: entry.address, generation: entry.generation, key, at, value });
         }
         if routed.is_empty() {
@@ -186,25 +209,34 @@ impl Ledger {
         report.entries += routed.len() as u64;
         decoded.entries.drain(..routed.len());
         let pins: Option<Arc<[_]>> = Some(pins.into());
-        for (shard, load) in dispatch::sort(routed, self.board.docks.len()) {
-            let batch = Batch { base, load, permit: None, reply: None, replayed: true, pins: pins.clone() };
-            self.send_again(shard, batch);
+        let batch =
+            |load, pins| Batch { base, load, permit: None, reply: None, asked: false, replayed: true, pins };
+        if let Some(only) = only {
+            let batch = batch(Load::Part(routed, places), pins);
+            only.sent = batch.end();
+            self.board.vectors.sent(batch.load.as_slice(), only.shard);
+            self.board.send_again(only.shard, batch);
+            return Ok(Some(Next::Now));
+        }
+        for (shard, load) in dispatch::sort(routed, self.board.shards()) {
+            let batch = batch(load, pins.clone());
+            self.note_sent(shard, batch.end());
+            self.board.vectors.sent(batch.load.as_slice(), shard);
+            self.board.send(shard, batch);
         }
         Ok(Some(Next::Now))
     }
 
     /// Whether no shard is far behind what it was sent. Credits are no measure here: who publishes while the journal is
     /// repeated holds them until that is done.
-    fn has_room_for_more(&self) -> bool {
-        let near = |(dock, sent): (&Arc<Dock>, &u64)| {
+    fn has_room_for_more(&self, only: Option<&Only>) -> bool {
+        let near = |(dock, sent): (Arc<Dock>, &u64)| {
             sent.saturating_sub(dock.position.load(Ordering::Acquire)) <= EVENTS_MAX as u64
         };
-        self.board.docks.iter().zip(&self.sent).all(near)
-    }
-
-    fn send_again(&mut self, shard: usize, batch: Batch) {
-        self.note_sent(shard, batch.end());
-        self.board.send(shard, batch);
+        match only {
+            Some(only) => self.board.dock(only.shard).is_none_or(|dock| near((dock, &only.sent))),
+            None => self.board.docks().zip(&self.sent).all(near),
+        }
     }
 
     /// Hands over an entry that is no event.
@@ -214,17 +246,23 @@ impl Ledger {
         offset: u64,
         entry: &JournalEntry,
         report: &mut RecoveryReport,
+        mut only: Option<&mut Only>,
     ) -> Result<(), StoreError> {
         match *entry {
             JournalEntry::Tick { name, now } => {
                 if let Some((entry, _)) = resolve(&self.board, decoded, name, report)? {
-                    self.tell_again(entry.address.shard(), offset, Occurrence::Tick(entry, now));
+                    self.tell_again(entry.address.shard(), offset, Occurrence::Tick(entry, now), only);
                 }
             }
             JournalEntry::Turn { name, turn, .. } => {
                 if let Some((entry, _)) = resolve(&self.board, decoded, name, report)? {
                     let shard = entry.address.shard();
-                    if turn == Turn::Retire {
+                    // It is off the list already, and who is listed by that name is the one who came after.
+                    let stays = only.as_deref_mut().filter(|only| offset < only.live_from);
+                    let kept = if stays.is_some() { Name::Stays } else { Name::Goes };
+                    if let Some(only) = stays.filter(|_| turn == Turn::Retire) {
+                        only.retired.push(Arc::clone(&entry));
+                    } else if turn == Turn::Retire {
                         // As when it happened: who is named from here on is another one.
                         self.board.directory.unlist(&entry);
                         let gone = |name: &&mut Option<Home>| {
@@ -232,15 +270,16 @@ impl Ledger {
                         };
                         decoded.names.iter_mut().filter(gone).for_each(|name| *name = None);
                     }
-                    self.tell_again(shard, offset, Occurrence::Turn(entry, turn, None));
+                    self.tell_again(shard, offset, Occurrence::Turn(entry, turn, kept), only);
                 }
             }
             JournalEntry::Plan { fingerprint: NO_PLAN, .. } | JournalEntry::Event { .. } => {}
             JournalEntry::Plan { fingerprint, .. } => {
                 let plan = self.plan_again(fingerprint)?;
-                for shard in 0..self.board.docks.len() {
-                    let what = Occurrence::Plan(Arc::clone(&plan), fingerprint, None);
-                    self.tell_again(shard, offset, what);
+                let shards = only.as_ref().map_or(0..self.board.shards(), |only| only.shard..only.shard + 1);
+                for shard in shards {
+                    let what = Occurrence::Plan(Arc::clone(&plan), fingerprint);
+                    self.tell_again(shard, offset, what, only.as_deref_mut());
                 }
             }
         }
@@ -257,8 +296,11 @@ impl Ledger {
         plan.ok_or_else(|| StoreError::corrupt("the plans", &format!("{fingerprint:016x} is not there")))
     }
 
-    fn tell_again(&mut self, shard: usize, offset: u64, what: Occurrence) {
-        self.note_sent(shard, offset + 1);
+    fn tell_again(&mut self, shard: usize, offset: u64, what: Occurrence, only: Option<&mut Only>) {
+        match only {
+            Some(only) => only.sent = offset + 1,
+            None => self.note_sent(shard, offset + 1),
+        }
         self.board.tell(shard, Journaled { offset, what });
     }
 
@@ -269,12 +311,28 @@ impl Ledger {
     }
 }
 
-fn decode(piece: &JournalPiece, wanted: &Range<u64>) -> Result<Decoded, StoreError> {
+fn decode(
+    board: &Board,
+    piece: &JournalPiece,
+    wanted: &Range<u64>,
+    only: Option<&Only>,
+) -> Result<Decoded, StoreError> {
     let what = || format!("the journal at offset {}", piece.first_offset);
     let reader = JournalReader::new(piece).map_err(|error| StoreError::corrupt(what(), &error))?;
-    let entries = reader.entries().filter(|(offset, _)| wanted.contains(offset)).collect();
     let texts = reader.names().to_vec();
-    Ok(Decoded { names: vec![None; texts.len()], texts, entries, end: piece.end() })
+    let homes: Vec<usize> = texts.iter().map(|name| board.directory.shard_of(&name.model)).collect();
+    let here = |entry: &JournalEntry| match (only, entry) {
+        (None, _) | (_, JournalEntry::Plan { .. }) => true,
+        (
+            Some(only),
+            JournalEntry::Event { name, .. }
+            | JournalEntry::Tick { name, .. }
+            | JournalEntry::Turn { name, .. },
+        ) => homes.get(*name) == Some(&only.shard),
+    };
+    let entries = reader.entries().filter(|(offset, entry)| wanted.contains(offset) && here(entry)).collect();
+    // Of a piece that goes on behind what is wanted the rest is read when that is.
+    Ok(Decoded { names: vec![None; texts.len()], texts, entries, end: piece.end().min(wanted.end) })
 }
 
 /// Where the model of a name lives, made known on the first call.

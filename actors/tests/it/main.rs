@@ -16,6 +16,7 @@ mod retired;
 #[cfg(feature = "automated_retraining")]
 mod scheduler;
 mod shard_panic;
+mod stuck;
 mod subscriber;
 mod supervision;
 mod system;
