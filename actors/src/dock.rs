@@ -175,7 +175,7 @@ impl Dock {
     }
 
     /// Has somebody wait for an entry.
-    pub(crate) fn expect(&self, offset: u64, waiter: Waiter) {
+    pub(crate) fn owe(&self, offset: u64, waiter: Waiter) {
         self.waiting.lock().insert(offset, waiter);
     }
 

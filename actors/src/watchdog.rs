@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle, System};
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use visu_tility_core::journal::Turn;
 use visu_tility_core::{Deed, ModelId, ObserverError, Sighting};
 
 use crate::board::Board;
+use crate::clock::Stopwatch;
 use crate::directory::ModelEntry;
 use crate::dock::Dock;
 use crate::ledger::aside::Aside;
@@ -157,11 +158,11 @@ impl Watchdog {
         let every = (after / 8).clamp(Duration::from_millis(25), Duration::from_secs(1));
         let (leash, ended) = channel::<()>();
         let weak: Weak<Self> = Arc::downgrade(self);
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         let look = move || {
             while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                 let Some(watchdog) = weak.upgrade() else { return };
-                watchdog.look(begun.elapsed());
+                watchdog.look(Duration::from_micros(u64::try_from(begun.micros()).unwrap_or(0)));
             }
         };
         std::thread::Builder::new().name("watchdog".into()).spawn(look)?;

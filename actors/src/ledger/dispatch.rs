@@ -115,7 +115,7 @@ fn send_events(
 
 fn expect(board: &Board, shard: usize, offset: u64, waiter: Waiter) {
     if let Some(dock) = board.dock(shard) {
-        dock.expect(offset, waiter);
+        dock.owe(offset, waiter);
     }
 }
 

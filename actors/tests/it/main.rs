@@ -21,5 +21,6 @@ mod subscriber;
 mod supervision;
 mod system;
 mod timer;
+mod turnstile;
 mod vector;
 mod world;
