@@ -5,6 +5,7 @@
 //! action that is recorded, and a replay makes only those again that never were.
 
 mod dirty;
+mod save;
 mod states;
 
 use std::cell::{Cell, RefCell};
@@ -14,22 +15,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
-use visu_tility_core::store::{
-    Commit, LetterEntry, ModelChange, OutboxEntry, Snapshot, StoreReader, StoredPhase,
-};
+use visu_tility_core::store::{LetterEntry, ModelChange, Snapshot, StoreReader, StoredPhase};
 use visu_tility_core::{ActionRecord, ModelId, MonitorPlan};
 
 use crate::awakening::Recalled;
 use crate::cell::{ModelCell, ModelPhase};
 use crate::control::ControlError;
 use crate::dead_letter::DeadLetter;
+use crate::dock::{Dock, Waiter};
 use crate::durability::DurabilityPolicy;
-use crate::journaled::Done;
+use crate::ledger::culprit::Book;
 use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::kept;
 use crate::ledger::status::Figures;
 use crate::plans::Plans;
 use crate::saving::dirty::{Dirty, Mark};
+pub(crate) use crate::saving::save::Save;
 use crate::shard_state::Shard;
 use crate::slab::CLEAN;
 use crate::status::SnapshotRound;
@@ -41,39 +42,6 @@ const NO_STATE: u32 = 0;
 const MONITOR: u32 = 1;
 /// Dead letters that wait for a save; more give way to newer ones.
 const LETTERS_MAX: usize = 1_024;
-
-/// What a shard asks the ledger to commit in one.
-pub(crate) struct Save {
-    pub(crate) shard: usize,
-    pub(crate) number: u64,
-    pub(crate) models: Vec<ModelChange>,
-    pub(crate) records: Vec<ActionRecord>,
-    /// No entry behind this one led to a record.
-    pub(crate) cause: u64,
-    pub(crate) letters: Vec<LetterEntry>,
-    /// How many states and letters a commit has of it.
-    pub(crate) lent: (usize, usize),
-}
-
-impl Save {
-    /// Puts it into a commit, its states by moving them: see [`Save::give_back`].
-    pub(crate) fn enter(&mut self, commit: &mut Commit) {
-        self.lent = (self.models.len(), self.letters.len());
-        commit.models.append(&mut self.models);
-        commit.letters.append(&mut self.letters);
-        commit.outbox.extend(self.records.iter().filter_map(|record| OutboxEntry::of(record, self.cause)));
-    }
-
-    /// Takes back what the saves of a commit that failed had put into it, in the same order.
-    pub(crate) fn give_back(saves: &mut [Self], commit: &mut Commit) {
-        let (mut models, mut letters) = (commit.models.drain(..), commit.letters.drain(..));
-        for save in saves {
-            let (of_models, of_letters) = std::mem::take(&mut save.lent);
-            save.models.extend(models.by_ref().take(of_models));
-            save.letters.extend(letters.by_ref().take(of_letters));
-        }
-    }
-}
 
 /// Whether a record goes into the outbox.
 pub(crate) const fn is_posted(record: &ActionRecord) -> bool {
@@ -99,6 +67,7 @@ pub(crate) struct SavingParts {
     pub(crate) policy: DurabilityPolicy,
     pub(crate) reader: Box<dyn StoreReader>,
     pub(crate) plans: Plans,
+    pub(crate) book: Arc<Book>,
     /// Where the journal begins.
     pub(crate) position: u64,
 }
@@ -110,6 +79,8 @@ pub(crate) struct Saving {
     policy: DurabilityPolicy,
     reader: RefCell<Box<dyn StoreReader>>,
     pub(crate) plans: RefCell<Plans>,
+    /// Models that are not to be shown what their observers did not come back from.
+    pub(crate) book: Arc<Book>,
     /// The offset after the last entry that was handled.
     pub(crate) position: Cell<u64>,
     dirty: RefCell<Dirty>,
@@ -121,8 +92,8 @@ pub(crate) struct Saving {
     forgotten: RefCell<Vec<ModelChange>>,
     /// Models that were retired, with the save that says so: until it is kept the store still shows what they were.
     graves: RefCell<BTreeMap<ModelId, u64>>,
-    /// Who waits until that is kept: until then the store knows the model by name.
-    mourners: RefCell<Vec<(u64, Done)>>,
+    /// The save, and the entry that somebody waits for: until then the store knows the model by name.
+    mourners: RefCell<Vec<(u64, u64)>>,
     records: RefCell<Vec<ActionRecord>>,
     letters: RefCell<Vec<LetterEntry>>,
     /// Where the shard was when the first of those that wait came.
@@ -137,13 +108,14 @@ pub(crate) struct Saving {
 
 impl Saving {
     pub(crate) fn new(parts: SavingParts) -> Self {
-        let SavingParts { inbox, figures, policy, reader, plans, position } = parts;
+        let SavingParts { inbox, figures, policy, reader, plans, book, position } = parts;
         Self {
             inbox,
             figures,
             policy,
             reader: RefCell::new(reader),
             plans: RefCell::new(plans),
+            book,
             position: Cell::new(position),
             dirty: RefCell::default(),
             urgent: RefCell::default(),
@@ -211,8 +183,17 @@ impl Saving {
     }
 
     /// Answers who asked for what was forgotten last, once that is kept.
-    pub(crate) fn answer_when_forgotten(&self, done: Done) {
-        self.mourners.borrow_mut().push((self.number.get() + 1, done));
+    pub(crate) fn answer_when_forgotten(&self, offset: u64) {
+        self.mourners.borrow_mut().push((self.number.get() + 1, offset));
+    }
+
+    fn answer_mourners(&self, dock: &Dock, saved: u64, lost: Option<&str>) {
+        let over = |number: u64| number <= saved || lost.is_some();
+        for (number, offset) in self.mourners.borrow_mut().extract_if(.., |(number, _)| over(*number)) {
+            if let Some(Waiter::Turn(done)) = dock.waiter(offset) {
+                let _ = done.send(if number <= saved { Ok(()) } else { Err(in_the_journal(lost)) });
+            }
+        }
     }
 
     fn mark(&self, tenant: Tenant, offset: u64, second: u32) {
@@ -368,7 +349,7 @@ impl Shard {
 
     /// Saves what is to be saved, unless a save is on its way.
     pub(crate) fn save_some(self: &Rc<Self>, extent: Extent) {
-        let Some(saving) = &self.saving else { return };
+        let Some(saving) = self.saving.as_ref().filter(|_| !self.is_fenced()) else { return };
         self.collect_saved();
         if saving.in_flight.borrow().is_some() && extent != Extent::All {
             return;
@@ -463,7 +444,8 @@ impl Shard {
         }
         saving.in_flight.replace(Some(InFlight { number, low, sleepy }));
         let cause = saving.position.get().saturating_sub(1);
-        saving.inbox.save(Save { shard: self.index, number, models, records, cause, letters, lent: (0, 0) });
+        let (shard, epoch, lent) = (self.index, self.dock.epoch, (0, 0));
+        saving.inbox.save(Save { shard, epoch, number, models, records, cause, letters, lent });
         round
     }
 
@@ -488,7 +470,7 @@ impl Shard {
 
     /// Takes note of what has reached the store.
     pub(crate) fn collect_saved(self: &Rc<Self>) {
-        let Some(saving) = &self.saving else { return };
+        let Some(saving) = self.saving.as_ref().filter(|_| !self.is_fenced()) else { return };
         let saved = self.dock.saved.load(Ordering::Acquire);
         let there = saving.in_flight.borrow().as_ref().is_some_and(|flight| flight.number <= saved);
         if there && let Some(flight) = saving.in_flight.take() {
@@ -499,10 +481,7 @@ impl Shard {
         }
         saving.graves.borrow_mut().retain(|_, number| *number > saved);
         let lost = saving.figures.lost();
-        let over = |number: u64| number <= saved || lost.is_some();
-        for (number, done) in saving.mourners.borrow_mut().extract_if(.., |(number, _)| over(*number)) {
-            let _ = done.send(if number <= saved { Ok(()) } else { Err(in_the_journal(lost)) });
-        }
+        saving.answer_mourners(&self.dock, saved, lost);
         let mut rounds = saving.rounds.borrow_mut();
         let pending = std::mem::take(&mut *rounds);
         for (number, round, reply) in pending {
