@@ -55,7 +55,7 @@ impl Readiness {
     pub(super) fn answer(&self) -> HttpResponse {
         match self.status {
             "ready" => HttpResponse::Ok().json(self),
-            status => answer::unavailable(self, status != "failed"),
+            status => answer::unavailable(self, !matches!(status, "failed" | "stuck")),
         }
     }
 }
