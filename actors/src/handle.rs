@@ -91,11 +91,19 @@ impl MonitoringHandle {
     pub async fn publish_batch(&self, events: Vec<MetricEvent>) -> BatchReceipt {
         let mut receipt = BatchReceipt::default();
         let piece_max = self.house.piece_max();
-        let mut from = 0;
+        let (mut from, mut waited) = (0, false);
         while let Some(rest) = events.get(from..).filter(|rest| !rest.is_empty()) {
             let piece = rest.get(..piece_max).unwrap_or(rest);
-            let mut pins = Vec::new();
+            let (mut pins, refused) = (Vec::new(), receipt.rejected.len());
             let (routed, done) = self.house.route_while_room(piece, from, &mut receipt, &mut pins);
+            if done < piece.len() && !waited && self.house.is_repeating() {
+                // As a whole, once it is known who is in the journal: its offsets follow one another.
+                self.house.let_go(&routed);
+                receipt.rejected.truncate(refused);
+                let _ = self.house.recovered().await;
+                waited = true;
+                continue;
+            }
             let taken = routed.len();
             let put = if taken == 0 { Ok(0) } else { self.house.put(routed, pins).await };
             note(&mut receipt, from, done, taken, put);

@@ -115,6 +115,11 @@ impl House {
         (routed, events.len())
     }
 
+    /// Gives back what events hold that are not published after all.
+    pub(crate) fn let_go(&self, routed: &[Routed]) {
+        drop(self.board.watch(routed));
+    }
+
     /// With a store: whether its journal is still being repeated.
     pub(crate) fn is_repeating(&self) -> bool {
         self.board.directory.gate.is_repeating()

@@ -1,7 +1,7 @@
 //! What a shard does with journal entries that are no events: ticks, turns of a model's life, plans; and how it repeats
 //! entries that a store's journal holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -89,6 +89,8 @@ impl Drop for Owed<'_> {
 pub(crate) struct Repeating {
     /// For each model that came up, by place and tenancy, the first offset that its snapshot does not hold.
     held: BTreeMap<u64, u64>,
+    /// Those of whom that could not be read.
+    unknown: BTreeSet<u64>,
 }
 
 impl Shard {
@@ -113,7 +115,10 @@ impl Shard {
             Occurrence::Turn(entry, turn, name) => {
                 self.dock.pulse.at_entry(offset);
                 let owed = Owed::new(&self.dock, offset);
-                let answer = if self.is_new_to(entry.token(), &entry, offset) {
+                let new = self.is_new_to(entry.token(), &entry, offset);
+                // Its state may be of a later time: only who asks for it now has it thrown away.
+                let doubtful = turn == Turn::Reset && self.is_unknown(entry.token());
+                let answer = if new && !doubtful {
                     self.turn(&entry, offset, turn, name)
                 } else {
                     if turn == Turn::Retire {
@@ -212,20 +217,29 @@ impl Shard {
     /// While the journal is repeated: whether a model's snapshot, or that it was retired, does not hold an entry yet.
     pub(crate) fn is_new_to(&self, token: u64, entry: &Arc<ModelEntry>, offset: u64) -> bool {
         let mut repeating = self.repeating.borrow_mut();
-        let Some(Repeating { held }) = repeating.as_mut() else { return true };
+        let Some(Repeating { held, unknown }) = repeating.as_mut() else { return true };
         if let Some(held) = held.get(&token) {
             return offset >= *held;
         }
         let Some(saving) = &self.saving else { return true };
         let (next_offset, recalled) = saving.look_up(&entry.id);
+        if next_offset.is_none() {
+            unknown.insert(token);
+        }
+        let next_offset = next_offset.unwrap_or(0);
         held.insert(token, next_offset);
         let new = offset >= next_offset;
         if new {
-            self.board.directory.recalled(entry, !matches!(recalled, Ok(None)));
+            self.board.directory.looked_up(entry, !matches!(recalled, Ok(None)));
             // It is going to be woken now.
             saving.at_hand(&entry.id, recalled);
         }
         new
+    }
+
+    /// While the journal is repeated: whether it cannot be read what a model's snapshot holds.
+    fn is_unknown(&self, token: u64) -> bool {
+        self.repeating.borrow().as_ref().is_some_and(|repeating| repeating.unknown.contains(&token))
     }
 
     /// Lets time pass in a model, awake or not.

@@ -30,11 +30,12 @@ use crate::ledger::opening::kept;
 use crate::ledger::status::Figures;
 use crate::plans::Plans;
 use crate::saving::dirty::{Dirty, Mark};
-pub(crate) use crate::saving::save::Save;
 use crate::shard_state::Shard;
 use crate::slab::CLEAN;
 use crate::status::SnapshotRound;
 use crate::timers::Tenant;
+
+pub(crate) use save::{Save, is_posted};
 
 /// The form of a snapshot's bytes that stands for no state at all.
 const NO_STATE: u32 = 0;
@@ -42,11 +43,6 @@ const NO_STATE: u32 = 0;
 const MONITOR: u32 = 1;
 /// Dead letters that wait for a save; more give way to newer ones.
 const LETTERS_MAX: usize = 1_024;
-
-/// Whether a record goes into the outbox.
-pub(crate) const fn is_posted(record: &ActionRecord) -> bool {
-    !record.action.is_noop()
-}
 
 /// What was read of a model.
 type Reading = Result<Option<Recalled>, String>;
@@ -209,20 +205,17 @@ impl Saving {
         self.dirty.borrow_mut().unmark(place)
     }
 
-    /// The first offset that a model's snapshot does not hold, and the snapshot.
-    pub(crate) fn look_up(&self, model: &ModelId) -> (u64, Result<Option<Recalled>, String>) {
+    /// The first offset that a model's snapshot does not hold, `None` when not even that can be read, and the snapshot.
+    pub(crate) fn look_up(&self, model: &ModelId) -> (Option<u64>, Reading) {
         let recalled = self.recall(model);
-        match recalled {
-            Ok(Some(recalled)) => (recalled.next_offset, Ok(Some(recalled))),
-            Ok(None) => {
-                let row = again(|| self.reader.borrow_mut().model(model).map_err(|error| error.to_string()));
-                match row {
-                    Ok(row) => (row.map_or(0, |row| row.next_offset), Ok(None)),
-                    // It may have been retired: what came before that is not to be shown to a new one.
-                    Err(error) => (0, Err(error)),
-                }
-            }
-            Err(error) => (0, Err(error)),
+        if let Ok(Some(recalled)) = recalled {
+            return (Some(recalled.next_offset), Ok(Some(recalled)));
+        }
+        let row = again(|| self.reader.borrow_mut().model(model).map_err(|error| error.to_string()));
+        match row {
+            Ok(row) => (Some(row.map_or(0, |row| row.next_offset)), recalled),
+            // It may have been retired: what came before that is not to be shown to a new one.
+            Err(error) => (None, recalled.and(Err(error))),
         }
     }
 

@@ -36,8 +36,17 @@ impl Directory {
         self.departures.load(Ordering::Acquire)
     }
 
+    /// Takes note of whether the store knows a model that the journal names, which may or may not wake it.
+    pub(crate) fn looked_up(&self, entry: &ModelEntry, stored: bool) {
+        self.stand(entry, stored, if stored { Standing::Stored } else { Standing::New });
+    }
+
     /// Takes note of whether the store knew a model that wakes, which says whether it is counted there.
     pub(crate) fn recalled(&self, entry: &ModelEntry, stored: bool) {
+        self.stand(entry, stored, Standing::Settled);
+    }
+
+    fn stand(&self, entry: &ModelEntry, stored: bool, becomes: Standing) {
         let mut standing = entry.standing.lock();
         match (*standing, stored) {
             (Some(Standing::New | Standing::Renewed), true) => self.uncount(),
@@ -45,7 +54,7 @@ impl Directory {
             (Some(Standing::Counted), _) => return,
             _ => {}
         }
-        *standing = standing.and(Some(Standing::Settled));
+        *standing = standing.and(Some(becomes));
     }
 
     /// Takes note that a model is none that is counted: nothing came of it, or its end, which the journal repeats, is in the

@@ -1,4 +1,4 @@
-//! What one commit has of a shard.
+//! What goes into one commit of a shard's states, actions and dead letters.
 
 use visu_tility_core::ActionRecord;
 use visu_tility_core::store::{Commit, LetterEntry, ModelChange, OutboxEntry};
@@ -36,4 +36,9 @@ impl Save {
             save.letters.extend(letters.by_ref().take(of_letters));
         }
     }
+}
+
+/// Whether a record goes into the outbox.
+pub(crate) const fn is_posted(record: &ActionRecord) -> bool {
+    !record.action.is_noop()
 }

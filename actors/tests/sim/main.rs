@@ -44,6 +44,12 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (880_059, "a model that came back while the store took nothing was uncounted twice"),
     (509_705, "a tick of a sleeping model was lost with the commit that failed"),
     (1_000_756, "a journal that could not be read was passed over when saves waited"),
+    (1_210_142, "a model that was named and never woken was counted on when its name was let go"),
+    (
+        2_017_853,
+        "a batch that was cut while the journal was repeated had no offsets that followed one another",
+    ),
+    (1_212_962, "a reset that was repeated threw away a later state that could not be read"),
     (3346, "the journal was cut above what a retired model had not saved, before its end was in the store"),
     (
         7_700_744,
