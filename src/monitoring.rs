@@ -16,8 +16,8 @@ pub use visu_tility_actors::{
     ModelRow, ModelStatus, ModelSupervisor, Monitoring, MonitoringBuilder, MonitoringHandle, NewModels,
     PassivateModel, PauseModel, PublishError, RecoveryReport, RefusedModel, Rejected, ResetModel,
     RestartPolicy, ResumeModel, RetireModel, Routed, SeriesHandle, SetAside, ShardStatus, SinkFailure,
-    SnapshotKeeper, StartError, StoreStatus, SupervisionEvent, SystemClock, UnkeptSnapshot,
-    WeakMonitoringHandle, block_on,
+    SnapshotKeeper, StartError, StoreStatus, StuckObserver, SupervisionEvent, SystemClock, UnkeptSnapshot,
+    WatchdogPolicy, WatchdogStatus, WeakMonitoringHandle, block_on,
 };
 #[cfg(feature = "automated_retraining")]
 pub use visu_tility_actors::{

@@ -169,6 +169,8 @@ pub(crate) enum Standing {
     Unsettled,
     /// It has woken, and is counted once.
     Settled,
+    /// Of a journal that is sent again: it is counted as the one by its name who was retired since.
+    Counted,
 }
 
 /// What is decided about unknown names.

@@ -76,10 +76,15 @@ impl Shard {
         }
         let kept = recalled.as_ref().ok().and_then(Option::as_ref);
         let phase = kept.map_or(ModelPhase::Running, |recalled| recalled.phase);
-        let monitor = if recalled.is_ok() { self.build(&cell.entry, kept, out) } else { None };
+        let offset = self.dock.pulse.entry();
+        let shut = self.saving.as_ref().is_some_and(|saving| saving.book.shuts(&cell.entry.id, offset));
+        let monitor = if recalled.is_ok() && !shut { self.build(&cell.entry, kept, out) } else { None };
+        if self.is_fenced() {
+            return;
+        }
         match &recalled {
             Err(reason) => self.mark_aside(cell, reason),
-            Ok(Some(kept)) if monitor.is_none() && kept.bytes.is_some() => {
+            Ok(Some(kept)) if monitor.is_none() && !shut && kept.bytes.is_some() => {
                 self.mark_aside(cell, "its snapshot cannot be restored");
             }
             Ok(_) => {}
@@ -96,17 +101,17 @@ impl Shard {
             // It followed plans that came while it slept.
             self.mark(cell, saving.position.get());
         }
+        if shut {
+            // What it would wake with stays, and the journal is not held for it.
+            self.hurry(cell);
+        }
         let asleep_until = cell.entry.asleep_until.swap(i64::MAX, Ordering::Relaxed);
         cell.head(|head| head.armed.set(asleep_until));
         self.arm(cell);
         self.follow_idleness(cell);
         start_actor(self, cell);
         bump(&self.tally.woken);
-        self.outlet.tell(&if woken {
-            Lifecycle::Woken { model_id }
-        } else {
-            Lifecycle::Started { model_id }
-        });
+        self.tell(&if woken { Lifecycle::Woken { model_id } } else { Lifecycle::Started { model_id } });
     }
 
     /// Reads what was kept of a model.
@@ -154,6 +159,7 @@ impl Shard {
         out: &mut Vec<ActionRecord>,
     ) -> Option<ModelMonitor> {
         let (model, plan) = (&entry.id, self.plan.borrow().clone());
+        self.dock.enter(entry.address.place() as u32);
         let built = guard(|| {
             if let Some(Recalled { bytes: Some(bytes), plan: written_under, next_offset, .. }) = recalled {
                 let written_under = written_under.clone().unwrap_or_else(|| Arc::clone(&plan));

@@ -1,198 +1,32 @@
-//! What the edge and the shards share: names, offsets, credits, control lanes.
+//! What the edge and all shards share: names, offsets, the docks and addresses of shards.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use actix::{Addr, WeakAddr};
-use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use visu_tility_core::journal::Turn as Life;
 use visu_tility_core::{IngestError, MetricEvent, MetricKind, SeriesKey, Timestamp, Version};
 
-use crate::control::{Control, ControlError, Steering};
+use crate::control::{ControlError, Steering};
 use crate::directory::{Directory, ModelEntry};
+use crate::dock::Dock;
 use crate::journaled::Journaled;
 use crate::ledger::inbox::{Events, Inbox, Piece, Reply, What};
 use crate::routed::{Batch, Load, Routed};
 use crate::shard::ModelSupervisor;
+use crate::status::ShardStatus;
 use crate::steady::Steady;
 use crate::timing::{Bounds, Timing};
 use crate::vectors::{Unqueued, Vectors};
 
-/// Control requests that may wait for one shard.
-const CONTROL_MAX: usize = 1_024;
-
-/// What a watchdog reads of a shard, without asking it.
-#[derive(Debug, Default)]
-pub struct ShardPulse {
-    place: AtomicU32,
-    progress: AtomicU64,
-}
-
-impl ShardPulse {
-    /// Events that the shard has begun to handle, modulo 2^64: one that stands still while
-    /// [`ShardPulse::place`] does not change and credits are out is stuck.
-    pub fn progress(&self) -> u64 {
-        self.progress.load(Ordering::Relaxed)
-    }
-
-    /// The place of the model whose event was begun last.
-    pub fn place(&self) -> u32 {
-        self.place.load(Ordering::Relaxed)
-    }
-
-    /// Takes note that an event of this place begins.
-    pub(crate) fn at(&self, place: u32) {
-        self.place.store(place, Ordering::Relaxed);
-    }
-
-    /// Takes note that so many events are done.
-    pub(crate) fn advance(&self, events: u64) {
-        self.progress.fetch_add(events, Ordering::Relaxed);
-    }
-}
-
-/// What the edge and one shard share.
-pub(crate) struct Dock {
-    pub(crate) credits: Arc<Semaphore>,
-    pub(crate) credits_max: usize,
-    /// `None` once nobody looks there any more.
-    control: Mutex<Option<VecDeque<Control>>>,
-    enqueued: AtomicU64,
-    handled: AtomicU64,
-    /// Events that were acknowledged, and those that were dealt with: shown to their model, held for it, or dead.
-    events_taken: AtomicU64,
-    events_done: AtomicU64,
-    /// Of those dealt with, the ones that came when the shard was over.
-    events_over: AtomicU64,
-    /// Of those dealt with, the ones that were not shown to their model because it was paused.
-    events_unseen: AtomicU64,
-    /// Of those dealt with, the ones that still wait for their model's restart.
-    pub(crate) held: AtomicUsize,
-    pub(crate) refused_full: AtomicU64,
-    /// With a store: the offset after the last entry that the shard has handled.
-    pub(crate) position: AtomicU64,
-    /// With a store: the first offset that a recovery would need for what the shard has handled.
-    pub(crate) dirty_from: AtomicU64,
-    /// With a store: the number of the shard's last save that is kept.
-    pub(crate) saved: AtomicU64,
-    /// With a store: its journal is full, and what keeps it long is to be saved.
-    pub(crate) pressed: AtomicBool,
-    pub(crate) pulse: Arc<ShardPulse>,
-}
-
-impl Dock {
-    pub(crate) fn new(credits_max: usize) -> Self {
-        Self {
-            credits: Arc::new(Semaphore::new(credits_max)),
-            credits_max,
-            control: Mutex::new(Some(VecDeque::new())),
-            enqueued: AtomicU64::new(0),
-            handled: AtomicU64::new(0),
-            events_taken: AtomicU64::new(0),
-            events_done: AtomicU64::new(0),
-            events_over: AtomicU64::new(0),
-            events_unseen: AtomicU64::new(0),
-            held: AtomicUsize::new(0),
-            refused_full: AtomicU64::new(0),
-            position: AtomicU64::new(0),
-            dirty_from: AtomicU64::new(u64::MAX),
-            saved: AtomicU64::new(0),
-            pressed: AtomicBool::new(false),
-            pulse: Arc::default(),
-        }
-    }
-
-    /// Events that hold a credit: on their way or being handled.
-    pub(crate) fn credits_out(&self) -> usize {
-        self.credits_max.saturating_sub(self.credits.available_permits())
-    }
-
-    /// Waits for room for so many events.
-    pub(crate) async fn room(&self, events: usize) -> Result<OwnedSemaphorePermit, IngestError> {
-        let wanted = u32::try_from(events.min(self.credits_max)).unwrap_or(u32::MAX);
-        Arc::clone(&self.credits).acquire_many_owned(wanted).await.map_err(|_| IngestError::Closed)
-    }
-
-    /// Takes room for so many events, if there is.
-    pub(crate) fn try_room(&self, events: usize) -> Result<OwnedSemaphorePermit, IngestError> {
-        let wanted = u32::try_from(events).unwrap_or(u32::MAX);
-        Arc::clone(&self.credits).try_acquire_many_owned(wanted).map_err(|error| match error {
-            TryAcquireError::Closed => IngestError::Closed,
-            TryAcquireError::NoPermits => {
-                self.refused_full.fetch_add(events as u64, Ordering::Relaxed);
-                IngestError::Full { waiting: self.credits_out(), credits: self.credits_max }
-            }
-        })
-    }
-
-    /// Leaves a control request where the shard looks before each batch.
-    pub(crate) fn request(&self, control: Control) -> Result<(), ControlError> {
-        let mut lane = self.control.lock();
-        let Some(lane) = lane.as_mut() else { return Err(ControlError::Closed) };
-        if lane.len() >= CONTROL_MAX {
-            return Err(ControlError::Busy { waiting_max: CONTROL_MAX });
-        }
-        lane.push_back(control);
-        Ok(())
-    }
-
-    pub(crate) fn next_control(&self) -> Option<Control> {
-        self.control.lock().as_mut()?.pop_front()
-    }
-
-    /// Refuses all further requests; who waits for an answer learns that there will be none.
-    pub(crate) fn close_control(&self) {
-        let left = self.control.lock().take();
-        drop(left);
-    }
-
-    /// Whether nobody looks there any more.
-    pub(crate) fn is_over(&self) -> bool {
-        self.control.lock().is_none()
-    }
-
-    /// Takes note that a batch of so many events was handled.
-    pub(crate) fn handled(&self, events: usize) {
-        self.handled.fetch_add(1, Ordering::AcqRel);
-        self.events_done.fetch_add(events as u64, Ordering::AcqRel);
-    }
-
-    /// Takes note that an event came when the shard was over.
-    pub(crate) fn came_too_late(&self) {
-        self.events_over.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// Takes note that an event came while its model was paused.
-    pub(crate) fn came_while_paused(&self) {
-        self.events_unseen.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// Events that were acknowledged, split: handled, unseen by a paused model, cut. They are counted as they come
-    /// and go: what was in a mailbox that is gone was never done, though its credits came home.
-    pub(crate) fn fates(&self) -> (u64, u64, u64) {
-        let done = self.events_done.load(Ordering::Acquire);
-        let over = self.events_over.load(Ordering::Acquire);
-        let held = self.held.load(Ordering::Acquire) as u64;
-        let taken = self.events_taken.load(Ordering::Acquire);
-        let cut = taken.saturating_sub(done) + over + held;
-        let left = taken.saturating_sub(cut);
-        // Those of a batch that is not at its end are among the cut.
-        let unseen = self.events_unseen.load(Ordering::Acquire).min(left);
-        (left - unseen, unseen, cut)
-    }
-
-    /// Batches that are queued.
-    pub(crate) fn batches(&self) -> u64 {
-        self.enqueued.load(Ordering::Acquire).saturating_sub(self.handled.load(Ordering::Acquire))
-    }
-}
-
 /// What the edge and all shards share. Holds no strong address, so that nothing keeps itself alive.
 pub(crate) struct Board {
     pub(crate) directory: Directory,
-    pub(crate) docks: Vec<Arc<Dock>>,
+    docks: Vec<RwLock<Arc<Dock>>>,
+    /// Told when a shard is found stuck, or is taken over.
+    shifts: watch::Sender<u64>,
     pub(crate) vectors: Vectors,
     pub(crate) clock: Arc<Steady>,
     pub(crate) timing: Timing,
@@ -204,7 +38,7 @@ pub(crate) struct Board {
     /// With a store: where everything that is to be durable goes.
     pub(crate) ledger: Option<Arc<Inbox>>,
     closed: AtomicBool,
-    peers: OnceLock<Vec<WeakAddr<ModelSupervisor>>>,
+    peers: RwLock<Vec<WeakAddr<ModelSupervisor>>>,
 }
 
 impl Board {
@@ -218,7 +52,8 @@ impl Board {
     ) -> Self {
         Self {
             directory,
-            docks,
+            docks: docks.into_iter().map(RwLock::new).collect(),
+            shifts: watch::Sender::new(0),
             vectors: Vectors::default(),
             clock,
             timing,
@@ -226,13 +61,89 @@ impl Board {
             offset: Mutex::new(first_offset),
             ledger,
             closed: AtomicBool::new(false),
-            peers: OnceLock::new(),
+            peers: RwLock::default(),
         }
     }
 
     pub(crate) fn introduce(&self, peers: Vec<WeakAddr<ModelSupervisor>>) {
         // Called once, by the builder.
-        let _ = self.peers.set(peers);
+        *self.peers.write() = peers;
+    }
+
+    /// How many shards there are.
+    pub(crate) const fn shards(&self) -> usize {
+        self.docks.len()
+    }
+
+    /// What the edge shares with one shard.
+    pub(crate) fn dock(&self, shard: usize) -> Option<Arc<Dock>> {
+        Some(Arc::clone(&*self.docks.get(shard)?.read()))
+    }
+
+    /// The docks of all shards.
+    pub(crate) fn docks(&self) -> impl Iterator<Item = Arc<Dock>> {
+        self.docks.iter().map(|dock| Arc::clone(&*dock.read()))
+    }
+
+    /// Has a shard's successor take its place.
+    pub(crate) fn replace(&self, shard: usize, dock: Arc<Dock>, addr: WeakAddr<ModelSupervisor>) {
+        if let Some(slot) = self.docks.get(shard) {
+            *slot.write() = dock;
+        }
+        if let Some(slot) = self.peers.write().get_mut(shard) {
+            *slot = addr;
+        }
+    }
+
+    /// Tells who waits for a shard that something has changed.
+    pub(crate) fn shift(&self) {
+        self.shifts.send_modify(|shifts| *shifts = shifts.wrapping_add(1));
+    }
+
+    /// Is told when a shard is found stuck, or is taken over.
+    pub(crate) fn shifts(&self) -> watch::Receiver<u64> {
+        self.shifts.subscribe()
+    }
+
+    /// What is known of a shard without asking it.
+    pub(crate) fn status_of(&self, shard: usize) -> ShardStatus {
+        let Some(dock) = self.dock(shard) else { return ShardStatus::default() };
+        ShardStatus {
+            shard,
+            held: dock.held.load(Ordering::Acquire),
+            batches: dock.batches(),
+            credits_out: dock.credits_out(),
+            credits: dock.credits_max,
+            refused_full: dock.refused_full.load(Ordering::Relaxed),
+            ..ShardStatus::default()
+        }
+    }
+
+    /// Waits for room for so many events in a shard.
+    pub(crate) async fn room(
+        &self,
+        shard: usize,
+        events: usize,
+    ) -> Result<OwnedSemaphorePermit, IngestError> {
+        loop {
+            let dock = self.dock(shard).ok_or(IngestError::Closed)?;
+            match dock.room(events).await {
+                // Its credits went with it; there are new ones.
+                Err(IngestError::Closed) if dock.is_fenced() => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Takes room for so many events in a shard, if there is.
+    pub(crate) fn try_room(&self, shard: usize, events: usize) -> Result<OwnedSemaphorePermit, IngestError> {
+        loop {
+            let dock = self.dock(shard).ok_or(IngestError::Closed)?;
+            match dock.try_room(events) {
+                Err(IngestError::Closed) if dock.is_fenced() => {}
+                done => return done,
+            }
+        }
     }
 
     pub(crate) fn close(&self) {
@@ -314,10 +225,13 @@ impl Board {
         let base = *next;
         *next += events;
         for (shard, load, permit) in loads {
-            if let Some(dock) = self.docks.get(shard) {
-                dock.events_taken.fetch_add(load.as_slice().len() as u64, Ordering::AcqRel);
-                send(shard, Batch { base, load, permit, reply: None, replayed: false, pins: None });
-                dock.enqueued.fetch_add(1, Ordering::AcqRel);
+            if let Some(dock) = self.dock(shard) {
+                dock.took(load.as_slice().len());
+                send(
+                    shard,
+                    Batch { base, load, permit, reply: None, asked: false, replayed: false, pins: None },
+                );
+                dock.queued();
             }
         }
         Ok(base)
@@ -334,15 +248,15 @@ impl Board {
     ) -> Result<Turn, IngestError> {
         let unqueued = self.watch(&[routed]);
         let shard = routed.address.shard();
-        let dock = self.docks.get(shard).ok_or(IngestError::Closed)?;
         if self.ledger.is_some() {
-            let permits = vec![(shard, dock.try_room(1)?)];
+            let permits = vec![(shard, self.try_room(shard, 1)?)];
             let reply = reply.map_or(Reply::Nobody, Reply::Handled);
             let events = Events { routed: vec![routed], permits, pins, reply };
             let base = self.journal(What::Events(events))?;
             unqueued.queued();
             return Ok(Turn::Queued(base));
         }
+        let dock = self.dock(shard).ok_or(IngestError::Closed)?;
         let mut next = self.offset.lock();
         if self.is_closed() {
             return Err(IngestError::Closed);
@@ -350,16 +264,16 @@ impl Board {
         let base = *next;
         if here == Some(shard) && dock.batches() == 0 {
             *next += 1;
-            dock.events_taken.fetch_add(1, Ordering::AcqRel);
-            dock.events_done.fetch_add(1, Ordering::AcqRel);
+            dock.took_and_did();
             unqueued.queued();
             return Ok(Turn::Now(base));
         }
         let permit = Some(dock.try_room(1)?);
         let peer = self.peer(shard).ok_or(IngestError::Closed)?;
-        dock.events_taken.fetch_add(1, Ordering::AcqRel);
-        peer.do_send(Batch { base, load: Load::One(routed), permit, reply, replayed: false, pins: None });
-        dock.enqueued.fetch_add(1, Ordering::AcqRel);
+        dock.took(1);
+        let load = Load::One(routed);
+        peer.do_send(Batch { base, load, permit, reply, asked: false, replayed: false, pins: None });
+        dock.queued();
         *next += 1;
         unqueued.queued();
         Ok(Turn::Queued(base))
@@ -431,10 +345,17 @@ impl Board {
 
     /// Hands a journaled batch to its shard.
     pub(crate) fn send(&self, shard: usize, batch: Batch) {
-        let (Some(dock), Some(peer)) = (self.docks.get(shard), self.peer(shard)) else { return };
-        dock.events_taken.fetch_add(batch.load.as_slice().len() as u64, Ordering::AcqRel);
+        if let Some(dock) = self.dock(shard) {
+            dock.took(batch.load.as_slice().len());
+        }
+        self.send_again(shard, batch);
+    }
+
+    /// As [`Board::send`], for events that are counted already.
+    pub(crate) fn send_again(&self, shard: usize, batch: Batch) {
+        let (Some(dock), Some(peer)) = (self.dock(shard), self.peer(shard)) else { return };
         peer.do_send(batch);
-        dock.enqueued.fetch_add(1, Ordering::AcqRel);
+        dock.queued();
     }
 
     /// Hands a journal entry that is no event to a shard.
@@ -446,7 +367,7 @@ impl Board {
 
     /// A shard's address, while it lives.
     pub(crate) fn peer(&self, shard: usize) -> Option<Addr<ModelSupervisor>> {
-        self.peers.get()?.get(shard)?.upgrade()
+        self.peers.read().get(shard)?.upgrade()
     }
 }
 

@@ -1,11 +1,10 @@
 //! How a monitoring is set up and started.
 
-use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use actix::{Addr, Arbiter, ArbiterHandle, System};
+use actix::{Arbiter, ArbiterHandle, System};
 use parking_lot::Mutex;
 use thiserror::Error;
 use visu_tility_core::store::{Store, StoreError};
@@ -13,25 +12,27 @@ use visu_tility_core::{MetricObserver, MonitorPlan, ObserverError};
 
 use crate::admission::AdmissionPolicy;
 use crate::alert::{AlertSink, DispatchDesk, LogSink};
-use crate::board::{Board, Dock};
+use crate::board::Board;
 use crate::census::Census;
 use crate::clock::{Clock, SystemClock};
+use crate::dock::Dock;
 use crate::durability::DurabilityPolicy;
 use crate::edge::EdgeSettings;
 use crate::handle::MonitoringHandle;
 use crate::hook::install_panic_hook;
 use crate::house::House;
 use crate::ledger::durably::Durably;
+use crate::nursery::Nursery;
 use crate::outlet::Outlet;
 use crate::restart::RestartPolicy;
 #[cfg(feature = "automated_retraining")]
 use crate::retrain::{RetrainDesk, RetrainExecutor, RetrainPolicy};
 use crate::routed::Address;
-use crate::shard::ModelSupervisor;
-use crate::shard_state::{Shard, ShardParts, ShardSettings};
+use crate::shard_state::ShardSettings;
 use crate::snapshot::{MemorySnapshots, SnapshotKeeper};
 use crate::steady::Steady;
 use crate::supervise::{LifecycleSink, Supervision, SupervisionEvent, supervise_in};
+use crate::watchdog::{Watchdog, WatchdogPolicy};
 
 /// A monitoring could not be started.
 #[derive(Debug, Error)]
@@ -81,6 +82,8 @@ pub struct MonitoringBuilder {
     keeper: Arc<dyn SnapshotKeeper>,
     store: Option<Box<dyn Store>>,
     durability: DurabilityPolicy,
+    watchdog: WatchdogPolicy,
+    watch_by_hand: bool,
     sinks: Vec<Arc<dyn AlertSink>>,
     supervision_sink: Arc<dyn LifecycleSink>,
     #[cfg(feature = "automated_retraining")]
@@ -114,6 +117,8 @@ impl Default for MonitoringBuilder {
             keeper: Arc::new(MemorySnapshots::default()),
             store: None,
             durability: DurabilityPolicy::default(),
+            watchdog: WatchdogPolicy::default(),
+            watch_by_hand: false,
             sinks: Vec::new(),
             supervision_sink: Arc::new(LogLifecycle),
             #[cfg(feature = "automated_retraining")]
@@ -284,6 +289,17 @@ impl MonitoringBuilder {
         Self { durability, ..self }
     }
 
+    /// When an observer counts as stuck, and how many arbiters may be replaced.
+    pub fn watchdog(self, watchdog: WatchdogPolicy) -> Self {
+        Self { watchdog, ..self }
+    }
+
+    /// Has the watchdog look only when it is told to ([`MonitoringHandle::look_for_stuck`]): for tests.
+    #[doc(hidden)]
+    pub fn watch_by_hand(self) -> Self {
+        Self { watch_by_hand: true, ..self }
+    }
+
     /// Adds a sink for alerts. With none they go to the log.
     pub fn alert_sink(mut self, sink: Arc<dyn AlertSink>) -> Self {
         self.sinks.push(sink);
@@ -323,9 +339,9 @@ impl MonitoringBuilder {
         if self.panic_hook {
             install_panic_hook();
         }
-        let Ground { arbiters, system } =
+        self.watchdog.check()?;
+        let Ground { arbiters, helpers, system } =
             Ground::lay(self.arbiters.min(Address::SHARDS_MAX), self.local_shards)?;
-        let Some(first) = arbiters.first().cloned() else { return Err(StartError::NoSystem) };
         let census = Census::default();
         let supervision = Supervision {
             policy: self.settings.policy,
@@ -342,13 +358,13 @@ impl MonitoringBuilder {
         let board = Arc::new(board);
         let sinks = if self.sinks.is_empty() { vec![Arc::new(LogSink) as _] } else { self.sinks };
         let alerts = DispatchDesk::open(sinks, self.alerts_max, self.delivery_timeout, |build| {
-            supervise_in(&first, "alert-dispatcher", supervision.clone(), |_| build())
+            supervise_in(&helpers, "alert-dispatcher", supervision.clone(), |_| build())
         });
         #[cfg(feature = "automated_retraining")]
         let retrains = {
             let (policy, executor) = (self.retrain_policy, self.executor);
             RetrainDesk::open(policy, executor, census.clone(), Arc::clone(&board), |build| {
-                supervise_in(&first, "retrain-scheduler", supervision.clone(), |_| build())
+                supervise_in(&helpers, "retrain-scheduler", supervision.clone(), |_| build())
             })
         };
         let outlet = Arc::new(Outlet::new(
@@ -358,30 +374,28 @@ impl MonitoringBuilder {
             retrains,
             clock,
         ));
-        let mut shards = Vec::with_capacity(arbiters.len());
         let awake_max = self.settings.awake_max.map(|max| max.div_ceil(arbiters.len()).max(1));
         let settings = ShardSettings { awake_max, ..self.settings };
-        for (index, (arbiter, dock)) in arbiters.iter().zip(&board.docks).enumerate() {
-            let parts = ShardParts {
-                index,
-                settings: settings.clone(),
-                board: Arc::clone(&board),
-                dock: Arc::clone(dock),
-                outlet: Arc::clone(&outlet),
-                keeper: Arc::clone(&self.keeper),
-                plan: durable.as_ref().map_or_else(|| Arc::clone(&plan), |durable| durable.before.present()),
-                supervision: supervision.clone(),
-                saving: durable.as_mut().map(|durable| durable.for_shard(dock)).transpose()?,
-            };
-            shards.push(start_shard(arbiter, parts));
+        let nursery = Nursery::new(settings, Arc::clone(&outlet), self.keeper, supervision, helpers.clone());
+        for (index, (arbiter, dock)) in arbiters.iter().zip(board.docks()).enumerate() {
+            let plan = durable.as_ref().map_or_else(|| Arc::clone(&plan), |durable| durable.before.present());
+            let saving = durable.as_mut().map(|durable| durable.for_shard(&dock)).transpose()?;
+            nursery.seats.add(nursery.begin(arbiter, index, &board, &dock, plan, saving));
         }
-        board.introduce(shards.iter().map(actix::Addr::downgrade).collect());
-        let on_arbiter = system.is_none().then_some(&first);
-        let durable =
-            durable.map(|durable| durable.start(&board, &outlet, census.enter(), on_arbiter)).transpose()?;
+        let shards = Arc::clone(&nursery.seats);
+        board.introduce((0..shards.len()).filter_map(|shard| Some(shards.get(shard)?.downgrade())).collect());
+        let on_arbiter = system.is_none().then_some(&helpers);
+        let replaceable = system.is_some().then_some(nursery);
+        let durable = durable
+            .map(|durable| durable.start(&board, &outlet, census.enter(), on_arbiter, replaceable))
+            .transpose()?;
+        let watchdog = Arc::new(Watchdog::new(self.watchdog, &board, system.as_ref()));
+        let leash = if self.watch_by_hand { None } else { watchdog.run()? };
         let plan = Mutex::new(plan);
         let drained = AtomicBool::new(false);
-        let house = House { board, outlet, shards, plan, census, arbiter: first, system, drained, durable };
+        let arbiter = helpers;
+        let house =
+            House { board, outlet, shards, plan, census, watchdog, arbiter, system, drained, durable, leash };
         Ok(MonitoringHandle { house: Arc::new(house) })
     }
 }
@@ -403,14 +417,11 @@ fn whole(
     Ok(Arc::new(plan))
 }
 
-fn start_shard(arbiter: &ArbiterHandle, parts: ShardParts) -> Addr<ModelSupervisor> {
-    let (name, supervision) = (format!("model-supervisor-{}", parts.index), parts.supervision.clone());
-    supervise_in(arbiter, &name, supervision, move |_| ModelSupervisor::new(Rc::new(Shard::new(parts))))
-}
-
 /// The threads that shards run on.
 struct Ground {
     arbiters: Vec<ArbiterHandle>,
+    /// Where alerts and the like are: no observer holds that up, unless there are no threads of its own.
+    helpers: ArbiterHandle,
     system: Option<System>,
 }
 
@@ -423,7 +434,8 @@ impl Ground {
     fn lay(wanted: usize, local_shards: usize) -> Result<Self, StartError> {
         if wanted == 0 {
             let arbiter = Arbiter::try_current().ok_or(StartError::NoSystem)?;
-            return Ok(Self { arbiters: vec![arbiter; local_shards], system: None });
+            let arbiters = vec![arbiter.clone(); local_shards];
+            return Ok(Self { arbiters, helpers: arbiter, system: None });
         }
         let (ready, started) = mpsc::channel();
         std::thread::Builder::new().name("monitoring".into()).spawn(move || {
@@ -437,7 +449,8 @@ impl Ground {
         })?;
         let no_answer = |_| std::io::Error::other("the thread ended before it was ready");
         let (arbiters, system) = started.recv().map_err(no_answer)??;
-        Ok(Self { arbiters, system: Some(system) })
+        let helpers = system.arbiter().clone();
+        Ok(Self { arbiters, helpers, system: Some(system) })
     }
 }
 

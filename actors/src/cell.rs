@@ -108,6 +108,7 @@ impl ModelCell {
 
     /// Works with the monitor; `None` while the model sleeps.
     pub(crate) fn with_monitor<T>(&self, work: impl FnOnce(Option<&mut ModelMonitor>) -> T) -> T {
+        self.slab.dock.enter(self.entry.address.place() as u32);
         let mut monitors = self.slab.monitors.borrow_mut();
         work(monitors.get_mut(self.entry.address.place()).and_then(Option::as_mut))
     }

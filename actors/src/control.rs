@@ -30,6 +30,12 @@ pub enum ControlError {
     /// The store could not make it durable, so it was not done.
     #[error("the store could not keep it: {0}")]
     Store(String),
+    /// The shard is stuck in an observer of the user's, and is not going to be replaced.
+    #[error("the shard is stuck: {0}")]
+    Stuck(Box<crate::watchdog::StuckObserver>),
+    /// It was begun by a thread that got stuck: whether it was done is not known.
+    #[error("it was begun by a thread that got stuck")]
+    Interrupted,
     /// The monitoring has been shut down.
     #[error("monitoring is shut down")]
     Closed,

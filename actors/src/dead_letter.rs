@@ -34,6 +34,8 @@ pub enum DeadReason {
         /// What the model said.
         reason: String,
     },
+    /// An observer did not come back from it.
+    Stuck,
     /// The shutdown's deadline came first.
     ShutDown,
 }
@@ -47,6 +49,7 @@ impl std::fmt::Display for DeadReason {
             Self::TooLate => f.write_str("it came too late"),
             Self::Retired => f.write_str("the model was retired"),
             Self::Refused { reason } => write!(f, "the model refused it: {reason}"),
+            Self::Stuck => f.write_str("an observer did not come back from it"),
             Self::ShutDown => f.write_str("the shutdown's deadline came first"),
         }
     }

@@ -17,6 +17,8 @@ use crate::routed::{Address, Routed};
 
 pub(crate) use entry::ModelEntry;
 
+mod counting;
+
 /// Who holds a model that may be evicted: the list of names, its place, and who evicts it.
 const EVICTED_BY: usize = 3;
 /// Parts of the table, each under a lock of its own.
@@ -87,33 +89,6 @@ impl Directory {
         }
     }
 
-    /// Takes note that a retirement is journaled: until it is kept, the store still shows what the model was.
-    pub(crate) fn leave(&self, id: &ModelId) {
-        *self.leaving.lock().entry(id.clone()).or_default() += 1;
-    }
-
-    /// Takes note that a retirement is kept.
-    pub(crate) fn left(&self, id: &ModelId) {
-        let mut leaving = self.leaving.lock();
-        self.departures.fetch_add(1, Ordering::AcqRel);
-        if let Some(times) = leaving.get_mut(id) {
-            *times -= 1;
-            if *times == 0 {
-                leaving.remove(id);
-            }
-        }
-    }
-
-    /// Whether what the store shows of a name is gone.
-    pub(crate) fn is_leaving(&self, id: &ModelId) -> bool {
-        self.leaving.lock().contains_key(id)
-    }
-
-    /// Retirements that were kept: what was read of the store before one of them may be of no use.
-    pub(crate) fn departures(&self) -> u64 {
-        self.departures.load(Ordering::Acquire)
-    }
-
     /// Whether all events are of those who live at their places.
     pub(crate) fn knows_all(&self, routed: &[Routed]) -> bool {
         let places: Vec<_> = self.places.iter().map(RwLock::read).collect();
@@ -179,43 +154,6 @@ impl Directory {
         let seen = read(&entry);
         part.insert_unique(hash, entry, |entry| self.hasher.hash_one(entry.id.as_str()));
         Ok(seen)
-    }
-
-    /// Takes note of whether the store knows a model that the journal names, which may or may not wake it.
-    pub(crate) fn looked_up(&self, entry: &ModelEntry, stored: bool) {
-        self.stand(entry, stored, if stored { Standing::Stored } else { Standing::New });
-    }
-
-    /// Takes note of whether the store knew a model that wakes, which says whether it is counted there.
-    pub(crate) fn recalled(&self, entry: &ModelEntry, stored: bool) {
-        self.stand(entry, stored, Standing::Settled);
-    }
-
-    fn stand(&self, entry: &ModelEntry, stored: bool, becomes: Standing) {
-        let mut standing = entry.standing.lock();
-        match (*standing, stored) {
-            (Some(Standing::New | Standing::Renewed), true) => self.uncount(),
-            (Some(Standing::Stored | Standing::Unsettled), false) => self.count(),
-            _ => {}
-        }
-        *standing = standing.and(Some(becomes));
-    }
-
-    /// Takes note that a model is none that is counted: nothing came of it, or its end, which the journal repeats, is in the
-    /// store already.
-    pub(crate) fn disown(&self, entry: &ModelEntry) {
-        if matches!(entry.standing.lock().take(), Some(Standing::New | Standing::Renewed)) {
-            self.uncount();
-        }
-    }
-
-    fn count(&self) {
-        self.models.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn uncount(&self) {
-        let less = |models: u64| Some(models.saturating_sub(1));
-        let _ = self.models.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// The most series that a model's names are kept of.

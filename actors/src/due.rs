@@ -61,6 +61,9 @@ impl Shard {
 
     /// Outside event-time mode: tells monitors that wait for it that it is `now`; with a store, has the journal say so.
     pub(crate) fn tick_due(self: &Rc<Self>, now: Timestamp) {
+        if self.is_fenced() {
+            return;
+        }
         if self.saving.is_some() {
             if !self.is_repeating() {
                 self.ask_ticks(now);

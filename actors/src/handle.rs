@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 use visu_tility_core::{Accepted, ActionRecord, IngestError, MetricEvent, ModelId, MonitorPlan, PlanChange};
 
 use crate::alert::InspectDispatcher;
-use crate::board::ShardPulse;
 use crate::census::Census;
 use crate::control::{Control, ControlError, Order, Steering};
 use crate::dead_letter::DeadLetter;
@@ -195,7 +194,11 @@ impl MonitoringHandle {
     pub async fn status(&self) -> Result<FleetStatus, ControlError> {
         let mut shards = Vec::with_capacity(self.house.shards.len());
         for shard in 0..self.house.shards.len() {
-            shards.push(self.house.ask(shard, Control::Status).await?);
+            let status = self.house.ask(shard, Control::Status).await;
+            shards.push(match status {
+                Err(ControlError::Stuck(_)) => self.house.board.status_of(shard),
+                status => status?,
+            });
         }
         let (board, outlet) = (&self.house.board, &self.house.outlet);
         let (refused_future, refused_past) = board.timing.refused();
@@ -221,6 +224,7 @@ impl MonitoringHandle {
             #[cfg(feature = "automated_retraining")]
             retrains: outlet.retrains.status().await.ok_or(ControlError::Closed)?,
             shards,
+            watchdog: self.house.watchdog.status(),
             store: self.house.durable.as_ref().map(|durable| durable.figures.status()),
         })
     }
@@ -389,13 +393,8 @@ impl MonitoringHandle {
     ///
     /// Never: a monitoring has at least one shard.
     pub fn supervisor(&self) -> Addr<ModelSupervisor> {
-        let [first, ..] = self.house.shards.as_slice() else { unreachable!("a monitoring has a shard") };
-        first.clone()
-    }
-
-    /// What a watchdog reads, per shard.
-    pub fn pulses(&self) -> Vec<Arc<ShardPulse>> {
-        self.house.board.docks.iter().map(|dock| Arc::clone(&dock.pulse)).collect()
+        let Some(first) = self.house.shards.get(0) else { unreachable!("a monitoring has a shard") };
+        first
     }
 
     /// A handle that does not keep the monitoring running.
@@ -433,7 +432,7 @@ impl MonitoringHandle {
         let plan = self.house.as_kept(&plan, &text).map_err(ControlError::Store)?;
         let _ = self.recovered().await;
         let (replies, answers): (Vec<_>, Vec<_>) =
-            self.house.shards.iter().map(|_| oneshot::channel()).unzip();
+            (0..self.house.shards.len()).map(|_| oneshot::channel()).unzip();
         let at = self.house.board.clock.now();
         let before = {
             // So that the plan that is shown is the last one journaled.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix::{Addr, ArbiterHandle, System};
+use actix::{ArbiterHandle, System};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use visu_tility_core::store::{StoreLimits, StoreReader, StoredModel, StoredPhase};
@@ -12,7 +12,7 @@ use visu_tility_core::{IngestError, MetricEvent, ModelId, MonitorPlan};
 use crate::admission::Standing;
 use crate::board::Board;
 use crate::census::Census;
-use crate::control::{Control, ControlError};
+use crate::control::ControlError;
 use crate::directory::ModelEntry;
 use crate::ledger::dispatch::sort;
 use crate::ledger::inbox::{Events, Reply, What};
@@ -20,7 +20,11 @@ use crate::ledger::replay::RecoveryReport;
 use crate::ledger::status::Figures;
 use crate::outlet::Outlet;
 use crate::routed::{Batch, BatchReceipt, Load, Rejected, Routed};
-use crate::shard::{LastHandleGone, ModelSupervisor, Poke, Settle};
+use crate::seats::Seats;
+use crate::shard::LastHandleGone;
+use crate::watchdog::Watchdog;
+
+mod asking;
 
 /// Models that are read at a time.
 const MODELS_PAGE: usize = 1_024;
@@ -29,10 +33,11 @@ const MODELS_PAGE: usize = 1_024;
 pub(crate) struct House {
     pub(crate) board: Arc<Board>,
     pub(crate) outlet: Arc<Outlet>,
-    pub(crate) shards: Vec<Addr<ModelSupervisor>>,
+    pub(crate) shards: Arc<Seats>,
     pub(crate) plan: Mutex<Arc<MonitorPlan>>,
     pub(crate) census: Census,
-    /// Where helpers run: the first shard's arbiter.
+    pub(crate) watchdog: Arc<Watchdog>,
+    /// Where helpers run: no shard's thread, unless the monitoring has none of its own.
     pub(crate) arbiter: ArbiterHandle,
     /// Of the threads that were started for it.
     pub(crate) system: Option<System>,
@@ -40,6 +45,9 @@ pub(crate) struct House {
     pub(crate) drained: AtomicBool,
     /// With a store.
     pub(crate) durable: Option<Durable>,
+    /// The watchdog's thread ends when this is dropped.
+    #[expect(dead_code, reason = "held until the house is dropped")]
+    pub(crate) leash: Option<std::sync::mpsc::Sender<()>>,
 }
 
 /// What only a monitoring with a store has.
@@ -62,7 +70,7 @@ type Loads = Vec<(usize, Load, Option<OwnedSemaphorePermit>)>;
 impl House {
     /// Events that are queued in one piece.
     pub(crate) fn piece_max(&self) -> usize {
-        let credits = self.board.docks.iter().map(|dock| dock.credits_max).min().unwrap_or(1);
+        let credits = self.board.docks().map(|dock| dock.credits_max).min().unwrap_or(1);
         BatchReceipt::PIECE_MAX.min(credits)
     }
 
@@ -174,8 +182,7 @@ impl House {
         let mut loads: Loads = Vec::with_capacity(self.shards.len());
         // In the order of the shards, so that two publishers never wait for each other.
         for (shard, load) in self.sort(routed) {
-            let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-            let permit = dock.room(load.as_slice().len()).await?;
+            let permit = self.board.room(shard, load.as_slice().len()).await?;
             loads.push((shard, load, Some(permit)));
         }
         let base = self.enqueue(events, loads)?;
@@ -194,8 +201,7 @@ impl House {
         let unqueued = self.board.watch(&routed);
         let mut loads: Loads = Vec::with_capacity(self.shards.len());
         for (shard, load) in self.sort(routed) {
-            let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-            let permit = dock.try_room(load.as_slice().len())?;
+            let permit = self.board.try_room(shard, load.as_slice().len())?;
             loads.push((shard, load, Some(permit)));
         }
         let base = self.enqueue(events, loads)?;
@@ -210,8 +216,7 @@ impl House {
         }
         let unqueued = self.board.watch(&[routed]);
         let shard = routed.address.shard();
-        let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-        let permit = dock.room(1).await?;
+        let permit = self.board.room(shard, 1).await?;
         let base = self.enqueue(1, vec![(shard, Load::One(routed), Some(permit))])?;
         unqueued.queued();
         Ok(base)
@@ -224,8 +229,7 @@ impl House {
         }
         let unqueued = self.board.watch(&[routed]);
         let shard = routed.address.shard();
-        let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-        let permit = dock.try_room(1)?;
+        let permit = self.board.try_room(shard, 1)?;
         let base = self.enqueue(1, vec![(shard, Load::One(routed), Some(permit))])?;
         unqueued.queued();
         Ok(base)
@@ -237,8 +241,7 @@ impl House {
         let mut permits = Vec::new();
         // In the order of the shards, so that two publishers never wait for each other.
         for (shard, events) in self.count(&routed) {
-            let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-            permits.push((shard, dock.room(events).await?));
+            permits.push((shard, self.board.room(shard, events).await?));
         }
         self.all_live()?;
         let (reply, durable) = oneshot::channel();
@@ -253,8 +256,7 @@ impl House {
         let unqueued = self.board.watch(&routed);
         let mut permits = Vec::new();
         for (shard, events) in self.count(&routed) {
-            let dock = self.board.docks.get(shard).ok_or(IngestError::Closed)?;
-            permits.push((shard, dock.try_room(events)?));
+            permits.push((shard, self.board.try_room(shard, events)?));
         }
         self.all_live()?;
         let events = Events { routed, permits, pins, reply: Reply::Nobody };
@@ -278,7 +280,11 @@ impl House {
     }
 
     fn all_live(&self) -> Result<(), IngestError> {
-        if self.shards.iter().all(Addr::connected) { Ok(()) } else { Err(IngestError::Closed) }
+        if (0..self.shards.len()).all(|shard| self.shards.connected(shard)) {
+            Ok(())
+        } else {
+            Err(IngestError::Closed)
+        }
     }
 
     /// With a store: waits until what was published before is durable or refused, and with the shards.
@@ -377,7 +383,7 @@ impl House {
     }
 
     fn enqueue(&self, events: u64, loads: Loads) -> Result<u64, IngestError> {
-        if !loads.iter().all(|(shard, ..)| self.shards.get(*shard).is_some_and(Addr::connected)) {
+        if !loads.iter().all(|(shard, ..)| self.shards.connected(*shard)) {
             return Err(IngestError::Closed);
         }
         self.board.enqueue(events, loads, |shard, batch: Batch| {
@@ -385,45 +391,6 @@ impl House {
                 addr.do_send(batch);
             }
         })
-    }
-
-    /// Leaves a request in a shard's control lane and waits for the answer.
-    pub(crate) async fn ask<T>(
-        &self,
-        shard: usize,
-        request: impl FnOnce(oneshot::Sender<T>) -> Control,
-    ) -> Result<T, ControlError> {
-        let (reply, answer) = oneshot::channel();
-        let addr = self.shards.get(shard).filter(|addr| addr.connected()).ok_or(ControlError::Closed)?;
-        self.board.docks.get(shard).ok_or(ControlError::Closed)?.request(request(reply))?;
-        addr.do_send(Poke);
-        answer.await.map_err(|_| ControlError::Closed)
-    }
-
-    /// Waits until every shard has handled what was queued before.
-    ///
-    /// With a store: and until its decisions are recorded, delivered and settled.
-    pub(crate) async fn settle(&self) -> Result<(), ControlError> {
-        let _ = self.recovered().await;
-        self.flush_ledger().await;
-        let waits: Vec<_> = self
-            .shards
-            .iter()
-            .map(|addr| {
-                let (settled, wait) = oneshot::channel();
-                addr.do_send(Settle(settled));
-                wait
-            })
-            .collect();
-        for wait in waits {
-            wait.await.map_err(|_| ControlError::Closed)?;
-        }
-        self.outlet.settle().await;
-        self.flush_ledger().await;
-        match self.durable.as_ref().and_then(|durable| durable.figures.lost()) {
-            Some(reason) => Err(ControlError::Store(reason.to_owned())),
-            None => Ok(()),
-        }
     }
 }
 
@@ -434,7 +401,7 @@ impl Drop for House {
             // Behind what was published, by way of the ledger.
             self.end_ledger();
         } else {
-            for shard in &self.shards {
+            for shard in (0..self.shards.len()).filter_map(|shard| self.shards.get(shard)) {
                 shard.do_send(LastHandleGone);
             }
         }

@@ -25,7 +25,8 @@ const LOOKS: usize = 2;
 impl Shard {
     /// Looks for models that have been idle for long enough; each awake model is looked at once a span.
     pub(crate) fn sleep_idle(self: &Rc<Self>) {
-        let Some(span) = self.settings.idle_after.filter(|_| !self.is_repeating()) else { return };
+        let looks = !self.is_repeating() && !self.is_fenced();
+        let Some(span) = self.settings.idle_after.filter(|_| looks) else { return };
         let span = u32::try_from(span.as_secs()).unwrap_or(u32::MAX).max(1);
         let now = (self.watch.micros() / 1_000_000) as u32;
         loop {
@@ -133,7 +134,7 @@ impl Shard {
     /// With a store: takes names out of memory that nobody needs there any more, a bounded number a call.
     pub(crate) fn sweep(&self) {
         let Some(saving) = &self.saving else { return };
-        if !self.is_repeating() && !self.over.get() {
+        if !self.is_repeating() && !self.over.get() && !self.is_fenced() {
             let handled = saving.position.get();
             let next = self.board.directory.sweep(self.index, self.swept.get(), SWEPT, handled);
             self.swept.set(next);

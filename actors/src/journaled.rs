@@ -7,15 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use actix::Message;
-use tokio::sync::oneshot;
 use visu_tility_core::journal::Turn;
-use visu_tility_core::{ActionRecord, ModelId, MonitorPlan, Timestamp};
+use visu_tility_core::{ActionRecord, IngestError, ModelId, MonitorPlan, Timestamp};
 
 use crate::awakening::Recalled;
 use crate::cell::{ModelCell, ModelPhase};
 use crate::control::{ControlError, Steering};
+use crate::dead_letter::DeadReason;
 use crate::directory::ModelEntry;
+use crate::dock::{Dock, Waiter};
+use crate::routed::Routed;
 use crate::shard_state::Shard;
+use crate::tally::bump;
 
 /// How much later a timer goes off again whose tick was not journaled.
 const TICK_AGAIN_US: i64 = 1_000_000;
@@ -30,23 +33,55 @@ impl Message for Journaled {
     type Result = ();
 }
 
-/// Who waits until a shard has done something.
-pub(crate) type Done = oneshot::Sender<Result<(), ControlError>>;
+/// What becomes of the name of a model that is retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// Who names it next means another one.
+    Goes,
+    /// It is another one's already: of that one nothing is known before this.
+    Stays,
+}
 
 /// What an entry says.
 pub(crate) enum Occurrence {
     /// A model is told what time it is.
     Tick(Arc<ModelEntry>, Timestamp),
     /// A model's life takes a turn.
-    Turn(Arc<ModelEntry>, Turn, Option<Done>),
+    Turn(Arc<ModelEntry>, Turn, Name),
     /// A plan comes into force.
-    Plan(Arc<MonitorPlan>, u64, Option<Done>),
+    Plan(Arc<MonitorPlan>, u64),
     /// A tick did not come into the journal.
     TickLost(Arc<ModelEntry>),
     /// The store refuses a model's state, for a reason.
     SetAside(ModelId, String),
     /// All that the journal held has been repeated.
     Caught,
+}
+
+/// An answer that somebody waits for at the dock. Whoever takes the shard over owes it then; a panic pays it.
+struct Owed<'a> {
+    dock: &'a Dock,
+    offset: u64,
+}
+
+impl<'a> Owed<'a> {
+    const fn new(dock: &'a Dock, offset: u64) -> Self {
+        Self { dock, offset }
+    }
+
+    fn pay(self, answer: Result<(), ControlError>) {
+        if let Some(Waiter::Turn(reply)) = self.dock.waiter(self.offset) {
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            drop(self.dock.waiter(self.offset));
+        }
+    }
 }
 
 /// What a shard knows while it repeats the journal.
@@ -66,45 +101,117 @@ impl Shard {
 
     /// Does what an entry says.
     pub(crate) fn obey_journal(self: &Rc<Self>, Journaled { offset, what }: Journaled) {
+        if self.is_fenced() {
+            return;
+        }
         match what {
             Occurrence::Tick(entry, now) => {
-                if self.is_new_to(entry.token(), &entry, offset) {
+                self.dock.pulse.at_entry(offset);
+                if self.is_new_to(entry.token(), &entry, offset) && !self.quarantine_at(&entry, None, offset)
+                {
                     self.tick_journaled(&entry, offset, now);
                 }
             }
-            Occurrence::Turn(entry, turn, done) => {
+            Occurrence::Turn(entry, turn, name) => {
+                self.dock.pulse.at_entry(offset);
+                let owed = Owed::new(&self.dock, offset);
                 let new = self.is_new_to(entry.token(), &entry, offset);
                 // Its state may be of a later time: only who asks for it now has it thrown away.
                 let doubtful = turn == Turn::Reset && self.is_unknown(entry.token());
                 let answer = if new && !doubtful {
-                    self.turn(&entry, offset, turn)
+                    self.turn(&entry, offset, turn, name)
                 } else {
                     if turn == Turn::Retire {
-                        self.board.directory.disown(&entry);
-                        self.board.directory.remove(&entry);
-                        self.board.directory.left(&entry.id);
+                        self.ended_before(&entry, offset, name);
                     }
                     Ok(())
                 };
-                match (done, &self.saving) {
-                    (Some(done), Some(saving)) if turn == Turn::Retire && answer.is_ok() => {
-                        saving.answer_when_forgotten(done);
+                if self.is_fenced() {
+                    return;
+                }
+                match &self.saving {
+                    Some(saving) if turn == Turn::Retire && answer.is_ok() => {
+                        saving.answer_when_forgotten(offset);
                     }
-                    (Some(done), _) => drop(done.send(answer)),
-                    (None, _) => {}
+                    _ => owed.pay(answer),
                 }
             }
-            Occurrence::Plan(plan, fingerprint, done) => {
+            Occurrence::Plan(plan, fingerprint) => {
+                self.dock.pulse.at_entry(offset);
+                let owed = Owed::new(&self.dock, offset);
                 self.follow_plan(offset, fingerprint, &plan);
-                if let Some(done) = done {
-                    let _ = done.send(Ok(()));
+                if self.is_fenced() {
+                    return;
                 }
+                owed.pay(Ok(()));
             }
             Occurrence::TickLost(entry) => return self.tick_again(&entry),
             Occurrence::SetAside(model, reason) => return self.set_aside(&model, reason),
             Occurrence::Caught => return self.caught_up(),
         }
         self.reach(offset + 1);
+    }
+
+    /// While the journal is repeated: a retirement that is kept already is come to.
+    fn ended_before(&self, entry: &ModelEntry, offset: u64, name: Name) {
+        let directory = &self.board.directory;
+        if name == Name::Goes {
+            directory.disown(entry);
+            directory.remove(entry);
+        } else if self.dock.was_handled(offset) {
+            // Who was taken over has come to it.
+            return;
+        }
+        directory.left(&entry.id);
+    }
+
+    /// While the journal is repeated: quarantines a model if this is the entry that an observer of it did not come back
+    /// from; answers whether it did.
+    pub(crate) fn quarantine_at(
+        self: &Rc<Self>,
+        entry: &Arc<ModelEntry>,
+        event: Option<&Routed>,
+        offset: u64,
+    ) -> bool {
+        let Some(saving) = self.saving.as_ref().filter(|_| self.is_repeating()) else { return false };
+        let Some(held) = saving.book.holds(&entry.id, offset) else { return false };
+        self.deciding(|out| {
+            let cell = self.wake(entry, out);
+            self.end_wait_now(&cell, out);
+            self.mark(&cell, offset);
+            self.bury(&cell, event.map(|event| (event, offset)), held.observer, DeadReason::Stuck);
+        });
+        self.quarantine(entry);
+        if let Some(cell) = self.cell_of(entry.address, entry.generation) {
+            self.hurry(&cell);
+        }
+        true
+    }
+
+    /// As [`Shard::deliver_one`], for one that the model's snapshot may hold already.
+    pub(crate) fn deliver_new(
+        self: &Rc<Self>,
+        routed: &Routed,
+        offset: u64,
+        out: &mut Vec<ActionRecord>,
+    ) -> Result<(), IngestError> {
+        if self.is_repeating()
+            && !self.is_fenced()
+            && let Some(entry) = self.board.directory.at(routed.address)
+            && entry.generation == routed.generation
+        {
+            if !self.is_new_to(entry.token(), &entry, offset) {
+                self.board.vectors.take(routed.value);
+                bump(&self.tally.events);
+                return Ok(());
+            }
+            self.dock.pulse.at_entry(offset);
+            if self.quarantine_at(&entry, Some(routed), offset) {
+                bump(&self.tally.events);
+                return Err(IngestError::Quarantined);
+            }
+        }
+        self.deliver_one(routed, offset, out)
     }
 
     /// While the journal is repeated: whether a model's snapshot, or that it was retired, does not hold an entry yet.
@@ -157,7 +264,13 @@ impl Shard {
     }
 
     /// Turns a model's life as the journal says.
-    fn turn(self: &Rc<Self>, entry: &Arc<ModelEntry>, offset: u64, turn: Turn) -> Result<(), ControlError> {
+    fn turn(
+        self: &Rc<Self>,
+        entry: &Arc<ModelEntry>,
+        offset: u64,
+        turn: Turn,
+        name: Name,
+    ) -> Result<(), ControlError> {
         if self.over.get() {
             return Err(ControlError::Closed);
         }
@@ -175,7 +288,7 @@ impl Shard {
             Turn::Resume => self.steer_now(entry, Steering::Resume),
             Turn::Reset => self.steer_now(entry, Steering::Reset),
             Turn::Retire => {
-                self.steer_now(entry, Steering::Retire);
+                self.retire(entry, name);
                 self.clean(entry.address.place());
                 if let Some(saving) = &self.saving {
                     saving.forget(&entry.id, offset + 1);
@@ -201,7 +314,7 @@ impl Shard {
             saving.plans.borrow_mut().enter(offset, fingerprint, Arc::clone(plan));
         }
         let cells: Vec<_> = self.cells.borrow().iter().flatten().cloned().collect();
-        self.plan.replace(Arc::clone(plan));
+        self.follow(plan);
         for cell in cells {
             if cell.phase() == ModelPhase::Asleep || !self.is_new_to(cell.entry.token(), &cell.entry, offset)
             {
@@ -242,6 +355,10 @@ impl Shard {
     /// Takes note of how far the shard has come.
     pub(crate) fn reach(&self, position: u64) {
         let Some(saving) = &self.saving else { return };
+        if self.over.get() {
+            // What comes then is not shown to its model: the journal keeps it for the next process.
+            return;
+        }
         saving.position.set(position);
         // In this order: see `Ledger::low_water`.
         self.dock.dirty_from.store(saving.low(), Ordering::Release);

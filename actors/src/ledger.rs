@@ -2,14 +2,17 @@
 //!
 //! It gathers what publishers, shards and sinks leave in its `inbox`, has the `scribe` write it as pieces of the journal,
 //! commits, and only then hands events to the shards (`dispatch`) and decisions to those they are for (`delivery`). When it
-//! starts, it repeats what the store's journal holds (`replay`). While the store takes nothing, `failing`
+//! starts, it repeats what the store's journal holds (`replay`); a shard that is stuck it has replaced (`takeover`), and
+//! remembers whom it was stuck in (`culprit`). While the store takes nothing, `failing`
 //! answers; what it refuses for good `apart` keeps from holding up the rest. It does not wait by itself: [`Ledger::turn`]
 //! does what there is to do and says when to come back; `driver` calls it, on a thread of its own or as a task of the arbiter.
 
 mod apart;
+pub(crate) mod culprit;
 pub(crate) mod delivery;
 pub(crate) mod dispatch;
 pub(crate) mod driver;
+mod due;
 pub(crate) mod durably;
 mod failing;
 pub(crate) mod inbox;
@@ -17,9 +20,9 @@ pub(crate) mod opening;
 pub(crate) mod replay;
 pub(crate) mod scribe;
 pub(crate) mod status;
+pub(crate) mod takeover;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use visu_tility_core::journal::Turn;
@@ -28,26 +31,26 @@ use visu_tility_core::store::{
 };
 use visu_tility_core::{ModelId, MonitorPlan, Timestamp};
 
-use crate::admission::Standing;
 use crate::board::Board;
 use crate::clock::Stopwatch;
+use crate::dock::Dock;
 use crate::durability::DurabilityPolicy;
 use crate::ledger::apart::Apart;
+use crate::ledger::culprit::Culprits;
 use crate::ledger::delivery::Delivery;
 use crate::ledger::failing::Failing;
-use crate::ledger::inbox::{Inbox, Piece, What};
+use crate::ledger::inbox::{Inbox, Piece, Queue, What};
 use crate::ledger::opening::PlanLog;
 use crate::ledger::replay::{Recovery, Replay};
 use crate::ledger::scribe::Scribe;
 use crate::ledger::status::Figures;
+use crate::ledger::takeover::{Resendings, Takeover, sooner};
+use crate::nursery::Nursery;
 use crate::outlet::Outlet;
 use crate::saving::Save;
 
 /// Settlements of one commit.
 const SETTLED_MAX: usize = 16_384;
-/// Sleeping models that are woken together because they are due, and the pause before the next ones.
-const DUE_PAGE: usize = 512;
-const DUE_PAUSE: Duration = Duration::from_millis(10);
 /// How often it is looked whether models that sleep are due, and whether the shards have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const END_LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -94,6 +97,13 @@ pub(crate) struct Ledger {
     replay: Option<Replay>,
     delivery: Delivery,
     plans: PlanLog,
+    culprits: Culprits,
+    /// Shards that are to be replaced with the next commit.
+    takeovers: Vec<Takeover>,
+    /// Shards that are sent their journal again.
+    resending: Resendings,
+    /// What shards are begun anew with; `None` where there are no threads for it.
+    nursery: Option<Nursery>,
     figures: Arc<Figures>,
     ending: bool,
     /// The last who was due: whoever falls asleep later is due later, unless the clock was set back or a tick was lost.
@@ -122,6 +132,8 @@ pub(crate) struct LedgerParts {
     pub(crate) outlet: Arc<Outlet>,
     pub(crate) policy: DurabilityPolicy,
     pub(crate) plans: PlanLog,
+    pub(crate) culprits: Culprits,
+    pub(crate) nursery: Option<Nursery>,
     /// What the journal holds: from the first offset up to the next one.
     pub(crate) journal: std::ops::Range<u64>,
     pub(crate) figures: Arc<Figures>,
@@ -132,8 +144,8 @@ pub(crate) struct LedgerParts {
 impl Ledger {
     pub(crate) fn new(parts: LedgerParts) -> Self {
         let LedgerParts { store, reader, board, inbox, outlet, policy, plans, journal, figures, .. } = parts;
-        let (recovery, own) = (parts.recovery, parts.own);
-        let shards = board.docks.len();
+        let (culprits, nursery, recovery, own) = (parts.culprits, parts.nursery, parts.recovery, parts.own);
+        let shards = board.shards();
         Self {
             store: Some(store),
             reader,
@@ -157,6 +169,10 @@ impl Ledger {
             replay: Some(Replay::new(journal)),
             delivery: Delivery::new(),
             plans,
+            culprits,
+            takeovers: Vec::new(),
+            resending: Resendings::new(),
+            nursery,
             figures,
             ending: false,
             due: None,
@@ -188,16 +204,18 @@ impl Ledger {
             self.resolve_doubt();
             return Next::Now;
         }
-        if let Some(replay) = self.replay.take() {
+        // A shard that is sent its journal again is brought to where the others are first.
+        let resent = self.resend_some();
+        if let Some(replay) = self.replay.take_if(|_| resent.is_none()) {
             let next = self.repeat(replay);
             // Saves of what was repeated go on meanwhile, unless it came to a bad end.
             if self.failing.is_some() || !self.has_saves() {
                 return next;
             }
-        } else {
+        } else if self.replay.is_none() {
             self.look_for_due(now);
             if let Some(wait) = self.gather(now) {
-                return Next::Within(wait);
+                return resent.map_or(Next::Within(wait), |resent| sooner(resent, Next::Within(wait)));
             }
         }
         self.take_rest();
@@ -207,7 +225,13 @@ impl Ledger {
         }
         // What was gathered needed no commit.
         self.carry_on(&Committed::default());
-        if self.apart.is_busy() || self.probe() { Next::Now } else { self.idle() }
+        if self.apart.is_busy() || self.probe() {
+            return Next::Now;
+        }
+        match resent {
+            Some(resent) => sooner(resent, Next::Within(LOOK_EVERY)),
+            None => self.idle(),
+        }
     }
 
     /// Takes pieces, unless more are to be waited for: then says how long.
@@ -215,7 +239,7 @@ impl Ledger {
         if !self.gathered.is_empty() || self.apart.is_busy() {
             return None;
         }
-        let Self { policy, gathered, since, .. } = self;
+        let Self { policy, gathered, since, resending, .. } = self;
         self.inbox.with(|queue| {
             let hurry = queue.pieces.iter().any(|piece| !matches!(piece.what, What::Events(_)));
             if !queue.pieces.is_empty() && queue.entries < policy.gather_events && !hurry {
@@ -227,6 +251,11 @@ impl Ledger {
             }
             let mut entries = 0;
             while entries < policy.gather_events {
+                // Nobody is sent home who is still sent what came before.
+                let end = matches!(queue.pieces.front(), Some(Piece { what: What::End, .. }));
+                if end && !resending.is_empty() {
+                    break;
+                }
                 let Some(piece) = queue.pieces.pop_front() else { break };
                 entries += piece.what.entries();
                 let last = matches!(piece.what, What::Turn(_, Turn::Retire, ..) | What::Plan(..) | What::End);
@@ -244,7 +273,10 @@ impl Ledger {
 
     fn has_saves(&self) -> bool {
         let kept_back = !self.saves.is_empty() || self.apart.is_busy();
-        kept_back || self.inbox.with(|queue| !queue.saves.is_empty() || !queue.settled.is_empty())
+        let waits = |queue: &mut Queue| {
+            !queue.saves.is_empty() || !queue.settled.is_empty() || !queue.takeovers.is_empty()
+        };
+        kept_back || self.inbox.with(waits)
     }
 
     /// Takes saves and settlements; those of a commit that failed come first.
@@ -255,9 +287,12 @@ impl Ledger {
             }
             return;
         }
-        let Self { saves, settled, .. } = self;
+        let Self { saves, settled, takeovers, board, .. } = self;
         self.inbox.with(|queue| {
-            saves.extend(queue.saves.drain(..));
+            // What a shard had saved after it was taken over is thrown away.
+            let present = |save: &Save| board.dock(save.shard).is_some_and(|dock| dock.epoch == save.epoch);
+            saves.extend(queue.saves.drain(..).filter(present));
+            takeovers.append(&mut queue.takeovers);
             let room = SETTLED_MAX.saturating_sub(settled.len()).min(queue.settled.len());
             settled.extend(queue.settled.drain(..room));
         });
@@ -278,9 +313,16 @@ impl Ledger {
             if let What::Plan(plan, fingerprint, ..) = &piece.what {
                 self.plans.enter(piece.base, *fingerprint, plan, self.truncated, &mut self.commit);
             }
+            if let What::Turn(entry, Turn::Reset | Turn::Retire, ..) = &piece.what {
+                self.culprits.lift(&entry.id, piece.base);
+            }
             self.scribe.write(&self.board, &mut piece.what, &mut next, &mut self.commit.journal);
         }
         self.scribe.finish(&mut next, &mut self.commit.journal);
+        for takeover in &self.takeovers {
+            self.culprits.add(&takeover.culprit);
+        }
+        self.culprits.enter(self.truncated, &mut self.commit);
         for save in &mut self.saves {
             save.enter(&mut self.commit);
         }
@@ -309,21 +351,9 @@ impl Ledger {
         if self.replay.is_some() {
             return self.truncated;
         }
-        let of_shard = |(dock, sent): (&Arc<crate::board::Dock>, &u64)| {
-            // In this order: what is not handled is not yet dirty.
-            let handled = dock.position.load(Ordering::Acquire);
-            let dirty = dock.dirty_from.load(Ordering::Acquire);
-            if handled >= *sent { dirty } else { dirty.min(handled) }
-        };
-        self.board
-            .docks
-            .iter()
-            .zip(&self.sent)
-            .map(of_shard)
-            .min()
-            .unwrap_or(0)
-            .min(self.apart.low())
-            .min(self.next_offset)
+        let of_shard = |(dock, sent): (Arc<Dock>, &u64)| Self::low_of(&dock, *sent);
+        let shards = self.board.docks().zip(&self.sent).map(of_shard).min().unwrap_or(0);
+        shards.min(self.apart.low()).min(self.next_offset)
     }
 
     fn write(&mut self) {
@@ -348,6 +378,7 @@ impl Ledger {
             }
             Err(StoreError::Refused(refusal)) if self.take_apart(&refusal) => {
                 self.plans.forget();
+                self.culprits.forget();
                 self.figures.refused();
             }
             Err(error) => {
@@ -386,9 +417,10 @@ impl Ledger {
     /// Does what had to wait for the commit.
     fn carry_on(&mut self, committed: &Committed) {
         self.plans.keep();
+        self.culprits.keep();
         for piece in std::mem::take(&mut self.gathered) {
             self.ending |= matches!(piece.what, What::End);
-            dispatch::send(&self.board, &mut self.sent, piece);
+            dispatch::send(&self.board, &mut self.sent, &mut self.resending, piece);
         }
         let mut posted = committed.posted.iter().copied();
         for save in std::mem::take(&mut self.saves) {
@@ -398,6 +430,7 @@ impl Ledger {
             dispatch::saved(&self.board, save.shard, save.number);
         }
         self.settled.clear();
+        self.take_over_all();
     }
 
     /// What is done when nothing is to be committed.
@@ -418,65 +451,10 @@ impl Ledger {
         Next::Within(Duration::from_micros(left).clamp(END_LOOK_EVERY, LOOK_EVERY))
     }
 
-    /// Has those told what time it is who sleep and are due.
-    fn look_for_due(&mut self, now: i64) {
-        if now < self.look_at || self.ending || self.board.is_closed() {
-            return;
-        }
-        if !self.has_come_to(self.due_end) {
-            // Those that were woken last come first, so that what is published has its turn between.
-            self.look_at = now + i64::try_from(DUE_PAUSE.as_micros()).unwrap_or(i64::MAX);
-            return;
-        }
-        let time = self.board.clock.now();
-        if time < self.looked {
-            self.due = None;
-        }
-        self.looked = time;
-        let after = self.due.as_ref().map(|(due, model)| (*due, model));
-        let rows = match self.reader.due(time, after, DUE_PAGE) {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::error!(%error, "it cannot be read who is due");
-                Vec::new()
-            }
-        };
-        let pause = if rows.len() < DUE_PAGE { LOOK_EVERY } else { DUE_PAUSE };
-        self.look_at = now + i64::try_from(pause.as_micros()).unwrap_or(i64::MAX);
-        let Some(last) = rows.last().and_then(|row| Some((row.due?, row.model.clone()))) else { return };
-        let mut ticks = Vec::new();
-        for row in rows {
-            // Of one that is awake its shard knows when it is due.
-            let awake =
-                self.board.directory.with(row.model.as_str(), |entry| entry.awake.load(Ordering::Acquire));
-            if awake != Some(true)
-                && let Ok(entry) = self.board.directory.insert_again(&row.model, Standing::Stored)
-            {
-                ticks.push((entry, time));
-            }
-        }
-        let woken = ticks.len() as u64;
-        if ticks.is_empty() {
-            self.due = Some(last);
-            return;
-        }
-        match self.board.journal(What::Ticks(ticks)) {
-            Ok(base) => self.due_end = base + woken,
-            Err(_) => return,
-        }
-        self.due = Some(last);
-    }
-
-    /// Whether all shards have handled what they were sent of the entries below an offset.
-    fn has_come_to(&self, offset: u64) -> bool {
-        let mut shards = self.board.docks.iter().zip(&self.sent);
-        shards.all(|(dock, sent)| dock.position.load(Ordering::Acquire) >= offset.min(*sent))
-    }
-
     /// Closes the store once all shards have ended and what they left is kept.
     fn end(&mut self) -> Next {
-        let ended = |shard: usize| self.board.docks.get(shard).is_none_or(|dock| dock.is_over());
-        if !(0..self.board.docks.len()).all(ended) {
+        let ended = |shard: usize| self.board.dock(shard).is_none_or(|dock| dock.is_over());
+        if !(0..self.board.shards()).all(ended) {
             return Next::Within(END_LOOK_EVERY);
         }
         if self.has_saves() {

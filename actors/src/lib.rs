@@ -5,8 +5,9 @@
 //!
 //! - the way in: [`Monitoring::builder`] starts, [`MonitoringHandle`] publishes, asks, steers, subscribes;
 //!   [`ModelHandle`] and [`SeriesHandle`] skip look-ups; `listing` is what fronts ask;
-//! - at the edge: `board` (offsets, credits, control lanes), `directory` (names, interned once), `admission` (who may
-//!   become a model), `timing` (which times are taken), `steady` (a clock that never goes back), `edge` (their settings), `routed` (what travels);
+//! - at the edge: `board` (offsets, addresses), `dock` (credits, the control lane), `directory` (names, interned once),
+//!   `admission` (who may become a model), `timing` (which times are taken), `steady` (a clock that never goes back),
+//!   `edge` (their settings), `routed` (what travels);
 //! - on an arbiter: [`ModelSupervisor`] (`shard`) takes batches; `shard_state` calls its models directly
 //!   (their hot part lies in `slab`),
 //!   `awakening` starts them, `recovery` mends what panicked, `steering` does what is asked, `due` what is
@@ -16,6 +17,8 @@
 //!   (`retrain`, behind the feature `automated_retraining`), dead letters;
 //! - with a store: `ledger` (journal, commits, recovery), `saving` (what a shard has the store keep), `journaled` (what the
 //!   journal tells a shard besides events), `plans`, `durability` (the settings);
+//! - what does not come back: `watchdog` sees an observer that is stuck and, with a store, has its arbiter replaced (`nursery`,
+//!   `seats`, `ledger`);
 //! - restart on panic: `supervise` (actors), `restart` (intensity, backoff), `hook` (a panic hook that a
 //!   storm cannot turn into a denial of service), `census` (who lives).
 //!
@@ -51,6 +54,7 @@ mod clock;
 mod control;
 mod dead_letter;
 mod directory;
+mod dock;
 mod due;
 mod durability;
 mod edge;
@@ -64,6 +68,7 @@ mod lifecycle;
 mod listing;
 mod model;
 mod model_handle;
+mod nursery;
 mod outlet;
 mod plans;
 mod pump;
@@ -73,6 +78,7 @@ mod restart;
 mod retrain;
 mod routed;
 mod saving;
+mod seats;
 mod shard;
 mod shard_state;
 mod shutdown;
@@ -86,19 +92,20 @@ mod tally;
 mod timers;
 mod timing;
 mod vectors;
+mod watchdog;
 
 pub use admission::{AdmissionPolicy, AdmissionStatus, NewModels, RefusedModel};
 pub use alert::{
     AlertDispatcher, AlertSink, BoxFuture, DispatcherStatus, InspectDispatcher, LogSink, SinkFailure,
 };
 pub use blocking::block_on;
-pub use board::ShardPulse;
 pub use builder::{Monitoring, MonitoringBuilder, StartError};
 pub use cell::ModelPhase;
 pub use census::Census;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use control::ControlError;
 pub use dead_letter::{DeadLetter, DeadReason};
+pub use dock::ShardPulse;
 pub use durability::DurabilityPolicy;
 pub use handle::{MonitoringHandle, WeakMonitoringHandle};
 pub use hook::{install_panic_hook, panics_suppressed};
@@ -124,3 +131,4 @@ pub use steady::ClockStatus;
 pub use supervise::{
     LifecycleSink, RestartCause, Restartable, Supervision, SupervisionEvent, supervise, supervise_in,
 };
+pub use watchdog::{StuckObserver, WatchdogPolicy, WatchdogStatus};

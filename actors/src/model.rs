@@ -194,7 +194,7 @@ impl Handler<FollowModel> for ModelActor {
 
     fn handle(&mut self, FollowModel(recipient): FollowModel, _: &mut Context<Self>) {
         if !self.cell.entry.is_retired() {
-            self.shard.follow(&self.cell.entry.id, recipient);
+            self.shard.subscribe(&self.cell.entry.id, recipient);
         }
     }
 }

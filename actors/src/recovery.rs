@@ -127,16 +127,34 @@ impl Shard {
                     self.timers.borrow_mut().hold(due, cell.entry.address.place() as u32);
                 }
                 let backoff_us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
-                self.outlet.tell(&Lifecycle::Restarted { model_id, observer, reason, backoff_us });
+                self.tell(&Lifecycle::Restarted { model_id, observer, reason, backoff_us });
             }
             _ => {
                 tracing::error!(model = %model_id, reason, "model is quarantined until it is reset");
                 self.drop_wait(cell);
                 self.enter(cell, ModelPhase::Quarantined);
                 self.hurry(cell);
-                self.outlet.tell(&Lifecycle::Quarantined { model_id, reason });
+                self.tell(&Lifecycle::Quarantined { model_id, reason });
             }
         }
+    }
+
+    /// Whether it was taken over: whatever is still done here is thrown away.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.dock.is_fenced()
+    }
+
+    /// Says what happened to a model.
+    pub(crate) fn tell(&self, lifecycle: &Lifecycle) {
+        if !self.is_fenced() {
+            self.outlet.tell(lifecycle);
+        }
+    }
+
+    /// Has the models that come to life from now on follow a plan.
+    pub(crate) fn follow(&self, plan: &Arc<MonitorPlan>) {
+        self.plan.replace(Arc::clone(plan));
+        *self.dock.plan.lock() = Some(Arc::clone(plan));
     }
 
     /// What restarts are timed by: event time in event-time mode, else a stopwatch.
@@ -240,6 +258,9 @@ impl Shard {
     }
 
     fn keep_letter(&self, letter: DeadLetter) {
+        if self.is_fenced() {
+            return;
+        }
         if let Some(saving) = self.saving.as_ref().filter(|_| letter.reason != DeadReason::ShutDown) {
             saving.bury(&letter);
         }

@@ -84,10 +84,11 @@ pub(crate) struct Batch {
     pub(crate) base: u64,
     pub(crate) load: Load,
     /// The events' credits.
-    #[expect(dead_code, reason = "held until the batch is dropped")]
     pub(crate) permit: Option<OwnedSemaphorePermit>,
     /// Wants to know what became of a single event.
     pub(crate) reply: Option<tokio::sync::oneshot::Sender<Result<(), IngestError>>>,
+    /// With a store: somebody waits at the dock for what becomes of a single event.
+    pub(crate) asked: bool,
     /// It comes from the journal of a store, and may be known already.
     pub(crate) replayed: bool,
     /// While the journal is repeated: its models, which keep their places until it is handled.

@@ -22,8 +22,9 @@ use crate::awakening::Recalled;
 use crate::cell::{ModelCell, ModelPhase};
 use crate::control::ControlError;
 use crate::dead_letter::DeadLetter;
+use crate::dock::{Dock, Waiter};
 use crate::durability::DurabilityPolicy;
-use crate::journaled::Done;
+use crate::ledger::culprit::Book;
 use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::kept;
 use crate::ledger::status::Figures;
@@ -62,6 +63,7 @@ pub(crate) struct SavingParts {
     pub(crate) policy: DurabilityPolicy,
     pub(crate) reader: Box<dyn StoreReader>,
     pub(crate) plans: Plans,
+    pub(crate) book: Arc<Book>,
     /// Where the journal begins.
     pub(crate) position: u64,
 }
@@ -73,6 +75,8 @@ pub(crate) struct Saving {
     policy: DurabilityPolicy,
     reader: RefCell<Box<dyn StoreReader>>,
     pub(crate) plans: RefCell<Plans>,
+    /// Models that are not to be shown what their observers did not come back from.
+    pub(crate) book: Arc<Book>,
     /// The offset after the last entry that was handled.
     pub(crate) position: Cell<u64>,
     dirty: RefCell<Dirty>,
@@ -84,8 +88,8 @@ pub(crate) struct Saving {
     forgotten: RefCell<Vec<ModelChange>>,
     /// Models that were retired, with the save that says so: until it is kept the store still shows what they were.
     graves: RefCell<BTreeMap<ModelId, u64>>,
-    /// Who waits until that is kept: until then the store knows the model by name.
-    mourners: RefCell<Vec<(u64, Done)>>,
+    /// The save, and the entry that somebody waits for: until then the store knows the model by name.
+    mourners: RefCell<Vec<(u64, u64)>>,
     records: RefCell<Vec<ActionRecord>>,
     letters: RefCell<Vec<LetterEntry>>,
     /// Where the shard was when the first of those that wait came.
@@ -100,13 +104,14 @@ pub(crate) struct Saving {
 
 impl Saving {
     pub(crate) fn new(parts: SavingParts) -> Self {
-        let SavingParts { inbox, figures, policy, reader, plans, position } = parts;
+        let SavingParts { inbox, figures, policy, reader, plans, book, position } = parts;
         Self {
             inbox,
             figures,
             policy,
             reader: RefCell::new(reader),
             plans: RefCell::new(plans),
+            book,
             position: Cell::new(position),
             dirty: RefCell::default(),
             urgent: RefCell::default(),
@@ -174,8 +179,17 @@ impl Saving {
     }
 
     /// Answers who asked for what was forgotten last, once that is kept.
-    pub(crate) fn answer_when_forgotten(&self, done: Done) {
-        self.mourners.borrow_mut().push((self.number.get() + 1, done));
+    pub(crate) fn answer_when_forgotten(&self, offset: u64) {
+        self.mourners.borrow_mut().push((self.number.get() + 1, offset));
+    }
+
+    fn answer_mourners(&self, dock: &Dock, saved: u64, lost: Option<&str>) {
+        let over = |number: u64| number <= saved || lost.is_some();
+        for (number, offset) in self.mourners.borrow_mut().extract_if(.., |(number, _)| over(*number)) {
+            if let Some(Waiter::Turn(done)) = dock.waiter(offset) {
+                let _ = done.send(if number <= saved { Ok(()) } else { Err(in_the_journal(lost)) });
+            }
+        }
     }
 
     fn mark(&self, tenant: Tenant, offset: u64, second: u32) {
@@ -328,7 +342,7 @@ impl Shard {
 
     /// Saves what is to be saved, unless a save is on its way.
     pub(crate) fn save_some(self: &Rc<Self>, extent: Extent) {
-        let Some(saving) = &self.saving else { return };
+        let Some(saving) = self.saving.as_ref().filter(|_| !self.is_fenced()) else { return };
         self.collect_saved();
         if saving.in_flight.borrow().is_some() && extent != Extent::All {
             return;
@@ -423,7 +437,8 @@ impl Shard {
         }
         saving.in_flight.replace(Some(InFlight { number, low, sleepy }));
         let cause = saving.position.get().saturating_sub(1);
-        saving.inbox.save(Save { shard: self.index, number, models, records, cause, letters, lent: (0, 0) });
+        let (shard, epoch, lent) = (self.index, self.dock.epoch, (0, 0));
+        saving.inbox.save(Save { shard, epoch, number, models, records, cause, letters, lent });
         round
     }
 
@@ -448,7 +463,7 @@ impl Shard {
 
     /// Takes note of what has reached the store.
     pub(crate) fn collect_saved(self: &Rc<Self>) {
-        let Some(saving) = &self.saving else { return };
+        let Some(saving) = self.saving.as_ref().filter(|_| !self.is_fenced()) else { return };
         let saved = self.dock.saved.load(Ordering::Acquire);
         let there = saving.in_flight.borrow().as_ref().is_some_and(|flight| flight.number <= saved);
         if there && let Some(flight) = saving.in_flight.take() {
@@ -459,10 +474,7 @@ impl Shard {
         }
         saving.graves.borrow_mut().retain(|_, number| *number > saved);
         let lost = saving.figures.lost();
-        let over = |number: u64| number <= saved || lost.is_some();
-        for (number, done) in saving.mourners.borrow_mut().extract_if(.., |(number, _)| over(*number)) {
-            let _ = done.send(if number <= saved { Ok(()) } else { Err(in_the_journal(lost)) });
-        }
+        saving.answer_mourners(&self.dock, saved, lost);
         let mut rounds = saving.rounds.borrow_mut();
         let pending = std::mem::take(&mut *rounds);
         for (number, round, reply) in pending {

@@ -64,12 +64,18 @@ impl ModelSupervisor {
     fn work(&mut self, ctx: &mut Context<Self>) {
         if let Some(Current { batch, cursor, begun }) = &mut self.current {
             *begun = true;
-            if self.shard.over.get() || batch.reply.is_some() || batch.replayed {
+            if self.shard.over.get() || batch.reply.is_some() || batch.asked || batch.replayed {
                 let rest = batch.load.as_slice().get(cursor.get()..).unwrap_or_default();
                 for routed in rest {
                     let offset = batch.offset_of(cursor.get());
                     let done = self.shard.deciding(|out| self.shard.deliver_new(routed, offset, out));
+                    if self.shard.is_fenced() {
+                        break;
+                    }
                     cursor.set(cursor.get() + 1);
+                    if batch.asked || batch.replayed {
+                        self.shard.dock.answer(offset, &done);
+                    }
                     if let Some(reply) = batch.reply.take() {
                         let _ = reply.send(done);
                     }
@@ -82,16 +88,32 @@ impl ModelSupervisor {
         self.after(ctx);
     }
 
+    /// Once it was taken over: lets its models go and stops. What is left in the mailbox is its successor's, or is told
+    /// that it is closed.
+    fn step_down(&mut self, ctx: &mut Context<Self>) -> bool {
+        let fenced = self.shard.is_fenced();
+        if fenced {
+            self.shard.clear();
+            ctx.stop();
+            // Nobody else lives on it.
+            actix::Arbiter::current().stop();
+        }
+        fenced
+    }
+
     fn finish_batch(&mut self) {
         // The credits come home here, when the batch is dropped.
-        if let Some(Current { batch, .. }) = self.current.take() {
-            self.shard.dock.handled(batch.load.as_slice().len());
+        if let Some(Current { batch, .. }) = self.current.take().filter(|_| !self.shard.is_fenced()) {
+            self.shard.dock.handled(&batch);
             self.shard.reach(batch.end());
         }
     }
 
     /// What is done after anything was handled: waits are set, flushes answered.
     fn after(&mut self, ctx: &mut Context<Self>) {
+        if self.step_down(ctx) {
+            return;
+        }
         if self.shard.board.timing.event_time && !self.settling.is_empty() {
             self.shard.end_waits(true);
         }
@@ -100,7 +122,8 @@ impl ModelSupervisor {
             self.shard.sleep_surplus();
             self.shard.save_some(Extent::Urgent);
         }
-        let settled = self.shard.saving.as_ref().is_none_or(Saving::is_idle);
+        // Who is still sent what came before has not handled it.
+        let settled = self.shard.saving.as_ref().is_none_or(Saving::is_idle) && !self.shard.is_repeating();
         if settled && self.shard.timers.borrow().first_wait().is_none() {
             for settled in self.settling.drain(..) {
                 let _ = settled.send(());
@@ -132,6 +155,9 @@ impl ModelSupervisor {
 
     /// Carries out what waits in the control lane.
     fn obey(&mut self, ctx: &mut Context<Self>) {
+        if self.step_down(ctx) {
+            return;
+        }
         while let Some(control) = self.shard.dock.next_control() {
             let stop = matches!(control, Control::Stop(_));
             if stop {
@@ -185,7 +211,7 @@ impl Actor for ModelSupervisor {
 impl Drop for ModelSupervisor {
     /// However it ends, nobody waits for an answer from it.
     fn drop(&mut self) {
-        self.shard.dock.close_control();
+        self.shard.dock.leave();
     }
 }
 
@@ -197,6 +223,7 @@ impl Restartable for ModelSupervisor {
         if let Some(Current { batch, cursor, begun: true }) = &self.current {
             let at = cursor.get();
             if let Some(routed) = batch.load.as_slice().get(at) {
+                drop(self.shard.dock.waiter(batch.offset_of(at)));
                 let (offset, reason) = (batch.offset_of(at), cause.reason.clone());
                 let reason = DeadReason::Panicked { reason };
                 match self.shard.cell_of(routed.address, routed.generation) {
@@ -381,8 +408,7 @@ fn take_all(board: &Board, events: &[MetricEvent]) -> impl Future<Output = Batch
         let taken = board.route(event, limit, &mut pins).and_then(|routed| {
             let shard = routed.address.shard();
             let unqueued = board.watch(&[routed]);
-            let dock = board.docks.get(shard).ok_or(IngestError::Closed)?;
-            let permits = vec![(shard, dock.try_room(1)?)];
+            let permits = vec![(shard, board.try_room(shard, 1)?)];
             let reply = Reply::Durable(reply);
             board.journal(What::Events(Events { routed: vec![routed], permits, pins, reply }))?;
             unqueued.queued();

@@ -5,12 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::ArbiterHandle;
 use visu_tility_core::{ActionRecord, Admission, IngestError, ModelMonitor, MonitorPlan, Reading};
 
-use crate::board::{Board, Dock};
+use crate::board::Board;
 use crate::cell::{ModelCell, ModelPhase};
+use crate::census::Census;
 use crate::clock::Stopwatch;
 use crate::dead_letter::DeadReason;
+use crate::dock::Dock;
 use crate::hook::guard;
 use crate::journaled::Repeating;
 use crate::outlet::Outlet;
@@ -60,6 +63,8 @@ pub(crate) struct Shard {
     /// The stopwatch in seconds, read once per batch.
     pub(crate) seconds: Cell<u32>,
     pub(crate) supervision: Rc<Supervision>,
+    /// Where what serves subscribers runs, and who counts that.
+    pub(crate) helpers: (ArbiterHandle, Census),
     /// Whether its models were stopped: what comes later is a dead letter and wakes nobody.
     pub(crate) over: Cell<bool>,
     /// With a store.
@@ -109,6 +114,7 @@ pub(crate) struct ShardParts {
     pub(crate) keeper: Arc<dyn SnapshotKeeper>,
     pub(crate) plan: Arc<MonitorPlan>,
     pub(crate) supervision: Supervision,
+    pub(crate) helpers: (ArbiterHandle, Census),
     /// With a store.
     pub(crate) saving: Option<SavingParts>,
 }
@@ -116,9 +122,12 @@ pub(crate) struct ShardParts {
 impl Shard {
     /// Builds it on its own thread.
     pub(crate) fn new(parts: ShardParts) -> Self {
-        let ShardParts { index, settings, board, dock, outlet, keeper, plan, supervision, saving } = parts;
+        let ShardParts { index, settings, board, dock, outlet, keeper, plan, supervision, helpers, saving } =
+            parts;
+        *dock.plan.lock() = Some(Arc::clone(&plan));
         Self {
             index,
+            slab: Rc::new(Slab::new(Arc::clone(&dock))),
             dock,
             timers: RefCell::new(Timers::new(board.timing.event_time)),
             settings,
@@ -127,11 +136,11 @@ impl Shard {
             keeper,
             plan: RefCell::new(plan),
             cells: RefCell::default(),
-            slab: Rc::default(),
             tally: Tally::default(),
             watch: Stopwatch::start(),
             seconds: Cell::new(0),
             supervision: Rc::new(Supervision { sink: None, ..supervision }),
+            helpers,
             over: Cell::new(false),
             repeating: RefCell::new(saving.is_some().then(Repeating::default)),
             saving: saving.map(Saving::new),
@@ -154,6 +163,10 @@ impl Shard {
         while cursor.get() < events.len() {
             let from = cursor.get();
             let left = guard(|| self.run(batch, cursor, out));
+            if self.is_fenced() {
+                out.clear();
+                return;
+            }
             let done = (cursor.get() - from) as u64;
             self.tally.events.set(self.tally.events.get() + done);
             self.dock.pulse.advance(done);
@@ -196,6 +209,7 @@ impl Shard {
 
     /// The hot path: direct calls into running models until something else is to be done.
     fn run(&self, batch: &Batch, cursor: &Cell<usize>, out: &mut Vec<ActionRecord>) -> Left {
+        self.dock.footprint.stand();
         let heads = self.slab.heads.borrow();
         let mut monitors = self.slab.monitors.borrow_mut();
         let mut timers = self.timers.borrow_mut();
@@ -234,6 +248,7 @@ impl Shard {
                     break 'run Left::Special;
                 }
                 let offset = batch.offset_of(at_cursor);
+                self.dock.pulse.at_entry(offset);
                 let reading = Reading { at: routed.at, value: routed.value, offset };
                 match monitor.observe_reading(routed.key, &reading, out) {
                     Admission::Taken => {}
@@ -283,25 +298,6 @@ impl Shard {
         }
     }
 
-    /// As [`Shard::deliver_one`], for one that the model's snapshot may hold already.
-    pub(crate) fn deliver_new(
-        self: &Rc<Self>,
-        routed: &Routed,
-        offset: u64,
-        out: &mut Vec<ActionRecord>,
-    ) -> Result<(), IngestError> {
-        if self.is_repeating()
-            && let Some(entry) = self.board.directory.at(routed.address)
-            && entry.generation == routed.generation
-            && !self.is_new_to(entry.token(), &entry, offset)
-        {
-            self.board.vectors.take(routed.value);
-            bump(&self.tally.events);
-            return Ok(());
-        }
-        self.deliver_one(routed, offset, out)
-    }
-
     /// Handles one event whatever its model is in. The same in effect as a run of one.
     pub(crate) fn deliver_one(
         self: &Rc<Self>,
@@ -309,7 +305,12 @@ impl Shard {
         offset: u64,
         out: &mut Vec<ActionRecord>,
     ) -> Result<(), IngestError> {
+        if self.is_fenced() {
+            self.board.vectors.take(routed.value);
+            return Err(IngestError::Closed);
+        }
         bump(&self.tally.events);
+        self.dock.pulse.at_entry(offset);
         if self.over.get() {
             self.dock.came_too_late();
             self.bury_stray(routed, offset, DeadReason::ShutDown);
@@ -332,7 +333,7 @@ impl Shard {
             }
             ModelPhase::Paused => {
                 cell.in_trouble(|trouble| trouble.unseen += 1);
-                self.dock.came_while_paused();
+                self.dock.came_while_paused(offset);
                 self.board.vectors.take(routed.value);
                 Err(IngestError::Paused)
             }
@@ -410,6 +411,9 @@ impl Shard {
     pub(crate) fn hand_on(&self, out: &mut Vec<ActionRecord>) {
         if out.is_empty() {
             return;
+        }
+        if self.is_fenced() {
+            return out.clear();
         }
         match &self.saving {
             // Told once it is durable.

@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::from_millis(100);
 /// Ends the monitoring and reports by the deadline, also when the arbiter that drains it is blocked or gone.
 pub(crate) async fn end(house: &Arc<House>, deadline: Duration) -> DrainReport {
     house.board.close();
-    for dock in &house.board.docks {
+    for dock in house.board.docks() {
         // Who waits for room learns that there will be none.
         dock.credits.close();
     }
@@ -73,8 +73,8 @@ async fn drain(house: &House, limit: impl Future<Output = ()>) -> DrainReport {
         // In order behind what is being handled: nothing can be taken out of an actor's hands.
         for shard in 0..house.shards.len() {
             let (reply, _) = oneshot::channel();
-            if let (Some(dock), Some(addr)) = (house.board.docks.get(shard), house.shards.get(shard)) {
-                let _ = dock.request(Control::Stop(reply));
+            if let (Some(dock), Some(addr)) = (house.board.dock(shard), house.shards.get(shard)) {
+                let _ = dock.request(&mut Some(Control::Stop(reply)));
                 addr.do_send(crate::shard::Poke);
             }
         }
@@ -89,7 +89,7 @@ async fn drain(house: &House, limit: impl Future<Output = ()>) -> DrainReport {
 fn count(house: &House, snapshots: SnapshotRound) -> DrainReport {
     let SnapshotRound { kept: snapshots, failed: snapshots_failed, unkept } = snapshots;
     let mut report = DrainReport { snapshots, snapshots_failed, unkept, ..DrainReport::default() };
-    for dock in &house.board.docks {
+    for dock in house.board.docks() {
         let (handled, unseen, cut) = dock.fates();
         report.events_handled += handled;
         report.events_unseen += unseen;

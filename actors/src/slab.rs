@@ -4,12 +4,16 @@
 //! allocations lie between 1 and 2 KiB apart, these arrays 64 and 16 bytes.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use visu_tility_core::ModelMonitor;
 
+use crate::dock::Dock;
+
 /// The hot part of all models of a shard, by place.
-#[derive(Default)]
 pub(crate) struct Slab {
+    /// Where it is told whose code is run.
+    pub(crate) dock: Arc<Dock>,
     /// `None` while nobody lives there or who does is asleep.
     pub(crate) monitors: RefCell<Vec<Option<ModelMonitor>>>,
     pub(crate) heads: RefCell<Vec<Head>>,
@@ -36,6 +40,10 @@ impl Head {
 }
 
 impl Slab {
+    pub(crate) fn new(dock: Arc<Dock>) -> Self {
+        Self { dock, monitors: RefCell::default(), heads: RefCell::default() }
+    }
+
     /// Makes room for a place. Grows by an eighth, so that little is kept for nobody.
     pub(crate) fn reach(&self, place: usize) {
         let mut monitors = self.monitors.borrow_mut();

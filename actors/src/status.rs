@@ -10,6 +10,7 @@ use crate::alert::DispatcherStatus;
 use crate::cell::ModelPhase;
 use crate::ledger::status::StoreStatus;
 use crate::steady::ClockStatus;
+use crate::watchdog::WatchdogStatus;
 
 /// One model's actor.
 #[derive(Clone, Debug, Serialize)]
@@ -129,7 +130,9 @@ pub struct FleetStatus {
     pub retrains: crate::retrain::SchedulerStatus,
     /// The store, where there is one.
     pub store: Option<StoreStatus>,
-    /// The shards.
+    /// Observers that do not come back, and what was done about them.
+    pub watchdog: WatchdogStatus,
+    /// The shards. Of one that is stuck, and is not replaced, what can be known without asking it.
     pub shards: Vec<ShardStatus>,
 }
 

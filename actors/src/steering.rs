@@ -13,6 +13,7 @@ use crate::control::{Control, ControlError, Order, Steering};
 use crate::dead_letter::DeadReason;
 use crate::directory::ModelEntry;
 use crate::hook::guard;
+use crate::journaled::Name;
 use crate::lifecycle::{Decision, Lifecycle};
 use crate::shard_state::Shard;
 use crate::status::{DrainReport, ModelStatus, ShardStatus, SnapshotRound, UnkeptSnapshot};
@@ -61,9 +62,9 @@ impl Shard {
     }
 
     /// Has a recipient sent one model's decisions.
-    pub(crate) fn follow(&self, model: &ModelId, recipient: Recipient<Decision>) {
-        let arbiter = actix::Arbiter::current();
-        self.outlet.decisions.add(recipient, Some(model.clone()), &arbiter, &self.supervision.census);
+    pub(crate) fn subscribe(&self, model: &ModelId, recipient: Recipient<Decision>) {
+        let (arbiter, census) = &self.helpers;
+        self.outlet.decisions.add(recipient, Some(model.clone()), arbiter, census);
     }
 
     /// Turns a model's life. What does not apply to its phase changes nothing.
@@ -90,7 +91,7 @@ impl Shard {
                 if matches!(cell.phase(), ModelPhase::Running | ModelPhase::Waiting) {
                     self.end_wait_of(&cell);
                     self.enter(&cell, ModelPhase::Paused);
-                    self.outlet.tell(&Lifecycle::Paused { model_id });
+                    self.tell(&Lifecycle::Paused { model_id });
                 }
             }
             Steering::Resume => {
@@ -103,7 +104,7 @@ impl Shard {
                 if let Some(cell) = paused {
                     self.enter(&cell, ModelPhase::Running);
                     self.arm(&cell);
-                    self.outlet.tell(&Lifecycle::Resumed { model_id });
+                    self.tell(&Lifecycle::Resumed { model_id });
                     self.deciding(|out| self.show_held(&cell, out));
                 }
             }
@@ -113,17 +114,20 @@ impl Shard {
                     self.passivate(&cell);
                 }
             }
-            Steering::Retire => self.retire(entry),
+            Steering::Retire => self.retire(entry, Name::Goes),
         }
     }
 
     /// Puts a model into quarantine, whatever it does.
     pub(crate) fn quarantine(self: &Rc<Self>, entry: &Arc<ModelEntry>) {
         let cell = self.deciding(|out| self.wake(entry, out));
+        if cell.phase() == ModelPhase::Quarantined {
+            return;
+        }
         self.drop_wait(&cell);
         self.enter(&cell, ModelPhase::Quarantined);
-        let reason = "it was put aside".to_owned();
-        self.outlet.tell(&Lifecycle::Quarantined { model_id: entry.id.clone(), reason });
+        let reason = "an observer did not come back".to_owned();
+        self.tell(&Lifecycle::Quarantined { model_id: entry.id.clone(), reason });
     }
 
     /// Wakes a model that sleeps with a state, so that what comes next can resolve its alerts.
@@ -153,13 +157,15 @@ impl Shard {
             self.deciding(|out| self.show_held(&cell, out));
             self.arm(&cell);
         }
-        self.outlet.tell(&Lifecycle::Reset { model_id: entry.id.clone() });
+        self.tell(&Lifecycle::Reset { model_id: entry.id.clone() });
     }
 
     /// Forgets a model: state, actor, name. Events still held for it are dead letters.
-    fn retire(self: &Rc<Self>, entry: &Arc<ModelEntry>) {
+    pub(crate) fn retire(self: &Rc<Self>, entry: &Arc<ModelEntry>, name: Name) {
         self.wake_kept(entry);
-        self.board.directory.unlist(entry);
+        if name == Name::Goes {
+            self.board.directory.unlist(entry);
+        }
         let place = entry.address.place();
         let known = self.cell_of(entry.address, entry.generation);
         if let Some(cell) = known {
@@ -180,10 +186,14 @@ impl Shard {
             self.vacate(&cell);
             self.enter(&cell, ModelPhase::Asleep);
         }
-        self.board.directory.remove(entry);
+        if name == Name::Goes {
+            self.board.directory.remove(entry);
+            self.outlet.decisions.forget(&entry.id);
+        } else {
+            self.board.directory.ends_as_another(entry);
+        }
         self.forget(entry);
-        self.outlet.decisions.forget(&entry.id);
-        self.outlet.tell(&Lifecycle::Retired { model_id: entry.id.clone() });
+        self.tell(&Lifecycle::Retired { model_id: entry.id.clone() });
     }
 
     /// Takes a model off its place, and stops its actor, whoever holds the address: what was sent to it
@@ -221,12 +231,12 @@ impl Shard {
         if let Some(addr) = cell.actor.borrow().as_ref().and_then(actix::WeakAddr::upgrade) {
             addr.do_send(crate::model::LetGo);
         }
-        self.outlet.tell(&Lifecycle::Passivated { model_id: id.clone() });
+        self.tell(&Lifecycle::Passivated { model_id: id.clone() });
     }
 
     /// Clears the place of a model whose actor is gone, unless it was woken meanwhile.
     pub(crate) fn actor_gone(&self, cell: &Rc<ModelCell>) {
-        if cell.phase() != ModelPhase::Asleep {
+        if self.is_fenced() || cell.phase() != ModelPhase::Asleep {
             return;
         }
         let place = cell.entry.address.place();
@@ -244,7 +254,7 @@ impl Shard {
 
     /// Follows a new plan from now on.
     fn reload(self: &Rc<Self>, plan: &Arc<MonitorPlan>) {
-        self.plan.replace(Arc::clone(plan));
+        self.follow(plan);
         let cells: Vec<_> = self.cells.borrow().iter().flatten().cloned().collect();
         for cell in cells {
             self.reload_cell(&cell, plan);

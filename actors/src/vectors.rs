@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use visu_tility_core::IngestError;
 
+use crate::routed::Routed;
+
 /// The most vectors that may wait.
 pub(crate) const VECTORS_MAX: usize = 16_384;
 
@@ -28,7 +30,9 @@ pub(crate) struct Vectors {
 #[derive(Debug, Default)]
 struct Slots {
     /// How often the place was used, and what waits there.
-    slots: Vec<(u32, Option<Arc<[f32]>>)>,
+    places: Vec<(u32, Option<Arc<[f32]>>)>,
+    /// With a store, by place: the shard that it was sent to.
+    sent: Vec<Option<u8>>,
     free: Vec<u32>,
 }
 
@@ -54,16 +58,19 @@ impl Vectors {
 
     fn put_below(&self, max: usize, vector: &Arc<[f32]>) -> Result<f64, IngestError> {
         let mut slots = self.slots.lock();
-        if slots.slots.len() - slots.free.len() >= max {
+        if slots.places.len() - slots.free.len() >= max {
             return Err(IngestError::Full { waiting: max, credits: max });
         }
         let place = if let Some(place) = slots.free.pop() {
             place
         } else {
-            slots.slots.push((0, None));
-            (slots.slots.len() - 1) as u32
+            slots.places.push((0, None));
+            (slots.places.len() - 1) as u32
         };
-        let Some(slot) = slots.slots.get_mut(place as usize) else { return Ok(f64::NAN) };
+        if let Some(sent) = slots.sent.get_mut(place as usize) {
+            *sent = None;
+        }
+        let Some(slot) = slots.places.get_mut(place as usize) else { return Ok(f64::NAN) };
         slot.0 = slot.0.wrapping_add(1);
         slot.1 = Some(Arc::clone(vector));
         Ok(f64::from_bits(MARK | (u64::from(slot.0) & PART) << PLACE_BITS | u64::from(place)))
@@ -79,7 +86,7 @@ impl Vectors {
     pub(crate) fn peek(&self, value: f64) -> Option<Arc<[f32]>> {
         let (use_, place) = (value.to_bits() >> PLACE_BITS & PART, value.to_bits() & PART);
         let slots = self.slots.lock();
-        let slot = slots.slots.get(place as usize).filter(|slot| u64::from(slot.0) & PART == use_)?;
+        let slot = slots.places.get(place as usize).filter(|slot| u64::from(slot.0) & PART == use_)?;
         slot.1.clone()
     }
 
@@ -87,7 +94,7 @@ impl Vectors {
     fn take_out(&self, bits: u64) -> Option<Arc<[f32]>> {
         let (use_, place) = (bits >> PLACE_BITS & PART, bits & PART);
         let mut slots = self.slots.lock();
-        let slot = slots.slots.get_mut(place as usize)?;
+        let slot = slots.places.get_mut(place as usize)?;
         if u64::from(slot.0) & PART != use_ {
             return None;
         }
@@ -121,10 +128,39 @@ impl Vectors {
         self.waiting() >= VECTORS_MAX / 2
     }
 
+    /// Takes note that events were sent to a shard.
+    pub(crate) fn sent(&self, events: &[Routed], shard: usize) {
+        if !events.iter().any(|event| is_ticket(event.value)) {
+            return;
+        }
+        let mut slots = self.slots.lock();
+        for event in events.iter().filter(|event| is_ticket(event.value)) {
+            let place = (event.value.to_bits() & PART) as usize;
+            if slots.sent.len() <= place {
+                slots.sent.resize(place + 1, None);
+            }
+            if let Some(sent) = slots.sent.get_mut(place) {
+                *sent = Some(shard as u8);
+            }
+        }
+    }
+
+    /// Lets go of what was sent to a shard that is taken over: its successor is sent it again.
+    pub(crate) fn release(&self, shard: usize) {
+        let mut slots = self.slots.lock();
+        let Slots { places, free, sent } = &mut *slots;
+        for (place, (slot, of)) in places.iter_mut().zip(sent).enumerate() {
+            if *of == Some(shard as u8) && slot.1.take().is_some() {
+                free.push(place as u32);
+            }
+        }
+        self.freed.notify_waiters();
+    }
+
     /// Vectors that wait.
     pub(crate) fn waiting(&self) -> usize {
         let slots = self.slots.lock();
-        slots.slots.len() - slots.free.len()
+        slots.places.len() - slots.free.len()
     }
 }
 

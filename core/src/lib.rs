@@ -8,6 +8,7 @@
 //! - who looks at it: [`MetricObserver`], the trait, and the built-in checks;
 //! - what is watched how: [`MonitorPlan`];
 //! - what ties it together for one model: [`ModelMonitor`], a pure fold;
+//! - where a thread is in the user's code: [`Footprint`], for a watchdog;
 //! - what comes out: [`ActionRecord`]s, and [`MonitorStatus`] for who asks;
 //! - what outlives the process: the [`journal`] and the [`store`], as a port.
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@ mod check;
 mod checksum;
 mod error;
 mod event;
+mod footprint;
 mod id;
 mod ingest;
 pub mod journal;
@@ -40,6 +42,7 @@ pub use check::{
 };
 pub use error::{EventError, ObserverError};
 pub use event::MetricEvent;
+pub use footprint::{Deed, Footprint, Sighting};
 pub use id::{MetricName, ModelId, Version};
 pub use ingest::{Accepted, IngestError};
 pub use kind::{MetricKind, ValueRange};

@@ -64,7 +64,7 @@ pub(super) fn of_control(error: &ControlError) -> HttpResponse {
     let reason = error.to_string();
     match error {
         ControlError::UnknownModel(_) => refuse(StatusCode::NOT_FOUND, &reason),
-        ControlError::Store(_) => unavailable(&Reason { error: &reason }, false),
+        ControlError::Store(_) | ControlError::Stuck(_) => unavailable(&Reason { error: &reason }, false),
         _ => unavailable(&Reason { error: &reason }, true),
     }
 }

@@ -33,11 +33,13 @@ impl Readiness {
                 }
             }
         }
-        let Some(store) = monitoring.store_status() else {
-            return Self { status: "ready", error: None, warning: None };
-        };
-        let warning = aside(&store);
-        match store.failing {
+        let store = monitoring.store_status();
+        let warning = store.as_ref().and_then(aside);
+        if let Some(stuck) = monitoring.watchdog().given_up() {
+            let why = stuck.not_replaced.as_deref().unwrap_or_default();
+            return Self { warning, ..not("stuck", &format!("{stuck}, and it is not replaced: {why}")) };
+        }
+        match store.and_then(|store| store.failing) {
             Some(failing) => {
                 Self { warning, ..not("failing", &format!("the store takes nothing: {failing}")) }
             }
@@ -53,7 +55,7 @@ impl Readiness {
     pub(super) fn answer(&self) -> HttpResponse {
         match self.status {
             "ready" => HttpResponse::Ok().json(self),
-            status => answer::unavailable(self, status != "failed"),
+            status => answer::unavailable(self, !matches!(status, "failed" | "stuck")),
         }
     }
 }

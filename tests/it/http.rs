@@ -3,6 +3,7 @@
 mod attack;
 mod sockets;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::body::to_bytes;
@@ -13,7 +14,8 @@ use actix_web::{App, rt::System};
 use serde_json::{Value, json};
 use visu_tility::http::{HttpLimits, HttpSurface};
 use visu_tility::monitoring::{
-    AdmissionPolicy, DurabilityPolicy, Glob, Monitoring, MonitoringBuilder, NewModels,
+    AdmissionPolicy, DurabilityPolicy, Glob, MetricEvent, MetricObserver, Monitoring, MonitoringBuilder,
+    NewModels, ObserverAction, ObserverError,
 };
 use visu_tility::store::{Effect, MemoryDisk, Operation, StoreError, StoreLimits};
 
@@ -186,6 +188,47 @@ fn a_store_that_takes_nothing_is_told_with_when_to_come_again() {
         assert_eq!(answers[1].2["rejections"][0]["retry"], true);
         assert!(answers[2].2["error"].as_str().unwrap().contains("the store takes nothing"), "{answers:?}");
     }
+}
+
+/// Does not come back while the test holds the gate.
+#[derive(Clone)]
+struct Waits(Arc<Mutex<()>>);
+
+impl MetricObserver for Waits {
+    fn name(&self) -> &'static str {
+        "waits"
+    }
+
+    fn on_metric(&mut self, _: &MetricEvent) -> Result<ObserverAction, ObserverError> {
+        drop(self.0.lock());
+        Ok(ObserverAction::NoOp)
+    }
+}
+
+#[test]
+fn an_observer_that_is_stuck_is_named_by_whether_it_is_ready_until_it_comes_back() {
+    let gate = Arc::new(Mutex::new(()));
+    let held = gate.lock().unwrap();
+    let surface = surface(Monitoring::builder().observer(Box::new(Waits(Arc::clone(&gate)))).watch_by_hand());
+    ask(&surface, vec![post(GOOD)]);
+    while surface.monitoring().look_for_stuck(Duration::ZERO) == 0 {
+        std::thread::yield_now();
+    }
+    surface.monitoring().look_for_stuck(Duration::from_secs(31));
+    let answers = ask(&surface, vec![get("/readyz"), get("/v1/models/m"), post(GOOD)]);
+    assert_eq!(answers.iter().map(|answer| answer.0).collect::<Vec<_>>(), [503, 503, 200]);
+    assert_eq!((answers[0].1.as_deref(), answers[1].1.as_deref()), (Some("30"), Some("30")));
+    assert_eq!(answers[0].2["status"], "stuck");
+    let why = answers[0].2["error"].as_str().unwrap();
+    assert!(
+        why.contains("observer `waits` of model `m` for 31 s") && why.contains("without a store"),
+        "{why}"
+    );
+    drop(held);
+    while surface.monitoring().watchdog().given_up().is_some() {
+        std::thread::yield_now();
+    }
+    assert_eq!(ask(&surface, vec![get("/readyz")])[0].0, 200);
 }
 
 #[test]

@@ -99,6 +99,14 @@ impl ModelEntry {
         *self.kept_plan.lock() = plan;
     }
 
+    /// Takes note that what comes for it is sent again, and is of one by its name who counts until that one's end.
+    pub(crate) fn begins_as_another(&self) {
+        let mut standing = self.standing.lock();
+        if matches!(*standing, Some(Standing::New | Standing::Renewed)) {
+            *standing = Some(Standing::Settled);
+        }
+    }
+
     /// Its place and tenancy, as one number.
     pub(crate) const fn token(&self) -> u64 {
         token(self.address, self.generation)

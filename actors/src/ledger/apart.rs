@@ -102,10 +102,11 @@ impl Ledger {
 /// A save as one part for each model, one for each dead letter, and one for what is left. The last has the number, so the
 /// shard learns of it when all are kept.
 fn parts(save: Save) -> Vec<Save> {
-    let Save { shard, number, models, mut records, cause, letters, .. } = save;
+    let Save { shard, epoch, number, models, mut records, cause, letters, .. } = save;
     let mut parts = Vec::with_capacity(models.len() + 1);
     let part = |models: Vec<ModelChange>, records, letters, number| Save {
         shard,
+        epoch,
         number,
         models,
         records,

@@ -8,13 +8,17 @@ use visu_tility_core::IngestError;
 
 use crate::board::Board;
 use crate::control::ControlError;
-use crate::journaled::{Journaled, Occurrence};
+use crate::dock::Waiter;
+use crate::journaled::{Journaled, Name, Occurrence};
 use crate::ledger::inbox::{Events, Piece, Reply, What};
+use crate::ledger::takeover::Resendings;
 use crate::routed::{Batch, Load, Routed};
 use crate::shard::{LastHandleGone, Poke};
 
-/// Sends a piece that is in the journal; `sent` is, for each shard, the offset after the last entry it was sent.
-pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece) {
+/// Sends a piece that is in the journal; `sent` is, for each shard, the offset after the last entry that it was sent.
+///
+/// What is for a shard that is sent its journal again is left to that.
+pub(crate) fn send(board: &Board, sent: &mut [u64], again: &mut Resendings, piece: Piece) {
     let base = piece.base;
     let mut note = |shard: usize, end: u64| {
         if let Some(sent) = sent.get_mut(shard) {
@@ -22,37 +26,17 @@ pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece) {
         }
     };
     match piece.what {
-        What::Events(events) => {
-            let Events { routed, mut permits, pins: _, reply } = events;
-            let (single, durable) = match reply {
-                Reply::Nobody => (None, None),
-                Reply::Durable(reply) => (None, Some(reply)),
-                Reply::Handled(reply) => (Some(reply), None),
-            };
-            let mut single = single;
-            for (shard, load) in sort(routed, board.docks.len()) {
-                let batch = Batch {
-                    base,
-                    load,
-                    permit: permit(&mut permits, shard),
-                    reply: single.take(),
-                    replayed: false,
-                    pins: None,
-                };
-                note(shard, batch.end());
-                board.send(shard, batch);
-            }
-            if let Some(durable) = durable {
-                let _ = durable.send(Ok(base));
-            }
-        }
+        What::Events(events) => send_events(board, again, base, events, note),
         What::Ticks(ticks) => {
             for (offset, (entry, now)) in (base..).zip(ticks) {
                 if entry.is_retired() {
                     continue;
                 }
-                note(entry.address.shard(), offset + 1);
-                board.tell(entry.address.shard(), Journaled { offset, what: Occurrence::Tick(entry, now) });
+                let shard = entry.address.shard();
+                note(shard, offset + 1);
+                if !again.contains_key(&shard) {
+                    board.tell(shard, Journaled { offset, what: Occurrence::Tick(entry, now) });
+                }
             }
         }
         What::Turn(entry, turn, _, reply) => {
@@ -62,23 +46,69 @@ pub(crate) fn send(board: &Board, sent: &mut [u64], piece: Piece) {
                 return;
             }
             note(shard, base + 1);
+            expect(board, shard, base, Waiter::Turn(reply));
+            if again.contains_key(&shard) {
+                return;
+            }
             if turn == visu_tility_core::journal::Turn::Retire {
                 // Who names it from here on means another one.
                 board.directory.unlist(&entry);
                 board.directory.leave(&entry.id);
             }
-            board.tell(shard, Journaled { offset: base, what: Occurrence::Turn(entry, turn, Some(reply)) });
+            board.tell(shard, Journaled { offset: base, what: Occurrence::Turn(entry, turn, Name::Goes) });
         }
         What::Plan(plan, fingerprint, _, replies) => {
             for (shard, reply) in replies.into_iter().enumerate() {
                 note(shard, base + 1);
-                let what = Occurrence::Plan(Arc::clone(&plan), fingerprint, Some(reply));
-                board.tell(shard, Journaled { offset: base, what });
+                expect(board, shard, base, Waiter::Turn(reply));
+                let what = Occurrence::Plan(Arc::clone(&plan), fingerprint);
+                if !again.contains_key(&shard) {
+                    board.tell(shard, Journaled { offset: base, what });
+                }
             }
         }
         What::Probe => {}
         What::Flush(done) => drop(done.send(())),
         What::End => end(board),
+    }
+}
+
+fn send_events(
+    board: &Board,
+    again: &mut Resendings,
+    base: u64,
+    events: Events,
+    mut note: impl FnMut(usize, u64),
+) {
+    let Events { routed, mut permits, pins: _, reply } = events;
+    let (mut asked, durable) = match reply {
+        Reply::Nobody => (None, None),
+        Reply::Durable(reply) => (None, Some(reply)),
+        Reply::Handled(reply) => (Some(reply), None),
+    };
+    for (shard, load) in sort(routed, board.shards()) {
+        let single = asked.take();
+        let (permit, asked) = (permit(&mut permits, shard), single.is_some());
+        let batch = Batch { base, load, permit, reply: None, asked, replayed: false, pins: None };
+        note(shard, batch.end());
+        if let Some(reply) = single {
+            expect(board, shard, base, Waiter::Event(reply));
+        }
+        if let Some(again) = again.get_mut(&shard) {
+            again.leave(board, batch);
+        } else {
+            board.vectors.sent(batch.load.as_slice(), shard);
+            board.send(shard, batch);
+        }
+    }
+    if let Some(durable) = durable {
+        let _ = durable.send(Ok(base));
+    }
+}
+
+fn expect(board: &Board, shard: usize, offset: u64, waiter: Waiter) {
+    if let Some(dock) = board.dock(shard) {
+        dock.owe(offset, waiter);
     }
 }
 
@@ -104,7 +134,7 @@ pub(crate) fn refuse(board: &Board, piece: Piece, refusal: &IngestError) {
 
 /// Tells a shard that what it saved is kept.
 pub(crate) fn saved(board: &Board, shard: usize, number: u64) {
-    if let Some(dock) = board.docks.get(shard) {
+    if let Some(dock) = board.dock(shard) {
         dock.saved.fetch_max(number, Ordering::AcqRel);
     }
     if let Some(peer) = board.peer(shard) {
@@ -114,7 +144,7 @@ pub(crate) fn saved(board: &Board, shard: usize, number: u64) {
 
 /// Has all shards save what keeps the journal long.
 pub(crate) fn press(board: &Board) {
-    for dock in &board.docks {
+    for dock in board.docks() {
         dock.pressed.store(true, Ordering::Release);
     }
     poke(board);
@@ -122,7 +152,7 @@ pub(crate) fn press(board: &Board) {
 
 /// Has all shards look whether anything is saved any more, so that nobody waits for what is not.
 pub(crate) fn poke(board: &Board) {
-    for shard in 0..board.docks.len() {
+    for shard in 0..board.shards() {
         if let Some(peer) = board.peer(shard) {
             peer.do_send(Poke);
         }
@@ -130,7 +160,7 @@ pub(crate) fn poke(board: &Board) {
 }
 
 fn end(board: &Board) {
-    for shard in 0..board.docks.len() {
+    for shard in 0..board.shards() {
         if let Some(peer) = board.peer(shard) {
             peer.do_send(LastHandleGone);
         }

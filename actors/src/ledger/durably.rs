@@ -10,16 +10,19 @@ use tokio::sync::watch;
 use visu_tility_core::store::{Store, StoreReader};
 use visu_tility_core::{MonitorPlan, ObserverError};
 
-use crate::board::{Board, Dock};
+use crate::board::Board;
 use crate::builder::StartError;
 use crate::census::Presence;
 use crate::clock::Clock;
+use crate::dock::Dock;
 use crate::durability::DurabilityPolicy;
 use crate::house::Durable;
+use crate::ledger::culprit::Culprits;
 use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::{Opening, PlanLog, open, written};
 use crate::ledger::status::Figures;
 use crate::ledger::{Ledger, LedgerParts, driver};
+use crate::nursery::Nursery;
 use crate::outlet::Outlet;
 use crate::plans::Plans;
 use crate::saving::SavingParts;
@@ -34,6 +37,7 @@ pub(crate) struct Durably {
     /// What the journal holds.
     pub(crate) journal: Range<u64>,
     plans: PlanLog,
+    culprits: Culprits,
     /// The plans that were in force before the journal's first entry.
     pub(crate) before: Plans,
     own: (u64, Arc<MonitorPlan>),
@@ -57,10 +61,11 @@ impl Durably {
             let said = "`event_time` is on, which cannot be with a store: its ticks are the clock's";
             return Err(ObserverError::Config(said.to_owned()).into());
         }
+        let culprits = Culprits::read(&mut *store.reader()?)?;
         let Opening { reader, journal, plans, before } = open(&mut *store, plan, clock.now())?;
         let own = (written(plan).1, Arc::clone(plan));
         let (inbox, figures) = (Arc::new(Inbox::new()), Arc::new(Figures::default()));
-        Ok(Self { store, reader, policy, inbox, figures, journal, plans, before, own })
+        Ok(Self { store, reader, policy, inbox, figures, journal, plans, culprits, before, own })
     }
 
     /// What one shard needs.
@@ -72,6 +77,7 @@ impl Durably {
             policy: self.policy,
             reader: self.store.reader()?,
             plans: self.before.clone(),
+            book: Arc::clone(&self.culprits.book),
             position: self.journal.start,
         })
     }
@@ -89,8 +95,9 @@ impl Durably {
         outlet: &Arc<Outlet>,
         presence: Presence,
         arbiter: Option<&ArbiterHandle>,
+        nursery: Option<Nursery>,
     ) -> Result<Durable, StartError> {
-        let Self { store, mut reader, policy, inbox, figures, journal, plans, own, .. } = self;
+        let Self { store, mut reader, policy, inbox, figures, journal, plans, culprits, own, .. } = self;
         outlet.dead.begin(&mut *reader)?;
         let given = Arc::clone(&own.1);
         let shown = Mutex::new(store.reader()?);
@@ -104,6 +111,8 @@ impl Durably {
             outlet: Arc::clone(outlet),
             policy,
             plans,
+            culprits,
+            nursery,
             journal,
             figures: Arc::clone(&figures),
             recovery,

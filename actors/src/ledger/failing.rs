@@ -76,6 +76,7 @@ impl Ledger {
             });
         });
         self.plans.forget();
+        self.culprits.forget();
         for piece in refused {
             self.ending |= matches!(piece.what, What::End);
             if matches!(piece.what, What::Ticks(_)) {
@@ -100,7 +101,7 @@ impl Ledger {
         self.ending |= ending || self.gathered.iter().any(|piece| matches!(piece.what, What::End));
         for piece in rest {
             self.ending |= matches!(piece.what, What::End);
-            dispatch::send(&self.board, &mut self.sent, piece);
+            dispatch::send(&self.board, &mut self.sent, &mut self.resending, piece);
         }
     }
 

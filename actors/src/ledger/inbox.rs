@@ -12,6 +12,7 @@ use visu_tility_core::{IngestError, MonitorPlan, Timestamp};
 
 use crate::control::ControlError;
 use crate::directory::ModelEntry;
+use crate::ledger::takeover::Takeover;
 use crate::routed::Routed;
 use crate::saving::Save;
 
@@ -109,6 +110,8 @@ pub(crate) struct Queue {
     pub(crate) entries: usize,
     pub(crate) saves: VecDeque<Save>,
     pub(crate) settled: VecDeque<Settlement>,
+    /// Shards that are to be replaced.
+    pub(crate) takeovers: Vec<Takeover>,
     /// Why nothing is taken.
     pub(crate) refusing: Option<IngestError>,
     /// Nobody looks here any more.
@@ -152,6 +155,12 @@ impl Inbox {
     pub(crate) fn save(&self, save: Save) {
         let mut queue = self.queue.lock();
         queue.saves.push_back(save);
+        self.ring(queue);
+    }
+
+    pub(crate) fn take_over(&self, takeover: Takeover) {
+        let mut queue = self.queue.lock();
+        queue.takeovers.push(takeover);
         self.ring(queue);
     }
 

@@ -49,17 +49,7 @@ pub(crate) fn open(
         next_offset = store.commit(&commit)?.next_offset;
         plans.keep();
     }
-    let mut before = Plans::new(fingerprint, Arc::clone(plan));
-    for (place, (offset, of)) in plans.log.iter().enumerate() {
-        // The first was in force from the start, or is the last one before what the journal holds.
-        if place == 0 || *offset < summary.first_offset {
-            let known =
-                if *of == fingerprint { Some(Arc::clone(plan)) } else { kept(&mut *reader, *of, plan)? };
-            if let Some(known) = known {
-                before.enter(*offset, *of, known);
-            }
-        }
-    }
+    let before = plans.before(summary.first_offset, &mut *reader, fingerprint, plan)?;
     Ok(Opening { reader, journal: summary.first_offset..next_offset, plans, before })
 }
 
@@ -101,6 +91,27 @@ impl PlanLog {
         let log: Option<Vec<(u64, u64)>> = text.lines().map(line).collect();
         let log = log.ok_or_else(|| StoreError::corrupt(LOG, "a line is not an offset and a fingerprint"))?;
         Ok(Self { log, staged: None })
+    }
+
+    /// The plans that were in force before an entry of the journal.
+    pub(crate) fn before(
+        &self,
+        first_offset: u64,
+        reader: &mut dyn StoreReader,
+        fingerprint: u64,
+        own: &Arc<MonitorPlan>,
+    ) -> Result<Plans, StoreError> {
+        let mut before = Plans::new(fingerprint, Arc::clone(own));
+        for (place, (offset, of)) in self.log.iter().enumerate() {
+            // The first was in force from the start, or is the last one before what the journal holds.
+            if place == 0 || *offset < first_offset {
+                let known = if *of == fingerprint { Some(Arc::clone(own)) } else { kept(reader, *of, own)? };
+                if let Some(known) = known {
+                    before.enter(*offset, *of, known);
+                }
+            }
+        }
+        Ok(before)
     }
 
     /// Has a plan come into force with the commit.

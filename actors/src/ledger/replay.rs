@@ -1,7 +1,7 @@
 //! Repeats what the store's journal holds, before anything new is taken: the same entries with the same offsets, a
 //! bounded number at a time. The shards leave out what their models' snapshots hold.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,17 +11,18 @@ use serde::Serialize;
 use tokio::sync::watch;
 use visu_tility_core::journal::{EntryValue, JournalEntry, JournalNames, Turn};
 use visu_tility_core::store::{JournalPiece, StoreError};
-use visu_tility_core::{IngestError, MonitorPlan, SeriesKey};
+use visu_tility_core::{IngestError, ModelId, MonitorPlan, SeriesKey};
 
 use crate::admission::Standing;
-use crate::board::{Board, Dock};
+use crate::board::Board;
 use crate::clock::Stopwatch;
 use crate::directory::ModelEntry;
-use crate::journaled::{Journaled, Occurrence};
+use crate::dock::Dock;
+use crate::journaled::{Journaled, Name, Occurrence};
 use crate::ledger::opening::kept;
 use crate::ledger::scribe::NO_PLAN;
 use crate::ledger::{Ledger, Next, dispatch};
-use crate::routed::{Batch, Routed};
+use crate::routed::{Batch, Load, Routed};
 
 /// Bytes of the journal that are read at a time.
 const READ_BYTES: usize = 4 << 20;
@@ -46,12 +47,29 @@ pub struct RecoveryReport {
 
 /// A recovery that goes on.
 pub(crate) struct Replay {
-    journal: Range<u64>,
+    pub(super) journal: Range<u64>,
     pieces: VecDeque<JournalPiece>,
     piece: Option<Decoded>,
     known: Known,
     report: RecoveryReport,
     since: Stopwatch,
+    /// Repeated for one shard.
+    pub(super) only: Option<Only>,
+}
+
+/// One shard that the journal is repeated for, while the others go on.
+pub(crate) struct Only {
+    pub(super) shard: usize,
+    /// The first entry that it is sent again; those before are read for the names in them.
+    pub(super) from: u64,
+    /// The offset after the last entry that it was sent again.
+    pub(super) sent: u64,
+    /// Retirements before this one have taken their model's name off the list before.
+    pub(super) live_from: u64,
+    /// Who was retired there, and may be listed again only because of this.
+    pub(super) retired: Vec<Arc<ModelEntry>>,
+    /// Names of models that count until their end is sent again.
+    pub(super) ended: BTreeSet<ModelId>,
 }
 
 /// A piece of the journal that was read.
@@ -66,6 +84,8 @@ struct Known {
     names: JournalNames,
     /// Where the models of its names live, once it was asked.
     homes: Vec<Option<Home>>,
+    /// For one shard that is sent the journal again: whose its names are.
+    shards: Vec<usize>,
 }
 
 /// Where a model lives, and the key of the series that was named with it.
@@ -74,7 +94,14 @@ type Home = (Arc<ModelEntry>, SeriesKey);
 impl Replay {
     pub(crate) fn new(journal: Range<u64>) -> Self {
         let (pieces, piece, report) = (VecDeque::new(), None, RecoveryReport::default());
-        Self { journal, pieces, piece, known: Known::default(), report, since: Stopwatch::start() }
+        let (known, since) = (Known::default(), Stopwatch::start());
+        Self { journal, pieces, piece, known, report, since, only: None }
+    }
+
+    /// The first entry that was not repeated yet.
+    pub(super) fn position(&self) -> u64 {
+        let Some(piece) = &self.piece else { return self.journal.start };
+        piece.entries.front().map_or(piece.end.max(self.journal.start), |(offset, _)| *offset)
     }
 }
 
@@ -87,7 +114,7 @@ impl Ledger {
                 next
             }
             Ok(None) => {
-                for shard in 0..self.board.docks.len() {
+                for shard in 0..self.board.shards() {
                     let what = Occurrence::Caught;
                     self.board.tell(shard, Journaled { offset: 0, what });
                 }
@@ -120,7 +147,7 @@ impl Ledger {
     }
 
     /// `None` when all is repeated.
-    fn repeat_some(&mut self, replay: &mut Replay) -> Result<Option<Next>, StoreError> {
+    pub(super) fn repeat_some(&mut self, replay: &mut Replay) -> Result<Option<Next>, StoreError> {
         if replay.piece.is_none() {
             if replay.pieces.is_empty() {
                 if replay.journal.is_empty() {
@@ -135,8 +162,9 @@ impl Ledger {
                     &format!("offsets {from} to {to} are missing"),
                 ));
             };
-            let (decoded, begins) = decode(&piece, &replay.journal, &mut replay.known)?;
-            if begins {
+            let (decoded, begins) =
+                decode(&self.board, &piece, &replay.journal, &mut replay.known, replay.only.as_ref())?;
+            if begins && replay.only.is_none() {
                 self.scribe.begins(piece.first_offset);
             }
             replay.piece = Some(decoded);
@@ -147,13 +175,18 @@ impl Ledger {
             replay.piece = None;
             return Ok(Some(Next::Now));
         };
+        if *offset >= replay.journal.end {
+            // Read along with what is wanted, of one shard that is sent the journal as far as the others were.
+            return Ok(None);
+        }
         if matches!(entry, JournalEntry::Event { .. }) {
-            return self.repeat_events(decoded, &mut replay.known, &mut replay.report);
+            let Replay { journal, known, report, only, .. } = replay;
+            return self.repeat_events(decoded, known, report, journal.end, only.as_mut());
         }
         let offset = *offset;
         let Some((_, entry)) = decoded.entries.pop_front() else { return Ok(Some(Next::Now)) };
         replay.report.entries += 1;
-        self.repeat_other(&mut replay.known, offset, &entry, &mut replay.report)?;
+        self.repeat_other(&mut replay.known, offset, &entry, &mut replay.report, replay.only.as_mut())?;
         Ok(Some(Next::Now))
     }
 
@@ -163,22 +196,29 @@ impl Ledger {
         decoded: &mut Decoded,
         known: &mut Known,
         report: &mut RecoveryReport,
+        end: u64,
+        only: Option<&mut Only>,
     ) -> Result<Option<Next>, StoreError> {
         let Some(base) = decoded.entries.front().map(|(offset, _)| *offset) else {
             return Ok(Some(Next::Now));
         };
-        let run = decoded.entries.iter().take_while(|(_, entry)| matches!(entry, JournalEntry::Event { .. }));
+        let within = |offset: u64| only.is_none() || offset < end;
+        let run = decoded
+            .entries
+            .iter()
+            .take_while(|(offset, entry)| within(*offset) && matches!(entry, JournalEntry::Event { .. }));
         let run = run.count().min(EVENTS_MAX);
-        if !self.has_room_for_more() {
+        if !self.has_room_for_more(only.as_deref()) {
             return Ok(Some(Next::Within(FULL_WAIT)));
         }
         let mut routed = Vec::with_capacity(run);
+        let mut places = Vec::with_capacity(run);
         let mut pins = Vec::new();
         for place in 0..run {
-            let Some((_, JournalEntry::Event { name, at, value })) = decoded.entries.get(place) else {
+            let Some((offset, JournalEntry::Event { name, at, value })) = decoded.entries.get(place) else {
                 break;
             };
-            let (name, at) = (*name, *at);
+            let (name, at, Ok(offset)) = (*name, *at, u32::try_from(*offset - base)) else { break };
             let value = match value {
                 EntryValue::Number(value) => *value,
                 EntryValue::Missing => f64::NAN,
@@ -187,10 +227,13 @@ impl Ledger {
                     Err(_) => break,
                 },
             };
-            let Some((entry, key)) = resolve(&self.board, known, name, report)? else { break };
+            let Some((entry, key)) = resolve(&self.board, known, name, report, only.as_deref())? else {
+                break;
+            };
             if pins.last().is_none_or(|last| !Arc::ptr_eq(last, &entry)) {
                 pins.push(Arc::clone(&entry));
             }
+            places.push(offset);
             routed.push(Routed { address: entry.address, generation: entry.generation, key, at, value });
         }
         if routed.is_empty() {
@@ -199,25 +242,34 @@ impl Ledger {
         report.entries += routed.len() as u64;
         decoded.entries.drain(..routed.len());
         let pins: Option<Arc<[_]>> = Some(pins.into());
-        for (shard, load) in dispatch::sort(routed, self.board.docks.len()) {
-            let batch = Batch { base, load, permit: None, reply: None, replayed: true, pins: pins.clone() };
-            self.send_again(shard, batch);
+        let batch =
+            |load, pins| Batch { base, load, permit: None, reply: None, asked: false, replayed: true, pins };
+        if let Some(only) = only {
+            let batch = batch(Load::Part(routed, places), pins);
+            only.sent = batch.end();
+            self.board.vectors.sent(batch.load.as_slice(), only.shard);
+            self.board.send_again(only.shard, batch);
+            return Ok(Some(Next::Now));
+        }
+        for (shard, load) in dispatch::sort(routed, self.board.shards()) {
+            let batch = batch(load, pins.clone());
+            self.note_sent(shard, batch.end());
+            self.board.vectors.sent(batch.load.as_slice(), shard);
+            self.board.send(shard, batch);
         }
         Ok(Some(Next::Now))
     }
 
     /// Whether no shard is far behind what it was sent. Credits are no measure here: who publishes while the journal is
     /// repeated holds them until that is done.
-    fn has_room_for_more(&self) -> bool {
-        let near = |(dock, sent): (&Arc<Dock>, &u64)| {
+    fn has_room_for_more(&self, only: Option<&Only>) -> bool {
+        let near = |(dock, sent): (Arc<Dock>, &u64)| {
             sent.saturating_sub(dock.position.load(Ordering::Acquire)) <= EVENTS_MAX as u64
         };
-        self.board.docks.iter().zip(&self.sent).all(near)
-    }
-
-    fn send_again(&mut self, shard: usize, batch: Batch) {
-        self.note_sent(shard, batch.end());
-        self.board.send(shard, batch);
+        match only {
+            Some(only) => self.board.dock(only.shard).is_none_or(|dock| near((dock, &only.sent))),
+            None => self.board.docks().zip(&self.sent).all(near),
+        }
     }
 
     /// Hands over an entry that is no event.
@@ -227,30 +279,37 @@ impl Ledger {
         offset: u64,
         entry: &JournalEntry,
         report: &mut RecoveryReport,
+        mut only: Option<&mut Only>,
     ) -> Result<(), StoreError> {
         match *entry {
             JournalEntry::Tick { name, now } => {
-                if let Some((entry, _)) = resolve(&self.board, known, name, report)? {
-                    self.tell_again(entry.address.shard(), offset, Occurrence::Tick(entry, now));
+                if let Some((entry, _)) = resolve(&self.board, known, name, report, only.as_deref())? {
+                    self.tell_again(entry.address.shard(), offset, Occurrence::Tick(entry, now), only);
                 }
             }
             JournalEntry::Turn { name, turn, .. } => {
-                if let Some((entry, _)) = resolve(&self.board, known, name, report)? {
+                if let Some((entry, _)) = resolve(&self.board, known, name, report, only.as_deref())? {
                     let shard = entry.address.shard();
-                    if turn == Turn::Retire {
+                    // It is off the list already, and who is listed by that name is the one who came after.
+                    let stays = only.as_deref_mut().filter(|only| offset < only.live_from);
+                    let kept = if stays.is_some() { Name::Stays } else { Name::Goes };
+                    if let Some(only) = stays.filter(|_| turn == Turn::Retire) {
+                        only.retired.push(Arc::clone(&entry));
+                    } else if turn == Turn::Retire {
                         // As when it happened: who is named from here on is another one.
                         self.board.directory.unlist(&entry);
                         self.board.directory.leave(&entry.id);
                     }
-                    self.tell_again(shard, offset, Occurrence::Turn(entry, turn, None));
+                    self.tell_again(shard, offset, Occurrence::Turn(entry, turn, kept), only);
                 }
             }
             JournalEntry::Plan { fingerprint: NO_PLAN, .. } | JournalEntry::Event { .. } => {}
             JournalEntry::Plan { fingerprint, .. } => {
                 let plan = self.plan_again(fingerprint)?;
-                for shard in 0..self.board.docks.len() {
-                    let what = Occurrence::Plan(Arc::clone(&plan), fingerprint, None);
-                    self.tell_again(shard, offset, what);
+                let shards = only.as_ref().map_or(0..self.board.shards(), |only| only.shard..only.shard + 1);
+                for shard in shards {
+                    let what = Occurrence::Plan(Arc::clone(&plan), fingerprint);
+                    self.tell_again(shard, offset, what, only.as_deref_mut());
                 }
             }
         }
@@ -267,8 +326,11 @@ impl Ledger {
         plan.ok_or_else(|| StoreError::corrupt("the plans", &format!("{fingerprint:016x} is not there")))
     }
 
-    fn tell_again(&mut self, shard: usize, offset: u64, what: Occurrence) {
-        self.note_sent(shard, offset + 1);
+    fn tell_again(&mut self, shard: usize, offset: u64, what: Occurrence, only: Option<&mut Only>) {
+        match only {
+            Some(only) => only.sent = offset + 1,
+            None => self.note_sent(shard, offset + 1),
+        }
         self.board.tell(shard, Journaled { offset, what });
     }
 
@@ -281,19 +343,37 @@ impl Ledger {
 
 /// Reads a piece, and says whether it begins a dictionary.
 fn decode(
+    board: &Board,
     piece: &JournalPiece,
     wanted: &Range<u64>,
     known: &mut Known,
+    only: Option<&Only>,
 ) -> Result<(Decoded, bool), StoreError> {
     let what = || format!("the journal at offset {}", piece.first_offset);
-    let reader = known.names.read(piece).map_err(|error| StoreError::corrupt(what(), &error))?;
+    let Known { names, homes, shards } = known;
+    let reader = names.read(piece).map_err(|error| StoreError::corrupt(what(), &error))?;
     let begins = reader.begins_dictionary();
-    let entries = reader.entries().filter(|(offset, _)| wanted.contains(offset)).collect();
     if begins {
-        known.homes.clear();
+        homes.clear();
+        shards.clear();
     }
-    known.homes.resize(reader.names().len(), None);
-    Ok((Decoded { entries, end: piece.end() }, begins))
+    homes.resize(reader.names().len(), None);
+    let Some(only) = only else {
+        let entries = reader.entries().filter(|(offset, _)| wanted.contains(offset)).collect();
+        return Ok((Decoded { entries, end: piece.end() }, begins));
+    };
+    let new = reader.names().get(shards.len()..).unwrap_or_default();
+    shards.extend(new.iter().map(|name| board.directory.shard_of(name.model.as_str())));
+    let here = |(offset, entry): &(u64, JournalEntry)| {
+        *offset >= only.from
+            && match entry {
+                JournalEntry::Plan { .. } => true,
+                JournalEntry::Event { name, .. }
+                | JournalEntry::Tick { name, .. }
+                | JournalEntry::Turn { name, .. } => shards.get(*name) == Some(&only.shard),
+            }
+    };
+    Ok((Decoded { entries: reader.entries().filter(here).collect(), end: piece.end() }, begins))
 }
 
 /// Where the model of a name lives, made known on the first call, and again when it was retired meanwhile.
@@ -302,6 +382,7 @@ fn resolve(
     known: &mut Known,
     name: usize,
     report: &mut RecoveryReport,
+    only: Option<&Only>,
 ) -> Result<Option<Home>, StoreError> {
     if let Some(Some(home)) = known.homes.get(name)
         && !home.0.is_retired()
@@ -312,8 +393,13 @@ fn resolve(
     let Some(names) = known.names.names().get(name) else { return Ok(None) };
     let entry = board.directory.with(names.model.as_str(), Arc::clone);
     report.models += u64::from(entry.is_none());
-    let again = || board.directory.insert_again(&names.model, Standing::Unsettled);
+    let as_another = only.is_some_and(|only| only.ended.contains(&names.model));
+    let standing = if as_another { Standing::Counted } else { Standing::Unsettled };
+    let again = || board.directory.insert_again(&names.model, standing);
     let entry = entry.map_or_else(again, Ok).map_err(|error: IngestError| damaged(&error))?;
+    if as_another {
+        entry.begins_as_another();
+    }
     let key = match &names.series {
         Some((version, kind)) => {
             // None gives way that a shard has yet to come to.

@@ -54,6 +54,11 @@ impl Scribe {
         if low >= end && self.writer.dictionary_begun().is_none() {
             return Some(end);
         }
+        self.begin_before(low)
+    }
+
+    /// Where the last dictionary begins that names what lies from `low` on.
+    pub(crate) fn begin_before(&self, low: u64) -> Option<u64> {
         self.begins.iter().rev().find(|begin| **begin <= low).copied()
     }
 

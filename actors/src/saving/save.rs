@@ -6,6 +6,8 @@ use visu_tility_core::store::{Commit, LetterEntry, ModelChange, OutboxEntry};
 /// What a shard asks the ledger to commit in one.
 pub(crate) struct Save {
     pub(crate) shard: usize,
+    /// How often the shard was taken over before: what comes from who was is thrown away.
+    pub(crate) epoch: u64,
     pub(crate) number: u64,
     pub(crate) models: Vec<ModelChange>,
     pub(crate) records: Vec<ActionRecord>,

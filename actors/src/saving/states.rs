@@ -29,6 +29,8 @@ impl Shard {
         }
         let held = cell.trouble.borrow().as_ref().and_then(|trouble| trouble.held.front().map(|held| held.1));
         let next_offset = held.unwrap_or_else(|| saving.position.get());
+        // If it does not come back from this, it is this that it has not seen.
+        self.dock.pulse.at_entry(saving.position.get());
         let state = guard(|| {
             cell.with_monitor(|monitor| {
                 monitor.map(|it| (it.snapshot(), Arc::clone(it.plan()), it.next_deadline()))
@@ -84,7 +86,7 @@ impl Shard {
         }
         self.drop_wait(cell);
         self.enter(cell, ModelPhase::Quarantined);
-        self.outlet.tell(&Lifecycle::Quarantined { model_id, reason });
+        self.tell(&Lifecycle::Quarantined { model_id, reason });
     }
 
     /// Puts a model to sleep whose state is in the store, unless something came for it since or it is due soon: from then
@@ -109,6 +111,6 @@ impl Shard {
         if let Some(addr) = cell.actor.borrow().as_ref().and_then(actix::WeakAddr::upgrade) {
             addr.do_send(crate::model::LetGo);
         }
-        self.outlet.tell(&Lifecycle::Passivated { model_id: cell.entry.id.clone() });
+        self.tell(&Lifecycle::Passivated { model_id: cell.entry.id.clone() });
     }
 }

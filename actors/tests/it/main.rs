@@ -21,9 +21,11 @@ mod retired;
 #[cfg(feature = "automated_retraining")]
 mod scheduler;
 mod shard_panic;
+mod stuck;
 mod subscriber;
 mod supervision;
 mod system;
 mod timer;
+mod turnstile;
 mod vector;
 mod world;

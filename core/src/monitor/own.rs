@@ -11,6 +11,7 @@ use crate::action::{ActionRecord, Alert, ObserverAction, RetrainRequest};
 use crate::alert::{AlertCondition, AlertLife, Persistence, Severity, Transition};
 use crate::error::ObserverError;
 use crate::event::MetricEvent;
+use crate::footprint::{Deed, marked, within};
 use crate::kind::MetricKind;
 use crate::observer::MetricObserver;
 use crate::plan::{MonitorPlan, Reaction};
@@ -65,11 +66,12 @@ impl std::fmt::Debug for OwnObserver {
 }
 
 impl OwnObserver {
-    fn start(prototype: &Arc<dyn MetricObserver>) -> Self {
+    fn start(place: usize, prototype: &Arc<dyn MetricObserver>) -> Self {
+        let clone = || marked(place, Deed::Begin, || prototype.clone_observer());
         Self {
             name: prototype.name().into(),
-            observer: prototype.clone_observer(),
-            checkpoint: prototype.clone_observer(),
+            observer: clone(),
+            checkpoint: clone(),
             seen: Vec::new(),
             lives: Vec::new(),
             failures: 0,
@@ -180,7 +182,8 @@ impl Own {
         if plan.observers.is_empty() {
             return None;
         }
-        let observers = plan.observers.iter().map(OwnObserver::start).collect();
+        let observers =
+            plan.observers.iter().enumerate().map(|(place, own)| OwnObserver::start(place, own)).collect();
         Some(Box::new(Self {
             observers,
             stage: None,
@@ -193,7 +196,8 @@ impl Own {
     /// One bit for each observer that wants the kind.
     pub fn wanting(&self, kind: &MetricKind) -> u32 {
         let bits = self.observers.iter().enumerate();
-        bits.filter(|(_, own)| own.observer.wants(kind)).fold(0, |bits, (i, _)| bits | (1 << i))
+        bits.filter(|(i, own)| marked(*i, Deed::Begin, || own.observer.wants(kind)))
+            .fold(0, |bits, (i, _)| bits | (1 << i))
     }
 
     /// Whose state could not be written, once told.
@@ -279,9 +283,10 @@ impl Body {
     fn show(&mut self, observer: usize, doing: Doing, what: Seen) -> Result<ObserverAction, ObserverError> {
         let Some(own) = &mut self.own else { return Ok(ObserverAction::NoOp) };
         own.stage = Some(Stage::Running { observer, doing });
-        let answer = own.observers.get_mut(observer).map_or(Ok(ObserverAction::NoOp), |own| own.show(what));
+        let shown = own.observers.get_mut(observer);
+        let answer = shown.and_then(|own| within(observer, Deed::Observe, || own.show(what)));
         own.stage = None;
-        answer
+        answer.unwrap_or(Ok(ObserverAction::NoOp))
     }
 
     /// Moves the observer's alert on this series by what it answered.
@@ -352,14 +357,18 @@ impl Body {
         let (observer, doing, restored) = match own.stage? {
             Stage::Running { observer, doing } => {
                 own.stage = Some(Stage::Restoring { observer, doing });
-                own.observers.get_mut(observer)?.put_back();
+                let own = own.observers.get_mut(observer)?;
+                let _ = within(observer, Deed::Observe, || own.put_back());
                 (observer, doing, true)
             }
             Stage::Restoring { observer, doing } => {
                 let old = own.observers.get_mut(observer)?;
                 let (lives, failures) = (std::mem::take(&mut old.lives), old.failures);
-                let fresh =
-                    OwnObserver { lives, failures, ..OwnObserver::start(plan.observers.get(observer)?) };
+                let fresh = OwnObserver {
+                    lives,
+                    failures,
+                    ..OwnObserver::start(observer, plan.observers.get(observer)?)
+                };
                 *own.observers.get_mut(observer)? = fresh;
                 (observer, doing, false)
             }

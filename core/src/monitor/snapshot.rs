@@ -10,6 +10,7 @@ use thiserror::Error;
 use visu_tility_drift::codec::{DecodeError, Reader, put_bytes, put_i64, put_str, put_u16, put_u32, put_u64};
 
 use crate::alert::{AlertLife, Severity};
+use crate::footprint::{Deed, marked, within};
 use crate::id::{ModelId, Version};
 use crate::kind::MetricKind;
 use crate::plan::{MonitorPlan, Reaction};
@@ -99,7 +100,7 @@ impl Body {
         for (place, observer) in own.observers.iter().enumerate() {
             // In case it does not come back.
             own.writing = Some(place);
-            write_observer(observer, out);
+            write_observer(place, observer, out);
         }
         own.writing = None;
     }
@@ -210,13 +211,16 @@ impl Body {
             }
             let state = bytes.bytes()?;
             let Some(own) = &mut self.own else { continue };
-            let Some(found) = own.observers.iter_mut().find(|own| &*own.name == name) else { continue };
+            let found = own.observers.iter_mut().enumerate().find(|(_, own)| &*own.name == name);
+            let Some((place, found)) = found else { continue };
             // An observer that cannot read its state starts afresh, as its contract says.
-            let mut restored = found.observer.clone();
-            if restored.read_state(&mut Reader::new(state)).is_ok() {
-                found.observer = restored;
-            }
-            found.mark();
+            marked(place, Deed::Begin, || {
+                let mut restored = found.observer.clone();
+                if restored.read_state(&mut Reader::new(state)).is_ok() {
+                    found.observer = restored;
+                }
+                found.mark();
+            });
             (found.lives, found.failures) = (lives, failures);
         }
         if let Some(own) = &mut self.own {
@@ -238,7 +242,7 @@ fn put_part(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 }
 
 /// One of the user's observers; runs the user's code.
-fn write_observer(own: &OwnObserver, out: &mut Vec<u8>) {
+fn write_observer(place: usize, own: &OwnObserver, out: &mut Vec<u8>) {
     put_str(out, &own.name);
     put_u64(out, own.failures);
     put_u32(out, own.lives.len() as u32);
@@ -250,7 +254,7 @@ fn write_observer(own: &OwnObserver, out: &mut Vec<u8>) {
         life.life.write(out);
     }
     let mut state = Vec::new();
-    own.observer.write_state(&mut state);
+    let _ = within(place, Deed::Write, || own.observer.write_state(&mut state));
     put_bytes(out, &state);
 }
 
