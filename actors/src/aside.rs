@@ -29,7 +29,7 @@ impl Shard {
     pub(crate) fn mark_aside(&self, cell: &ModelCell, reason: &str) {
         cell.in_trouble(|trouble| trouble.unreadable = true);
         if let Some(saving) = &self.saving {
-            saving.figures.set_aside(&cell.entry.id, reason);
+            saving.figures.set_aside(&cell.entry.id, reason, saving.position.get());
         }
     }
 }

@@ -57,8 +57,17 @@ pub(crate) enum Control {
     Reload(Arc<MonitorPlan>, oneshot::Sender<()>),
     /// Hands the state of all awake models to the keeper.
     Snapshot(oneshot::Sender<SnapshotRound>),
+    /// Comes behind all that was left in the lane before.
+    Behind(oneshot::Sender<()>),
     /// Stops the shard and its models.
     Stop(oneshot::Sender<()>),
+}
+
+impl Control {
+    /// Whether it waits while the journal is repeated: for what is owed to a model, or behind what waits for that.
+    pub(crate) const fn waits(&self) -> bool {
+        matches!(self, Self::Model(..) | Self::Behind(_))
+    }
 }
 
 /// One request about a model.

@@ -103,6 +103,10 @@ pub(crate) struct Dock {
     pub(crate) saved: AtomicU64,
     /// With a store: its journal is full, and what keeps it long is to be saved.
     pub(crate) pressed: AtomicBool,
+    /// With a store: what its journal held has been repeated, and the shard has handled it.
+    caught_up: AtomicBool,
+    /// The shard is stuck, and nobody takes it over.
+    given_up: AtomicBool,
     pub(crate) pulse: Arc<ShardPulse>,
 }
 
@@ -129,6 +133,8 @@ impl Dock {
             dirty_from: AtomicU64::new(u64::MAX),
             saved: AtomicU64::new(0),
             pressed: AtomicBool::new(false),
+            caught_up: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             pulse: Arc::default(),
         }
     }
@@ -246,8 +252,31 @@ impl Dock {
         Ok(())
     }
 
-    pub(crate) fn next_control(&self) -> Option<Control> {
-        self.control.lock().as_mut()?.pop_front()
+    /// Takes the next request; while the journal is repeated none that is about a model, since what is owed to that model
+    /// comes first. They keep their order, and go over to who takes the shard over.
+    pub(crate) fn next_control(&self, repeating: bool) -> Option<Control> {
+        let mut lane = self.control.lock();
+        let lane = lane.as_mut()?;
+        if !repeating {
+            return lane.pop_front();
+        }
+        let place = lane.iter().position(|control| !control.waits())?;
+        lane.remove(place)
+    }
+
+    /// Takes note that the shard has handled all that was repeated.
+    pub(crate) fn catch_up(&self) {
+        self.caught_up.store(true, Ordering::Release);
+    }
+
+    /// Takes note whether the shard is stuck with nobody to take it over.
+    pub(crate) fn give_up(&self, given_up: bool) {
+        self.given_up.store(given_up, Ordering::Release);
+    }
+
+    /// Whether the shard has handled all that was repeated, or is not going to.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Acquire) || self.given_up.load(Ordering::Acquire) || self.is_over()
     }
 
     /// Refuses all further requests; who waits for an answer learns that there will be none.

@@ -420,8 +420,8 @@ impl MonitoringHandle {
         shutdown::end(&self.house, deadline).await
     }
 
-    /// Waits until what the store's journal held has been repeated, and says what that came to. Without a store there is
-    /// nothing to wait for. What is published before waits behind it.
+    /// Waits until what the store's journal held has been repeated and handled, and says what that came to. Without a store
+    /// there is nothing to wait for. What is published before waits behind it.
     pub async fn recovered(&self) -> RecoveryReport {
         self.house.recovered().await
     }
@@ -475,6 +475,7 @@ impl MonitoringHandle {
         entry: &Arc<ModelEntry>,
         order: impl FnOnce(oneshot::Sender<T>) -> Order,
     ) -> Result<T, ControlError> {
+        let _ = self.recovered().await;
         let known = Arc::clone(entry);
         self.house.ask(entry.address.shard(), |reply| Control::Model(known, order(reply))).await
     }

@@ -54,8 +54,8 @@ pub(crate) enum Occurrence {
     TickLost(Arc<ModelEntry>),
     /// The store refuses a model's state, for a reason.
     SetAside(ModelId, String),
-    /// All that the journal held has been repeated.
-    Caught,
+    /// All that the journal held has been repeated, or as much of it as could be read.
+    Caught { whole: bool },
 }
 
 /// An answer that somebody waits for at the dock. Whoever takes the shard over owes it then; a panic pays it.
@@ -147,7 +147,7 @@ impl Shard {
             }
             Occurrence::TickLost(entry) => return self.tick_again(&entry),
             Occurrence::SetAside(model, reason) => return self.set_aside(&model, reason),
-            Occurrence::Caught => return self.caught_up(),
+            Occurrence::Caught { whole } => return self.caught_up(whole),
         }
         self.reach(offset + 1);
     }
@@ -345,10 +345,13 @@ impl Shard {
     }
 
     /// Goes over from repeating to what happens now.
-    fn caught_up(&self) {
+    fn caught_up(&self, whole: bool) {
         self.repeating.replace(None);
+        self.behind.set(!whole);
+        self.dock.catch_up();
         if let Some(saving) = &self.saving {
             saving.at_hand_no_more();
+            saving.inbox.wake();
         }
     }
 

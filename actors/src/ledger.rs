@@ -17,6 +17,7 @@ pub(crate) mod durably;
 mod failing;
 pub(crate) mod inbox;
 pub(crate) mod opening;
+mod patience;
 pub(crate) mod replay;
 pub(crate) mod scribe;
 pub(crate) mod status;
@@ -33,7 +34,6 @@ use visu_tility_core::{ModelId, MonitorPlan, Timestamp};
 
 use crate::board::Board;
 use crate::clock::Stopwatch;
-use crate::dock::Dock;
 use crate::durability::DurabilityPolicy;
 use crate::ledger::apart::Apart;
 use crate::ledger::culprit::Culprits;
@@ -41,7 +41,7 @@ use crate::ledger::delivery::Delivery;
 use crate::ledger::failing::Failing;
 use crate::ledger::inbox::{Inbox, Piece, Queue, What};
 use crate::ledger::opening::PlanLog;
-use crate::ledger::replay::{Recovery, Replay};
+use crate::ledger::replay::{Recovery, RecoveryReport, Replay};
 use crate::ledger::scribe::Scribe;
 use crate::ledger::status::Figures;
 use crate::ledger::takeover::{Resendings, Takeover, sooner};
@@ -95,6 +95,10 @@ pub(crate) struct Ledger {
     sent: Vec<u64>,
     truncated: u64,
     replay: Option<Replay>,
+    /// Whether the journal of the life before was repeated to its end: until then none of it is cut.
+    repeated: bool,
+    /// What a recovery came to that the shards have yet to come to the end of, and since when it went on.
+    folding: Option<(RecoveryReport, Stopwatch)>,
     delivery: Delivery,
     plans: PlanLog,
     culprits: Culprits,
@@ -167,6 +171,8 @@ impl Ledger {
             sent: vec![journal.start; shards],
             truncated: journal.start,
             replay: Some(Replay::new(journal)),
+            repeated: false,
+            folding: None,
             delivery: Delivery::new(),
             plans,
             culprits,
@@ -195,10 +201,18 @@ impl Ledger {
         if self.store.is_none() {
             return Next::Over;
         }
+        self.tell_recovered();
         let now = self.watch.micros();
         if let Some(wait) = self.pause(now) {
             self.answer_while_failing();
-            return if self.ending { self.give_up() } else { Next::Within(wait) };
+            if self.ending {
+                return self.give_up();
+            }
+            // What is in the journal is repeated meanwhile.
+            return match self.replay.take() {
+                Some(replay) => sooner(self.repeat(replay), Next::Within(wait)),
+                None => Next::Within(wait),
+            };
         }
         if self.doubt.is_some() {
             self.resolve_doubt();
@@ -206,10 +220,13 @@ impl Ledger {
         }
         // A shard that is sent its journal again is brought to where the others are first.
         let resent = self.resend_some();
+        if self.is_lost() {
+            return Next::Now;
+        }
         if let Some(replay) = self.replay.take_if(|_| resent.is_none()) {
             let next = self.repeat(replay);
-            // Saves of what was repeated go on meanwhile, unless it came to a bad end.
-            if self.failing.is_some() || !self.has_saves() {
+            // Saves of what was repeated go on meanwhile.
+            if self.replay.is_none() || !self.has_saves() {
                 return next;
             }
         } else if self.replay.is_none() {
@@ -346,16 +363,6 @@ impl Ledger {
         !nothing || self.commit.truncate_below.is_some()
     }
 
-    /// The first offset that a recovery would still need.
-    fn low_water(&self) -> u64 {
-        if self.replay.is_some() {
-            return self.truncated;
-        }
-        let of_shard = |(dock, sent): (Arc<Dock>, &u64)| Self::low_of(&dock, *sent);
-        let shards = self.board.docks().zip(&self.sent).map(of_shard).min().unwrap_or(0);
-        shards.min(self.apart.low()).min(self.next_offset)
-    }
-
     fn write(&mut self) {
         let Some(store) = &mut self.store else { return };
         let begun = self.watch.micros();
@@ -389,7 +396,7 @@ impl Ledger {
     }
 
     fn succeeded(&mut self, committed: &Committed) {
-        self.failing = None;
+        self.works_again();
         self.figures.ok();
         if let Some(cut) = self.commit.truncate_below {
             self.truncated = cut;

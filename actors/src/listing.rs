@@ -88,7 +88,7 @@ impl MonitoringHandle {
 }
 
 /// What a model is that sleeps in the store.
-const fn asleep_as(stored: StoredPhase) -> ModelPhase {
+pub(crate) const fn asleep_as(stored: StoredPhase) -> ModelPhase {
     match stored {
         StoredPhase::Paused => ModelPhase::Paused,
         StoredPhase::Quarantined => ModelPhase::Quarantined,

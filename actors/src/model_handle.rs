@@ -144,12 +144,12 @@ impl ModelHandle {
         board.learn_names(&self.entry, version, kind, board.limit().now)
     }
 
-    /// The model as it is now.
+    /// The model as it is now; while a store's journal is repeated it waits for the end of that.
     ///
     /// # Errors
     ///
-    /// Fails with [`ControlError::UnknownModel`] when it was retired since, with [`ControlError::Busy`] or
-    /// [`ControlError::Closed`].
+    /// Fails with [`ControlError::UnknownModel`] when it was retired since, with [`ControlError::Busy`],
+    /// [`ControlError::Closed`], or [`ControlError::Store`] when the journal or the store cannot be read.
     pub async fn status(&self) -> Result<ModelStatus, ControlError> {
         self.monitoring.order_of(&self.entry, Order::Inspect).await?
     }
@@ -158,7 +158,7 @@ impl ModelHandle {
     ///
     /// # Errors
     ///
-    /// Fails with [`ControlError::UnknownModel`], [`ControlError::Busy`] or [`ControlError::Closed`].
+    /// Fails as [`ModelHandle::status`] does.
     pub async fn addr(&self) -> Result<Addr<ModelActor>, ControlError> {
         self.monitoring.order_of(&self.entry, Order::Address).await?
     }

@@ -92,7 +92,16 @@ impl Shard {
                 Err(_) => {}
             }
         }
-        // The monitor itself may be torn: back to the last snapshot, or to the start.
+        // The monitor itself may be torn.
+        if self.saving.is_some() {
+            // What came behind its last snapshot is in the journal: neither gives way, so that nothing is lost unseen.
+            tracing::error!(model = %cell.entry.id, reason, "a model's state is torn, it is set aside");
+            self.mark_aside(cell, &format!("its state was torn by a panic: {reason}"));
+            losses.push(Loss { observer: None, reason, on_tick: false });
+            cell.set_monitor(None);
+            return losses;
+        }
+        // Back to the last snapshot, or to the start.
         losses.push(Loss { observer: None, reason, on_tick: false });
         let recalled = self.recall(&cell.entry);
         let monitor = recalled.ok().and_then(|recalled| self.build(&cell.entry, recalled.as_ref(), out));

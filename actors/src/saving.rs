@@ -234,7 +234,8 @@ impl Saving {
         let snapshot = self.reader.borrow_mut().snapshot(model).map_err(|error| error.to_string())?;
         let Some(Snapshot { next_offset, phase, plan, form, state, .. }) = snapshot else { return Ok(None) };
         let known = self.plans.borrow().find(plan);
-        let written_under = if known.is_some() { known } else { self.read_plan(plan)? };
+        let unread = known.is_none() && form != NO_STATE;
+        let written_under = if unread { Some(self.read_plan(plan)?) } else { known };
         let phase = match phase {
             StoredPhase::Paused => ModelPhase::Paused,
             StoredPhase::Quarantined => ModelPhase::Quarantined,
@@ -248,13 +249,11 @@ impl Saving {
     }
 
     /// Reads the plan that a snapshot was written under.
-    fn read_plan(&self, fingerprint: u64) -> Result<Option<Arc<MonitorPlan>>, String> {
+    fn read_plan(&self, fingerprint: u64) -> Result<Arc<MonitorPlan>, String> {
         let own = Arc::clone(self.plans.borrow().own());
-        let read =
-            kept(&mut **self.reader.borrow_mut(), fingerprint, &own).map_err(|error| error.to_string())?;
-        if let Some(read) = &read {
-            self.plans.borrow_mut().remember(fingerprint, Arc::clone(read));
-        }
+        let read = kept(&mut **self.reader.borrow_mut(), fingerprint, &own);
+        let read = read.map_err(|error| error.to_string())?;
+        self.plans.borrow_mut().remember(fingerprint, Arc::clone(&read));
         Ok(read)
     }
 

@@ -158,7 +158,7 @@ impl ModelSupervisor {
         if self.step_down(ctx) {
             return;
         }
-        while let Some(control) = self.shard.dock.next_control() {
+        while let Some(control) = self.shard.dock.next_control(self.shard.is_repeating()) {
             let stop = matches!(control, Control::Stop(_));
             if stop {
                 self.halt(ctx);
@@ -335,7 +335,8 @@ impl Handler<Journaled> for ModelSupervisor {
 
     fn handle(&mut self, journaled: Journaled, ctx: &mut Context<Self>) {
         self.shard.obey_journal(journaled);
-        self.after(ctx);
+        // Some of what waits in the control lane may have waited for this.
+        self.obey(ctx);
         self.singles += 1;
         if self.singles >= SINGLES_PER_TURN {
             self.give_way(ctx);

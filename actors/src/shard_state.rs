@@ -71,6 +71,8 @@ pub(crate) struct Shard {
     pub(crate) saving: Option<Saving>,
     /// While the store's journal is repeated.
     pub(crate) repeating: RefCell<Option<Repeating>>,
+    /// Whether its models are for good without some of what the store's journal holds, since that cannot be read.
+    pub(crate) behind: Cell<bool>,
     /// The place at which the next sweep of names begins.
     pub(crate) swept: Cell<usize>,
     out: RefCell<Vec<ActionRecord>>,
@@ -142,6 +144,7 @@ impl Shard {
             supervision: Rc::new(Supervision { sink: None, ..supervision }),
             helpers,
             over: Cell::new(false),
+            behind: Cell::new(false),
             repeating: RefCell::new(saving.is_some().then(Repeating::default)),
             saving: saving.map(Saving::new),
             swept: Cell::new(0),

@@ -31,14 +31,14 @@ impl Shard {
             }
             Control::Snapshot(reply) if self.saving.is_some() => self.save_all(reply),
             Control::Snapshot(reply) => drop(reply.send(self.snapshot_all())),
-            Control::Stop(reply) => drop(reply.send(())),
+            Control::Behind(reply) | Control::Stop(reply) => drop(reply.send(())),
         }
     }
 
     fn obey_order(self: &Rc<Self>, entry: &Arc<ModelEntry>, order: Order) {
         match order {
             Order::Inspect(reply) => {
-                let _ = reply.send(self.present(entry).map(|()| self.model_status(entry)));
+                let _ = reply.send(self.present(entry).and_then(|()| self.status_of(entry)));
             }
             Order::Address(reply) => {
                 let _ = reply.send(self.present(entry).map(|()| {
@@ -58,7 +58,22 @@ impl Shard {
         if entry.is_retired() {
             return Err(ControlError::UnknownModel(entry.id.to_string()));
         }
+        if self.behind.get() {
+            let lost = self.saving.as_ref().and_then(|saving| saving.figures.lost());
+            return Err(ControlError::Store(format!("what came before: {}", lost.unwrap_or_default())));
+        }
         Ok(())
+    }
+
+    /// One model as it is now; one that sleeps in the store is not woken, and shown as what it sleeps as.
+    fn status_of(&self, entry: &ModelEntry) -> Result<ModelStatus, ControlError> {
+        let mut status = self.model_status(entry);
+        if status.phase == ModelPhase::Asleep
+            && let Some(saving) = &self.saving
+        {
+            status.phase = saving.phase_of(&entry.id).map_err(ControlError::Store)?;
+        }
+        Ok(status)
     }
 
     /// Has a recipient sent one model's decisions.

@@ -201,11 +201,16 @@ impl Watchdog {
         state.left_behind.retain(|dock| dock.footprint.sighting().is_some());
         for (shard, dock) in self.board.docks().enumerate() {
             shifted |= self.look_at(&mut state, shard, &dock, after, now);
+            let stuck = state.seen.get(&shard).and_then(|seen| seen.stuck.as_ref());
+            dock.give_up(stuck.is_some_and(|stuck| stuck.not_replaced.is_some()));
         }
         let within = state.seen.len();
         drop(state);
         if shifted {
             self.board.shift();
+            if let Some(inbox) = &self.board.ledger {
+                inbox.wake();
+            }
         }
         within
     }

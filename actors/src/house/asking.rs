@@ -32,7 +32,7 @@ impl House {
             if self.board.dock(shard).is_some_and(|dock| dock.epoch != epoch) {
                 // Behind all that was left in the lane.
                 let (reply, mut behind) = oneshot::channel();
-                self.leave(shard, Control::Status(reply)).await?;
+                self.leave(shard, Control::Behind(reply)).await?;
                 let answered = first(&mut answer, pin!(&mut behind)).await;
                 let answered = answered.and_then(Result::ok).or_else(|| answer.try_recv().ok());
                 return answered.ok_or(ControlError::Interrupted);

@@ -45,7 +45,7 @@ impl Apart {
         self.alone = false;
         for change in models {
             self.aside.remove(change.model());
-            figures.not_aside(change.model());
+            figures.not_aside(change);
         }
     }
 
@@ -85,7 +85,7 @@ impl Ledger {
             let model = change.model();
             tracing::error!(%model, %refusal, "the store refuses the state, the model is set aside");
             self.apart.set_aside(model, &mut *self.reader, self.truncated);
-            self.figures.set_aside(model, &reason);
+            self.figures.set_aside(model, &reason, 0);
             let what = Occurrence::SetAside(model.clone(), reason.clone());
             self.board.tell(shard, Journaled { offset: 0, what });
         }

@@ -6,26 +6,28 @@ use visu_tility_core::IngestError;
 use visu_tility_core::store::{Committed, StoreError};
 
 use crate::ledger::inbox::{Piece, What};
+use crate::ledger::patience::PAUSE_MIN;
 use crate::ledger::{Ledger, Next, dispatch};
 
-/// The first pause after a commit that failed.
-const BACKOFF_MIN: Duration = Duration::from_millis(20);
 /// How often it is looked who waits, once nothing but a new process helps.
 const NEVER: Duration = Duration::from_hours(24);
 
 /// Why commits fail at present.
 pub(super) struct Failing {
-    pub(super) error: StoreError,
-    /// By the ledger's stopwatch.
-    pub(super) until: i64,
-    pub(super) pause: Duration,
+    error: StoreError,
+    /// Whether it may pass by itself; else nothing but a new process helps.
+    retry: bool,
+    /// Since when commits fail, and when the next is tried, by the ledger's stopwatch.
+    since: i64,
+    until: i64,
+    pause: Duration,
 }
 
 impl Ledger {
     /// How long nothing is to be tried.
     pub(super) fn pause(&mut self, now: i64) -> Option<Duration> {
         let failing = self.failing.as_ref()?;
-        if !failing.error.can_retry() {
+        if !failing.retry {
             return Some(NEVER);
         }
         let left = u64::try_from(failing.until - now).unwrap_or(0);
@@ -38,35 +40,59 @@ impl Ledger {
 
     /// Takes note that a commit failed, and refuses publishers for a while.
     pub(super) fn fail(&mut self, error: StoreError) {
-        let pause = self.failing.as_ref().map_or(BACKOFF_MIN, |failing| failing.pause.saturating_mul(2));
-        let pause = pause.min(self.policy.backoff_max.max(BACKOFF_MIN));
-        if !error.can_retry()
-            && let Some(replay) = self.replay.take()
-        {
-            // Nobody waits for what does not come.
-            self.recovered(replay, Some(error.to_string()));
+        let retry = error.can_retry();
+        self.fail_as(error, retry);
+    }
+
+    /// Takes nothing more, whatever the error: what was acknowledged cannot be shown to its models.
+    pub(super) fn fail_for_good(&mut self, error: StoreError) {
+        self.fail_as(error, false);
+    }
+
+    fn fail_as(&mut self, error: StoreError, retry: bool) {
+        let now = self.watch.micros();
+        let before = self.failing.as_ref();
+        let retry = retry && before.is_none_or(|before| before.retry);
+        let pause = before.map_or(PAUSE_MIN, |before| before.pause.saturating_mul(2));
+        let pause = pause.min(self.policy.backoff_max.max(PAUSE_MIN));
+        let since = before.map_or(now, |before| before.since);
+        if before.is_none_or(|before| before.error != error || before.retry != retry) {
+            tracing::error!(%error, retry, "the store takes nothing");
         }
-        if self.failing.as_ref().is_none_or(|failing| failing.error != error) {
-            tracing::error!(%error, retry = error.can_retry(), "a commit failed");
-        }
+        let refusal = refusal(&error, retry);
         self.figures.failed(&error);
-        if !error.can_retry() {
+        if !retry {
             self.figures.lose(&error);
+            if let Some(replay) = self.replay.take() {
+                // Nobody waits for what does not come.
+                self.recovered(replay, Some(error.to_string()));
+            }
             dispatch::poke(&self.board);
         }
         if matches!(error, StoreError::Full { .. }) {
             dispatch::press(&self.board);
         }
-        let refusal = refusal(&error);
         self.inbox.with(|queue| queue.refusing = Some(refusal));
-        let until = self.watch.micros() + i64::try_from(pause.as_micros()).unwrap_or(i64::MAX / 2);
-        self.failing = Some(Failing { error, until, pause });
+        let until = now.saturating_add(i64::try_from(pause.as_micros()).unwrap_or(i64::MAX / 2));
+        self.failing = Some(Failing { error, retry, since, until, pause });
+    }
+
+    /// Whether nothing but a new process helps.
+    pub(super) fn is_lost(&self) -> bool {
+        self.failing.as_ref().is_some_and(|failing| !failing.retry)
+    }
+
+    /// Takes note that a commit worked.
+    pub(super) fn works_again(&mut self) {
+        let Some(Failing { error, since, .. }) = self.failing.take() else { return };
+        let lasted_ms = self.watch.micros().saturating_sub(since) / 1_000;
+        tracing::info!(%error, lasted_ms, "the store takes entries again");
     }
 
     /// Tells all publishers that wait that nothing of theirs was taken; their offsets are given again.
     pub(super) fn refuse_gathered(&mut self) {
         let Some(failing) = &self.failing else { return };
-        let refusal = refusal(&failing.error);
+        let refusal = refusal(&failing.error, failing.retry);
         let Self { board, inbox, gathered, next_offset, .. } = &mut *self;
         let mut refused = Vec::new();
         board.begin_again_at(*next_offset, || {
@@ -123,7 +149,14 @@ impl Ledger {
         let Some(end) = self.doubt else { return };
         let summary = match self.reader.summary() {
             Ok(summary) => summary,
-            Err(error) => return self.fail(error),
+            Err(error) => {
+                self.fail(error);
+                if self.is_lost() {
+                    // Who waits is told that it is in doubt for good.
+                    self.refuse_gathered();
+                }
+                return;
+            }
         };
         self.doubt = None;
         self.delivery.look_again();
@@ -151,6 +184,6 @@ impl Ledger {
 }
 
 /// What publishers are told.
-fn refusal(error: &StoreError) -> IngestError {
-    IngestError::Store { reason: error.to_string(), retry: error.can_retry() }
+fn refusal(error: &StoreError, retry: bool) -> IngestError {
+    IngestError::Store { reason: error.to_string(), retry }
 }

@@ -170,6 +170,11 @@ impl Inbox {
         self.ring(queue);
     }
 
+    /// Has the ledger look whether there is something to do.
+    pub(crate) fn wake(&self) {
+        self.ring(self.queue.lock());
+    }
+
     fn ring(&self, mut queue: parking_lot::MutexGuard<'_, Queue>) {
         queue.rung = true;
         drop(queue);

@@ -53,16 +53,17 @@ pub(crate) fn open(
     Ok(Opening { reader, journal: summary.first_offset..next_offset, plans, before })
 }
 
-/// Reads a plan that is kept.
+/// Reads a plan that is kept; one that was in force and is not there is damage.
 pub(crate) fn kept(
     reader: &mut dyn StoreReader,
     fingerprint: u64,
     own: &MonitorPlan,
-) -> Result<Option<Arc<MonitorPlan>>, StoreError> {
-    let Some(text) = reader.plan(fingerprint)? else { return Ok(None) };
+) -> Result<Arc<MonitorPlan>, StoreError> {
+    let missing = || StoreError::corrupt("the plans", &format!("{fingerprint:016x} is not there"));
+    let text = reader.plan(fingerprint)?.ok_or_else(missing)?;
     let plan = MonitorPlan::from_kept(&text, own)
         .map_err(|error| StoreError::corrupt(format!("plan {fingerprint:016x}"), &error))?;
-    Ok(Some(Arc::new(plan)))
+    Ok(Arc::new(plan))
 }
 
 /// A plan's text and its fingerprint, which is never 0.
@@ -105,10 +106,8 @@ impl PlanLog {
         for (place, (offset, of)) in self.log.iter().enumerate() {
             // The first was in force from the start, or is the last one before what the journal holds.
             if place == 0 || *offset < first_offset {
-                let known = if *of == fingerprint { Some(Arc::clone(own)) } else { kept(reader, *of, own)? };
-                if let Some(known) = known {
-                    before.enter(*offset, *of, known);
-                }
+                let known = if *of == fingerprint { Arc::clone(own) } else { kept(reader, *of, own)? };
+                before.enter(*offset, *of, known);
             }
         }
         Ok(before)

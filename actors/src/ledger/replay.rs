@@ -20,6 +20,7 @@ use crate::directory::ModelEntry;
 use crate::dock::Dock;
 use crate::journaled::{Journaled, Name, Occurrence};
 use crate::ledger::opening::kept;
+use crate::ledger::patience::Patience;
 use crate::ledger::scribe::NO_PLAN;
 use crate::ledger::{Ledger, Next, dispatch};
 use crate::routed::{Batch, Load, Routed};
@@ -53,6 +54,8 @@ pub(crate) struct Replay {
     known: Known,
     report: RecoveryReport,
     since: Stopwatch,
+    /// With what cannot be read.
+    patience: Patience,
     /// Repeated for one shard.
     pub(super) only: Option<Only>,
 }
@@ -94,8 +97,8 @@ type Home = (Arc<ModelEntry>, SeriesKey);
 impl Replay {
     pub(crate) fn new(journal: Range<u64>) -> Self {
         let (pieces, piece, report) = (VecDeque::new(), None, RecoveryReport::default());
-        let (known, since) = (Known::default(), Stopwatch::start());
-        Self { journal, pieces, piece, known, report, since, only: None }
+        let (known, since, patience) = (Known::default(), Stopwatch::start(), Patience::default());
+        Self { journal, pieces, piece, known, report, since, patience, only: None }
     }
 
     /// The first entry that was not repeated yet.
@@ -114,40 +117,77 @@ impl Ledger {
                 next
             }
             Ok(None) => {
-                for shard in 0..self.board.shards() {
-                    let what = Occurrence::Caught;
-                    self.board.tell(shard, Journaled { offset: 0, what });
-                }
+                self.repeated = true;
                 self.recovered(replay, None);
                 Next::Now
             }
             Err(error) => {
-                // What was acknowledged cannot be shown to its models: nothing is taken on top of that.
+                // What was acknowledged cannot be shown to its models: nothing is taken on top of that, nothing is cut.
                 self.recovered(replay, Some(error.to_string()));
-                self.fail(match error {
-                    StoreError::Io { .. } => StoreError::corrupt("the journal", &error),
-                    other => other,
-                });
+                self.fail_for_good(error);
                 self.refuse_gathered();
                 Next::Now
             }
         }
     }
 
+    /// Comes to the end of a recovery: who waits for it is told once the shards have come there, too.
     pub(super) fn recovered(&mut self, mut replay: Replay, failed: Option<String>) {
-        replay.report.micros = u64::try_from(replay.since.micros()).unwrap_or(0);
-        replay.report.failed = failed;
+        for shard in 0..self.board.shards() {
+            let what = Occurrence::Caught { whole: failed.is_none() };
+            self.board.tell(shard, Journaled { offset: 0, what });
+        }
         self.board.directory.gate.caught_up();
-        tracing::info!(
-            entries = replay.report.entries,
-            micros = replay.report.micros,
-            "the journal was repeated"
-        );
-        self.recovery.send_replace(Some(replay.report));
+        replay.report.failed = failed;
+        self.folding = Some((replay.report, replay.since));
     }
 
-    /// `None` when all is repeated.
+    /// Tells who waits for the recovery, once all shards have handled what was repeated.
+    pub(super) fn tell_recovered(&mut self) {
+        if self.folding.is_none() || !self.board.docks().all(|dock| dock.is_caught_up()) {
+            return;
+        }
+        let Some((mut report, since)) = self.folding.take() else { return };
+        report.micros = u64::try_from(since.micros()).unwrap_or(0);
+        match &report.failed {
+            None => {
+                tracing::info!(entries = report.entries, micros = report.micros, "the journal was repeated");
+            }
+            Some(reason) => tracing::error!(entries = report.entries, reason, "the journal was not repeated"),
+        }
+        self.recovery.send_replace(Some(report));
+    }
+
+    /// As [`Ledger::repeat_once`]; what cannot be read is tried again after a pause, for a recovery a few times.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is not tried again.
     pub(super) fn repeat_some(&mut self, replay: &mut Replay) -> Result<Option<Next>, StoreError> {
+        let now = self.watch.micros();
+        if let Some(wait) = replay.patience.wait(now) {
+            return Ok(Some(Next::Within(wait)));
+        }
+        let error = match self.repeat_once(replay) {
+            Err(error) if error.can_retry() => error,
+            done => {
+                replay.patience.worked();
+                return done;
+            }
+        };
+        let pause = replay.patience.failed(now, self.policy.backoff_max);
+        // Of one shard that is sent the journal again the others go on meanwhile.
+        if replay.patience.is_over() && replay.only.is_none() {
+            return Err(error);
+        }
+        if replay.patience.is_first() {
+            tracing::warn!(%error, offset = replay.journal.start, "the journal cannot be read, it is tried again");
+        }
+        Ok(Some(Next::Within(pause)))
+    }
+
+    /// Repeats some entries; `None` when all are.
+    fn repeat_once(&mut self, replay: &mut Replay) -> Result<Option<Next>, StoreError> {
         if replay.piece.is_none() {
             if replay.pieces.is_empty() {
                 if replay.journal.is_empty() {
@@ -185,9 +225,17 @@ impl Ledger {
         }
         let offset = *offset;
         let Some((_, entry)) = decoded.entries.pop_front() else { return Ok(Some(Next::Now)) };
-        replay.report.entries += 1;
-        self.repeat_other(&mut replay.known, offset, &entry, &mut replay.report, replay.only.as_mut())?;
-        Ok(Some(Next::Now))
+        let Replay { known, report, only, .. } = &mut *replay;
+        let repeated = self.repeat_other(known, offset, &entry, report, only.as_mut());
+        if repeated.is_err()
+            && let Some(decoded) = &mut replay.piece
+        {
+            // It comes again.
+            decoded.entries.push_front((offset, entry));
+        } else {
+            replay.report.entries += 1;
+        }
+        repeated.map(|()| Some(Next::Now))
     }
 
     /// Hands over a run of events as far as there is room.
@@ -322,8 +370,7 @@ impl Ledger {
         if *own == fingerprint {
             return Ok(Arc::clone(plan));
         }
-        let plan = kept(&mut *self.reader, fingerprint, plan)?;
-        plan.ok_or_else(|| StoreError::corrupt("the plans", &format!("{fingerprint:016x} is not there")))
+        kept(&mut *self.reader, fingerprint, plan)
     }
 
     fn tell_again(&mut self, shard: usize, offset: u64, what: Occurrence, only: Option<&mut Only>) {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use serde::Serialize;
 use visu_tility_core::ModelId;
-use visu_tility_core::store::{Commit, StoreError};
+use visu_tility_core::store::{Commit, ModelChange, StoreError};
 
 /// The store of a monitoring, as its ledger sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -61,7 +61,8 @@ pub(crate) struct Figures {
     status: Mutex<StoreStatus>,
     /// Why nothing is taken until the process starts again.
     lost: OnceLock<String>,
-    aside: Mutex<BTreeMap<ModelId, String>>,
+    /// Why, and which states do not end that: those that hold nothing from that offset on were written before.
+    aside: Mutex<BTreeMap<ModelId, (String, u64)>>,
     /// How many there are, for who asks often.
     aside_count: AtomicUsize,
 }
@@ -73,7 +74,7 @@ impl Figures {
         status.aside = aside.len() as u64;
         let first = aside.iter().take(StoreStatus::ASIDE_MAX);
         status.aside_first = first
-            .map(|(model, reason)| SetAside { model_id: model.clone(), reason: reason.clone() })
+            .map(|(model, (reason, _))| SetAside { model_id: model.clone(), reason: reason.clone() })
             .collect();
         status
     }
@@ -115,10 +116,10 @@ impl Figures {
         self.lost.get().map(String::as_str)
     }
 
-    /// Takes note that a model is set aside.
-    pub(crate) fn set_aside(&self, model: &ModelId, reason: &str) {
+    /// Takes note that a model is set aside, at an offset.
+    pub(crate) fn set_aside(&self, model: &ModelId, reason: &str, at: u64) {
         let mut aside = self.aside.lock();
-        aside.insert(model.clone(), reason.to_owned());
+        aside.insert(model.clone(), (reason.to_owned(), at));
         self.aside_count.store(aside.len(), Ordering::Release);
     }
 
@@ -127,14 +128,18 @@ impl Figures {
         if self.aside_count.load(Ordering::Acquire) == 0 {
             return None;
         }
-        self.aside.lock().get(model).cloned()
+        self.aside.lock().get(model).map(|(reason, _)| reason.clone())
     }
 
     /// Takes note that a model's state is kept again, or is no more.
-    pub(crate) fn not_aside(&self, model: &ModelId) {
+    pub(crate) fn not_aside(&self, change: &ModelChange) {
         if self.aside_count.load(Ordering::Acquire) > 0 {
             let mut aside = self.aside.lock();
-            aside.remove(model);
+            let before = |at: u64| matches!(change, ModelChange::Keep(kept) if kept.next_offset <= at);
+            if aside.get(change.model()).is_none_or(|(_, at)| before(*at)) {
+                return;
+            }
+            aside.remove(change.model());
             self.aside_count.store(aside.len(), Ordering::Release);
         }
     }

@@ -62,8 +62,18 @@ impl Resending {
 }
 
 impl Ledger {
+    /// The first offset that a recovery would still need.
+    pub(super) fn low_water(&self) -> u64 {
+        if !self.repeated {
+            return self.truncated;
+        }
+        let of_shard = |(dock, sent): (Arc<Dock>, &u64)| Self::low_of(&dock, *sent);
+        let shards = self.board.docks().zip(&self.sent).map(of_shard).min().unwrap_or(0);
+        shards.min(self.apart.low()).min(self.next_offset)
+    }
+
     /// The first offset that a recovery of one shard would need.
-    pub(super) fn low_of(dock: &Dock, sent: u64) -> u64 {
+    fn low_of(dock: &Dock, sent: u64) -> u64 {
         // In this order: what is not handled is not yet dirty.
         let handled = dock.position.load(std::sync::atomic::Ordering::Acquire);
         let dirty = dock.dirty_from.load(std::sync::atomic::Ordering::Acquire);
@@ -157,10 +167,9 @@ impl Ledger {
             resending.replay.journal.end = limit.max(resending.replay.journal.start);
             let step = match self.repeat_some(&mut resending.replay) {
                 Ok(step) => step,
-                Err(error) if error.can_retry() => Some(Next::Within(super::END_LOOK_EVERY)),
                 Err(error) => {
                     // As when the whole journal cannot be read: nothing is taken on top of that.
-                    self.fail(error);
+                    self.fail_for_good(error);
                     self.refuse_gathered();
                     Some(Next::Now)
                 }
@@ -186,7 +195,7 @@ impl Ledger {
         drop(replay);
         let Some(Only { shard, retired, .. }) = only else { return };
         if self.replay.is_none() {
-            self.board.tell(shard, Journaled { offset: 0, what: Occurrence::Caught });
+            self.board.tell(shard, Journaled { offset: 0, what: Occurrence::Caught { whole: true } });
         }
         let Some(dock) = self.board.dock(shard) else { return };
         for entry in retired {

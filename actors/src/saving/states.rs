@@ -4,17 +4,29 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use visu_tility_core::ModelMonitor;
 use visu_tility_core::store::{Snapshot, StoredPhase};
+use visu_tility_core::{ModelId, ModelMonitor};
 
 use crate::cell::{ModelCell, ModelPhase};
 use crate::hook::guard;
 use crate::ledger::opening::written;
 use crate::lifecycle::Lifecycle;
-use crate::saving::{MONITOR, NO_STATE, Saving};
+use crate::listing::asleep_as;
+use crate::saving::{MONITOR, NO_STATE, Saving, again};
 use crate::shard_state::Shard;
 use crate::status::{DrainReport, SnapshotRound, UnkeptSnapshot};
 use crate::tally::bump;
+
+impl Saving {
+    /// What a model is that sleeps, without its state being read.
+    pub(crate) fn phase_of(&self, model: &ModelId) -> Result<ModelPhase, String> {
+        if self.graves.borrow().contains_key(model) {
+            return Ok(ModelPhase::Asleep);
+        }
+        let row = again(|| self.reader.borrow_mut().model(model).map_err(|error| error.to_string()))?;
+        Ok(row.map_or(ModelPhase::Asleep, |row| asleep_as(row.phase)))
+    }
+}
 
 impl Shard {
     /// Writes one model's snapshot; one that cannot write itself is put aside with what is known of it.

@@ -19,7 +19,7 @@ use visu_tility_core::{MetricEvent, MonitorPlan, PerformanceDegrader};
 use crate::turnstile::{At, Gate, Opens, STUCK, Turnstile};
 use crate::world::{accuracy, world};
 
-fn builder(gate: &Arc<Gate>, at: At, arbiters: usize) -> MonitoringBuilder {
+pub(crate) fn builder(gate: &Arc<Gate>, at: At, arbiters: usize) -> MonitoringBuilder {
     let plan = MonitorPlan::empty().with_observer(Box::new(PerformanceDegrader::new(0.85).unwrap())).unwrap();
     let clock = Arc::new(ManualClock::new(accuracy("m", 0.9, 0).ts().unwrap()));
     Monitoring::builder()
@@ -31,7 +31,7 @@ fn builder(gate: &Arc<Gate>, at: At, arbiters: usize) -> MonitoringBuilder {
         .watch_by_hand()
 }
 
-fn over(disk: &MemoryDisk, gate: &Arc<Gate>, at: At, arbiters: usize) -> MonitoringHandle {
+pub(crate) fn over(disk: &MemoryDisk, gate: &Arc<Gate>, at: At, arbiters: usize) -> MonitoringHandle {
     let (store, _) = disk.open(StoreLimits::default()).unwrap();
     let durability = DurabilityPolicy { gather_max: Duration::ZERO, ..DurabilityPolicy::default() };
     builder(gate, at, arbiters).store(Box::new(store)).durability(durability).start().unwrap()
@@ -39,7 +39,7 @@ fn over(disk: &MemoryDisk, gate: &Arc<Gate>, at: At, arbiters: usize) -> Monitor
 
 /// The watchdog sees a call, and sees it again much later. Calls that end are seen no second time: those of other threads
 /// are waited for.
-fn look_twice(handle: &MonitoringHandle, round: u64) {
+pub(crate) fn look_twice(handle: &MonitoringHandle, round: u64) {
     while handle.look_for_stuck(Duration::from_secs(100 * round)) > 1 {
         std::thread::yield_now();
     }
@@ -47,7 +47,7 @@ fn look_twice(handle: &MonitoringHandle, round: u64) {
 }
 
 /// Ends a monitoring in order; `left` actors may be with a thread that is still stuck.
-fn close(handle: MonitoringHandle) {
+pub(crate) fn close(handle: MonitoringHandle) {
     for model in handle.models() {
         block_on(handle.model_addr(model)).unwrap();
     }
@@ -58,7 +58,7 @@ fn close(handle: MonitoringHandle) {
 }
 
 /// States and the outbox by id, without one model.
-fn contents(disk: &MemoryDisk, without: &str) -> (Vec<String>, Vec<String>) {
+pub(crate) fn contents(disk: &MemoryDisk, without: &str) -> (Vec<String>, Vec<String>) {
     let (store, _) = disk.after_kill().open(StoreLimits::default()).unwrap();
     let mut reader = store.reader().unwrap();
     let mut states = Vec::new();
@@ -87,7 +87,7 @@ fn events(from: usize, to: usize, stuck_at: usize) -> Vec<MetricEvent> {
         .collect()
 }
 
-fn take(handle: &MonitoringHandle, events: &[MetricEvent]) {
+pub(crate) fn take(handle: &MonitoringHandle, events: &[MetricEvent]) {
     for chunk in events.chunks(7) {
         let receipt = block_on(handle.publish_batch(chunk.to_vec()));
         assert!(receipt.rejected.is_empty(), "{receipt:?}");
@@ -109,7 +109,7 @@ fn uninterrupted(parts: [Vec<MetricEvent>; 2], arbiters: usize) -> (Vec<String>,
 }
 
 /// Says what differs, and not all that does not.
-fn same(left: &(Vec<String>, Vec<String>), right: &(Vec<String>, Vec<String>)) {
+pub(crate) fn same(left: &(Vec<String>, Vec<String>), right: &(Vec<String>, Vec<String>)) {
     for (left, right) in left.0.iter().zip(&right.0).chain(left.1.iter().zip(&right.1)) {
         assert_eq!(left, right);
     }
@@ -298,7 +298,7 @@ fn retire(handle: &MonitoringHandle) -> impl Future<Output = ()> + Unpin {
     })
 }
 
-fn poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
+pub(crate) fn poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -312,6 +312,7 @@ fn who_is_retired_while_its_arbiter_is_stuck_ends_once_and_counts_once() {
                 gate.open();
             }
             let handle = over(&disk, &gate, At::Event, 1);
+            let _ = block_on(handle.recovered());
             let named = |from, to| {
                 let mut events = events(from, to, 41);
                 events.retain(|event| anew || from < 60 || event.model_id().as_str() != "m1");
