@@ -351,7 +351,8 @@ impl MonitoringBuilder {
         let docks: Vec<_> = arbiters.iter().map(|_| Arc::new(Dock::new(self.credits))).collect();
         let begin = |durable: &Durably| (durable.journal.end, Some(Arc::clone(&durable.inbox)));
         let (first_offset, inbox) = durable.as_ref().map_or((self.first_offset, None), begin);
-        let clock = Arc::new(Steady::new(self.clock));
+        let behind = durable.as_ref().map_or(Duration::ZERO, |durable| durable.behind);
+        let clock = Arc::new(Steady::new(self.clock, behind));
         let timing = self.edge.timing();
         let directory = self.edge.directory(&plan, arbiters.len(), durable.as_mut())?;
         let board = Board::new(directory, docks, Arc::clone(&clock), timing, first_offset, inbox);

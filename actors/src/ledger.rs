@@ -8,6 +8,7 @@
 //! does what there is to do and says when to come back; `driver` calls it, on a thread of its own or as a task of the arbiter.
 
 mod apart;
+pub(crate) mod clock;
 pub(crate) mod culprit;
 pub(crate) mod delivery;
 pub(crate) mod dispatch;
@@ -36,6 +37,7 @@ use crate::board::Board;
 use crate::clock::Stopwatch;
 use crate::durability::DurabilityPolicy;
 use crate::ledger::apart::Apart;
+use crate::ledger::clock::Dial;
 use crate::ledger::culprit::Culprits;
 use crate::ledger::delivery::Delivery;
 use crate::ledger::failing::Failing;
@@ -109,6 +111,7 @@ pub(crate) struct Ledger {
     /// What shards are begun anew with; `None` where there are no threads for it.
     nursery: Option<Nursery>,
     figures: Arc<Figures>,
+    dial: Dial,
     ending: bool,
     /// The last who was due: whoever falls asleep later is due later, unless the clock was set back or a tick was lost.
     due: Option<(Timestamp, ModelId)>,
@@ -180,6 +183,7 @@ impl Ledger {
             resending: Resendings::new(),
             nursery,
             figures,
+            dial: Dial::default(),
             ending: false,
             due: None,
             looked: Timestamp::EPOCH,
@@ -360,7 +364,11 @@ impl Ledger {
             let cut = self.scribe.cut(low, next, nothing);
             self.commit.truncate_below = cut.filter(|cut| *cut > self.truncated);
         }
-        !nothing || self.commit.truncate_below.is_some()
+        let something = !nothing || self.commit.truncate_below.is_some();
+        if something {
+            self.dial.enter(now, self.board.clock.now(), &mut self.commit);
+        }
+        something
     }
 
     fn write(&mut self) {
@@ -471,6 +479,7 @@ impl Ledger {
         if cut.is_some_and(|cut| cut > self.truncated) {
             self.commit.clear();
             self.commit.truncate_below = cut;
+            self.dial.enter(i64::MAX / 2, self.board.clock.now(), &mut self.commit);
             self.write();
             return Next::Now;
         }

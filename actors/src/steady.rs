@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -19,6 +20,9 @@ pub struct ClockStatus {
     pub back_steps: u64,
     /// How far the monitoring's time is ahead of it because of that, in microseconds.
     pub ahead_us: u64,
+    /// With a store: how far it was, at the start, behind the time at which the store was last written, in microseconds; 0
+    /// up to a second.
+    pub behind_us: u64,
 }
 
 /// The time that the monitoring goes by.
@@ -38,6 +42,8 @@ pub(crate) struct Steady {
     shown: AtomicI64,
     slow: Mutex<Slow>,
     back_steps: AtomicU64,
+    /// How far the clock below was behind the last process at the start.
+    behind: Duration,
 }
 
 /// Where it stood when it was last asked at half speed.
@@ -48,13 +54,14 @@ struct Slow {
 }
 
 impl Steady {
-    pub(crate) fn new(below: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(below: Arc<dyn Clock>, behind: Duration) -> Self {
         Self {
             below,
             watch: Stopwatch::start(),
             shown: AtomicI64::new(i64::MIN),
             slow: Mutex::new(Slow { shown: i64::MIN, at: 0 }),
             back_steps: AtomicU64::new(0),
+            behind,
         }
     }
 
@@ -92,6 +99,7 @@ impl Steady {
         ClockStatus {
             back_steps: self.back_steps.load(Ordering::Relaxed),
             ahead_us: u64::try_from(ahead).unwrap_or(0),
+            behind_us: u64::try_from(self.behind.as_micros()).unwrap_or(u64::MAX),
         }
     }
 }
@@ -104,8 +112,6 @@ impl Clock for Steady {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::clock::ManualClock;
 
@@ -116,7 +122,7 @@ mod tests {
             let (begin, second) = (Timestamp::from_millis(1_738_540_800_000), Duration::from_secs(1));
             let (tick, half) = (Duration::from_micros(1), second / 2);
             let below = Arc::new(ManualClock::new(begin));
-            let steady = Steady::new(below.clone());
+            let steady = Steady::new(below.clone(), Duration::ZERO);
             assert_eq!(steady.now(), begin);
             below.set(begin.minus(Duration::from_millis(1)));
             assert_eq!((steady.now(), steady.status().back_steps), (begin, 0));

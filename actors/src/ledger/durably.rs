@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix::ArbiterHandle;
 use parking_lot::Mutex;
@@ -17,6 +18,7 @@ use crate::clock::Clock;
 use crate::dock::Dock;
 use crate::durability::DurabilityPolicy;
 use crate::house::Durable;
+use crate::ledger::clock::behind;
 use crate::ledger::culprit::Culprits;
 use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::{Opening, PlanLog, open, written};
@@ -41,6 +43,8 @@ pub(crate) struct Durably {
     /// The plans that were in force before the journal's first entry.
     pub(crate) before: Plans,
     own: (u64, Arc<MonitorPlan>),
+    /// How far the clock is behind the time at which the store was last written.
+    pub(crate) behind: Duration,
 }
 
 impl Durably {
@@ -61,11 +65,12 @@ impl Durably {
             let said = "`event_time` is on, which cannot be with a store: its ticks are the clock's";
             return Err(ObserverError::Config(said.to_owned()).into());
         }
+        let behind = behind(&mut *store.reader()?, clock.now())?;
         let culprits = Culprits::read(&mut *store.reader()?)?;
         let Opening { reader, journal, plans, before } = open(&mut *store, plan, clock.now())?;
         let own = (written(plan).1, Arc::clone(plan));
         let (inbox, figures) = (Arc::new(Inbox::new()), Arc::new(Figures::default()));
-        Ok(Self { store, reader, policy, inbox, figures, journal, plans, culprits, before, own })
+        Ok(Self { store, reader, policy, inbox, figures, journal, plans, culprits, before, own, behind })
     }
 
     /// What one shard needs.

@@ -1,9 +1,11 @@
-//! What is said of a store: who is paused, and that a disk is full no more.
+//! What is said of a store: who is paused, that a disk is full no more, that the clock was set back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use visu_tility_actors::ModelPhase;
+use visu_tility_actors::{DeadReason, ManualClock, ModelPhase};
 use visu_tility_core::store::{Effect, MemoryDisk, Operation, StoreError};
+use visu_tility_core::{MetricEvent, MetricKind};
 
 use crate::durable::{close, over};
 use crate::log::Log;
@@ -73,5 +75,44 @@ fn the_end_of_a_full_disk_is_said_once_with_how_long_it_lasted() {
         // Noticed within a pause of 5 s.
         assert!((180_000..186_000).contains(&lasted.parse::<u64>().unwrap()), "{again:?}");
         close(handle).await;
+    });
+}
+
+#[test]
+fn a_clock_that_was_set_back_between_two_starts_is_said_once_with_how_far() {
+    let log = Log::default();
+    let _logged = log.here();
+    world(|| async {
+        let noon = accuracy("m", 0.9, 0).ts().unwrap();
+        let disk = MemoryDisk::new();
+        let set_back = |minutes| noon.minus(Duration::from_mins(minutes));
+        // Where the clock stands, how far that is behind, and how many of eight events without a time are too late.
+        let starts = [
+            (noon, 0, 0),
+            (noon.minus(Duration::from_millis(900)), 0, 0),
+            (set_back(3), 179_100_000, 0),
+            (set_back(93), 5_400_000_000, 7),
+            (set_back(93), 0, 0),
+        ];
+        for (round, (now, behind, late)) in starts.into_iter().enumerate() {
+            let before = log.lines("the clock is behind").len();
+            let handle = over(&disk).clock(Arc::new(ManualClock::new(now))).start().unwrap();
+            assert_eq!(handle.recovered().await.failed, None);
+            assert_eq!(handle.status().await.unwrap().clock.behind_us, behind, "start {round}");
+            let said = log.lines("the clock is behind").split_off(before);
+            assert_eq!(said.len(), usize::from(behind > 0), "{said:?}");
+            assert!(said.iter().all(|line| line.starts_with("WARN")), "{said:?}");
+            let seconds = said.first().and_then(|line| line.split("behind_s=").nth(1)?.split(' ').next());
+            assert_eq!(seconds.map_or(0.0, |it| it.parse().unwrap()), behind as f64 / 1e6);
+            let letters = handle.dead_letters().len();
+            for _ in 0..8 {
+                handle.publish(MetricEvent::new("a", MetricKind::Accuracy, 0.9).unwrap()).await.unwrap();
+            }
+            handle.flush().await.unwrap();
+            let letters = handle.dead_letters().split_off(letters);
+            assert!(letters.iter().all(|letter| letter.reason == DeadReason::TooLate));
+            assert_eq!(letters.len(), late, "start {round}");
+            close(handle).await;
+        }
     });
 }
