@@ -150,3 +150,28 @@ impl Figures {
         status.failing = Some(error.to_string());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use visu_tility_core::store::{Snapshot, StoredPhase};
+
+    use super::*;
+
+    #[test]
+    fn who_is_set_aside_stays_so_through_a_state_that_was_on_its_way_before() {
+        let (figures, model) = (Figures::default(), ModelId::new("a").unwrap());
+        figures.set_aside(&model, "torn", 7);
+        let keep = |next_offset| {
+            let (model, phase, state) = (model.clone(), StoredPhase::Running, Vec::new());
+            ModelChange::Keep(Snapshot { model, next_offset, phase, due: None, plan: 1, form: 1, state })
+        };
+        figures.not_aside(&keep(7));
+        assert_eq!((figures.why_aside(&model).as_deref(), figures.status().aside), (Some("torn"), 1));
+        // A reset is behind that.
+        figures.not_aside(&keep(8));
+        assert_eq!((figures.why_aside(&model), figures.status().aside), (None, 0));
+        figures.set_aside(&model, "torn", 7);
+        figures.not_aside(&ModelChange::Forget { model: model.clone(), next_offset: 1 });
+        assert_eq!(figures.why_aside(&model), None);
+    }
+}

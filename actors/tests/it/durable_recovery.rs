@@ -137,7 +137,7 @@ fn what_a_recovery_cannot_read_at_all_is_not_cut_and_is_there_for_the_next() {
             let after = reader(&disk).summary().unwrap();
             assert_eq!((after.first_offset, after.next_offset), (before.first_offset, before.next_offset));
             let report = handle.shutdown(Duration::from_mins(1)).await;
-            assert!(!report.complete || report.snapshots == 0, "{report:?}");
+            assert!(!report.complete && report.snapshots == 0, "{report:?}");
             end(handle).await;
             let handle = over(&disk).start().unwrap();
             assert_eq!(handle.recovered().await.failed, None);
