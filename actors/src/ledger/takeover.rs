@@ -169,8 +169,11 @@ impl Ledger {
                 Ok(step) => step,
                 Err(error) => {
                     // As when the whole journal cannot be read: nothing is taken on top of that.
+                    let what = Occurrence::Caught { whole: false };
                     self.fail_for_good(error);
                     self.refuse_gathered();
+                    // Nobody waits for what does not come.
+                    self.board.tell(shard, Journaled { offset: 0, what });
                     Some(Next::Now)
                 }
             };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use visu_tility_actors::{ControlError, ModelPhase, WatchdogPolicy, block_on};
-use visu_tility_core::store::{MemoryDisk, StoreLimits};
-use visu_tility_core::{MonitorPlan, PerformanceDegrader};
+use visu_tility_core::store::{Effect, MemoryDisk, Operation, StoreError, StoreLimits};
+use visu_tility_core::{IngestError, MonitorPlan, PerformanceDegrader};
 
 use crate::stuck::{builder, close, contents, look_twice, over, poll, same, take};
 use crate::turnstile::{At, Gate, Opens, STUCK, Turnstile};
@@ -83,5 +83,27 @@ fn a_recovery_does_not_wait_for_a_shard_that_is_stuck_and_is_not_replaced() {
     block_on(second.flush()).unwrap();
     assert_eq!(block_on(second.model_status("m0")).unwrap().monitor.unwrap().taken, 2);
     close(second);
+    let _ = block_on(handle.shutdown(Duration::from_mins(1)));
+}
+
+#[test]
+fn who_asks_for_a_model_whose_shard_cannot_be_sent_its_journal_again_is_told_so() {
+    let (disk, gate) = (MemoryDisk::new(), Arc::new(Gate::default()));
+    let opens = Opens(Arc::clone(&gate));
+    let handle = over(&disk, &gate, At::Event, 1);
+    take(&handle, &[accuracy("m0", 0.9, 0), accuracy("m1", 0.9, 1), accuracy("m0", STUCK, 2)]);
+    gate.reached(1);
+    let mut asked = Box::pin(async { handle.model_addr("m1").await });
+    assert!(poll(&mut asked).is_pending());
+    disk.set_hook(|_, operation| match operation {
+        Operation::Read => Effect::Fail(StoreError::corrupt("x", "broken")),
+        _ => Effect::Proceed,
+    });
+    look_twice(&handle, 0);
+    assert!(matches!(block_on(asked), Err(ControlError::Store(why)) if why.contains("broken")));
+    assert!(matches!(block_on(handle.flush()), Err(ControlError::Store(_))));
+    let refused = block_on(handle.publish(accuracy("m1", 0.9, 3)));
+    assert!(matches!(refused, Err(IngestError::Store { retry: false, .. })), "{refused:?}");
+    drop(opens);
     let _ = block_on(handle.shutdown(Duration::from_mins(1)));
 }
