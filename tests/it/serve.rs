@@ -131,7 +131,7 @@ fn a_server_takes_the_models_that_it_is_told_to_and_those_it_knows() {
         let answer = server.ask("POST /v1/events", &event("other"));
         assert!(answer.starts_with(status) && answer.contains(said), "{answer}");
         let shown = server.ask("GET /v1/admission", "");
-        assert!(shown.contains(r#""most_refused":[{"model_id":"other","refused":1,"#), "{shown}");
+        assert!(shown.contains(r#""most_refused":[{"model_id":"other","refused_min":1,"refused_max":1}"#), "{shown}");
         server.signal("TERM");
         assert_eq!(server.rest().1, 0);
     }
