@@ -273,7 +273,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ENTRIES", default_value_t = 0)]
     pub(crate) keep_journal: u64,
 
-    /// Models that are awake at a time; of more, those idle for longest give up their memory: 2 to 10 KiB each
+    /// Models that are awake at a time; of more, those idle for longest give up their memory: 8 to 35 KB each
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = whole(1, MODELS_MAX))]
     pub(crate) awake_max: u64,
 

@@ -14,7 +14,7 @@ use actix_web::web::Payload;
 
 use super::HttpLimits;
 use super::answer::cut;
-use crate::ingest::Members;
+use crate::ingest::{Members, Trailing};
 
 /// Bytes that bodies may take together. What has come is counted, not what is promised: a promise costs nothing.
 ///
@@ -168,6 +168,12 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Unread> {
 fn unpack(packed: &[u8], max: usize) -> Result<Vec<u8>, Unread> {
     let mut body = Vec::new();
     let read = Members::new(packed).take(max as u64 + 1).read_to_end(&mut body);
-    read.map_err(|error| Unread::Broken(error.to_string()))?;
+    read.map_err(|error| {
+        Unread::Broken(if Trailing::is(&error) {
+            "bytes follow its gzip data that are no gzip; nothing of it is taken".to_owned()
+        } else {
+            format!("it is no gzip, or not all of one: {error}")
+        })
+    })?;
     if body.len() > max { Err(Unread::TooLarge(max)) } else { Ok(body) }
 }
