@@ -1,9 +1,10 @@
 //! The command line: `args` says what can be asked, `replay`, `calibrate` and `check` do it (what the
 //! first two have in common is in `run`), `progress` shows it, `output` is where it goes, `spool` keeps what can be
-//! read only once; `serve` is the server, `inspect` and `backup` look at its store.
+//! read only once; `serve` is the server, `inspect` and `backup` look at its store, `restore` puts a copy in its place.
 //!
 //! Exit status: 0 done; 1 there were alarms and `--fail-on-alarm` asks for it; 2 wrong usage, plan or labels,
-//! or a file that cannot be opened or written; 3 no event could be used; 4 the server did not end in time.
+//! or a file that cannot be opened or written; 3 no event could be used; 4 the server did not end in time;
+//! 5 it ended by itself.
 
 mod args;
 #[cfg(feature = "sqlite")]
@@ -15,6 +16,8 @@ mod inspect;
 mod output;
 mod progress;
 mod replay;
+#[cfg(feature = "sqlite")]
+mod restore;
 mod run;
 #[cfg(feature = "serve")]
 mod serve;
@@ -42,6 +45,9 @@ pub(crate) enum Outcome {
     /// It was told to end and could not do all in time.
     #[cfg(feature = "serve")]
     Cut = 4,
+    /// It ended although nobody told it to.
+    #[cfg(feature = "serve")]
+    Deaf = 5,
 }
 
 /// What was asked cannot be done; the text says why.
@@ -67,6 +73,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         #[cfg(feature = "sqlite")]
         Command::Backup(args) => backup::run(&args),
+        #[cfg(feature = "sqlite")]
+        Command::Restore(args) => restore::run(&args),
     };
     let outcome = outcome.unwrap_or_else(|Failure(text)| {
         complain(&format!("error: {text}"));

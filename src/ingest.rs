@@ -20,7 +20,7 @@ mod source;
 
 pub use csv::CsvColumns;
 #[cfg(feature = "http")]
-pub(crate) use gzip::Members;
+pub(crate) use gzip::{Members, Trailing};
 pub use json::parse_json;
 pub use line::{EventLine, LineError};
 pub use reader::{LineReader, RawLine};

@@ -299,7 +299,8 @@ impl MonitoringHandle {
         self.steer(model_id.as_ref(), Steering::Resume).await
     }
 
-    /// Throws a model's state away, resolving its alerts; lifts a quarantine.
+    /// Throws a model's state away, resolving its alerts; lifts a quarantine, and a pause: who wants the model to begin
+    /// anew and stay silent pauses it again.
     ///
     /// # Errors
     ///

@@ -62,7 +62,7 @@ pub enum Lifecycle {
         /// The model.
         model_id: ModelId,
     },
-    /// Its state was thrown away; a quarantine is over.
+    /// Its state was thrown away; a quarantine or a pause is over.
     Reset {
         /// The model.
         model_id: ModelId,

@@ -154,7 +154,7 @@ impl Shard {
         }
     }
 
-    /// Throws a model's state away and lets it start afresh; lifts a quarantine.
+    /// Throws a model's state away and lets it start afresh; lifts a quarantine and a pause.
     fn reset(self: &Rc<Self>, entry: &Arc<ModelEntry>) {
         self.wake_kept(entry);
         self.forget(entry);

@@ -46,6 +46,11 @@ pub(crate) enum Command {
     /// The copy is checked when it is first opened.
     #[cfg(feature = "sqlite")]
     Backup(BackupArgs),
+    /// Put a copy of a store where `serve` looks for it, after it was checked.
+    ///
+    /// Refused where a store is, or what one has left behind: it is to be moved away first.
+    #[cfg(feature = "sqlite")]
+    Restore(RestoreArgs),
 }
 
 /// What every command is asked that reads events and writes a report.
@@ -205,23 +210,27 @@ const SERVE_HELP: &str = "\
 Requests:
   POST /v1/events           NDJSON, a JSON array or one object, plain or gzip; the form of events is that of replay
   GET  /v1/models           names and phases, a page at a time: ?after=ID&limit=N
-  GET  /v1/models/ID        one model with all its observers
+  GET  /v1/models/ID        one model with all its observers; a `/` in its name is written %2F
+  POST /v1/models/ID/reset  the model begins anew; a quarantine or a pause of it is over
+  GET  /v1/status           the whole, with its store
   GET  /v1/admission        how many models are known, and which were refused
   GET  /healthz, /readyz    whether the process lives; whether events are taken (503 with the reason when not)
   There is no authentication yet: listen where only those can reach it who may.
 
 State:
-  All of it is in DIR/visu-tility.db, which the sqlite3 shell can read; see also inspect and backup. A second process
-  on the same DIR is refused. Alerts go to the log on the standard error.
+  All of it is in DIR/visu-tility.db, which the sqlite3 shell can read; see also inspect, backup and restore. A second
+  process on the same DIR is refused. Alerts go to the log on the standard error.
 
 Signals:
   SIGINT and SIGTERM end it: no further requests, what was taken is handled, states are saved. What is not done at the
-  end of --drain is in the journal and done after the next start. A second signal ends it at once.
+  end of --drain is in the journal and done after the next start. A second signal ends it at once;
+  the same one again within a second is no second.
 
 Exit status:
   0  ended by a signal, all done
-  2  wrong usage or plan; the store cannot be used; the address is taken
+  2  wrong usage or plan; the store cannot be used; the address is taken; too few files may be open; a clock before 1970
   4  ended by a signal, not all done in time; nothing that was acknowledged is lost
+  5  the server ended by itself, which is said with the reason
 
 Examples:
   visu-tility serve --data-dir /var/lib/visu-tility --plan plan.toml
@@ -253,41 +262,41 @@ pub(crate) struct ServeArgs {
     pub(crate) arbiters: u16,
 
     /// Seconds after which a changed model is saved: less to repeat after a crash, more to write
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = whole(1, 86_400))]
     pub(crate) save_every: u64,
 
     /// Seconds without events after which a model gives up its memory; its next event wakes it
-    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = whole(1, TEN_YEARS))]
     pub(crate) idle_after: u64,
 
     /// Journal entries that stay, after they are no longer needed, for whoever reads the store
     #[arg(long, value_name = "ENTRIES", default_value_t = 0)]
     pub(crate) keep_journal: u64,
 
-    /// Models that are awake at a time; of more, those idle for longest give up their memory: 2 to 10 KiB each
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Models that are awake at a time; of more, those idle for longest give up their memory: 8 to 35 KB each
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = whole(1, MODELS_MAX))]
     pub(crate) awake_max: u64,
 
     /// Seconds that the end may take after a signal
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = whole(1, 3_600))]
     pub(crate) drain: u64,
 
     /// Models that may be known, asleep or awake
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = whole(1, MODELS_MAX))]
     pub(crate) models_max: u64,
 
     /// Take unknown models only if their name is of this pattern (`*` any characters, `?` one); may be given several
     /// times
-    #[arg(long, value_name = "PATTERN", conflicts_with = "new_models")]
+    #[arg(long, value_name = "PATTERN", conflicts_with = "new_models", value_parser = pattern)]
     pub(crate) allow: Vec<String>,
 
     /// Take at most so many unknown models in each period
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1, MODELS_MAX))]
     pub(crate) new_models: Option<u64>,
 
     /// How long that period is
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600, requires = "new_models",
-        value_parser = clap::value_parser!(u64).range(1..=2_592_000))]
+        value_parser = whole(1, 2_592_000))]
     pub(crate) new_models_every: u64,
 
     /// Which of an unknown model's events is the first to be taken
@@ -296,11 +305,11 @@ pub(crate) struct ServeArgs {
     pub(crate) new_models_after: u32,
 
     /// Seconds that an event's time may be ahead of the clock
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = whole(0, TEN_YEARS))]
     pub(crate) ahead_max: u64,
 
     /// Seconds that an event's time may be behind the clock [default: any]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole(0, TEN_YEARS))]
     pub(crate) behind_max: Option<u64>,
 }
 
@@ -335,6 +344,20 @@ pub(crate) struct BackupArgs {
     /// Where the copy goes; nothing may be there
     #[arg(value_name = "TO")]
     pub(crate) to: PathBuf,
+}
+
+/// What `restore` is asked.
+#[cfg(feature = "sqlite")]
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  visu-tility restore /backup/monday.db --data-dir /var/lib/visu-tility")]
+pub(crate) struct RestoreArgs {
+    /// The copy
+    #[arg(value_name = "COPY")]
+    pub(crate) copy: PathBuf,
+
+    /// The folder that is given to `serve`; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
 }
 
 /// How a store is shown.
@@ -379,4 +402,31 @@ fn shift_size(text: &str) -> Result<f64, String> {
 
 fn number(text: &str, ok: impl Fn(f64) -> bool, allowed: &str) -> Result<f64, String> {
     text.parse().ok().filter(|value| ok(*value)).ok_or_else(|| format!("must be {allowed}"))
+}
+
+/// Seconds that no setting goes beyond.
+#[cfg(feature = "serve")]
+const TEN_YEARS: u64 = 315_360_000;
+/// Models that no setting goes beyond.
+#[cfg(feature = "serve")]
+const MODELS_MAX: u64 = 1_000_000_000;
+
+#[cfg(feature = "serve")]
+fn whole(min: u64, max: u64) -> impl Fn(&str) -> Result<u64, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        number.ok_or_else(|| format!("must be a whole number from {min} to {max}"))
+    }
+}
+
+/// A pattern that a name can match.
+#[cfg(feature = "serve")]
+fn pattern(text: &str) -> Result<String, String> {
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:/@+=~#*?\\".contains(&byte);
+    if !text.is_empty() && text.len() <= 512 && text.bytes().all(named) {
+        return Ok(text.to_owned());
+    }
+    Err("must be 1 to 512 letters, digits and _ - : / @ + = ~ #, with `*` and `?` for any others; \
+         a `\\` before one of these two makes it stand for itself"
+        .to_owned())
 }

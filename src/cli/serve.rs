@@ -1,12 +1,18 @@
-//! `visu-tility serve`: a monitoring with a store, behind HTTP, until a signal.
+//! `visu-tility serve`: a monitoring with a store, behind HTTP, until a signal. `signals` says which ones, `room` how many
+//! connections there is room for.
+
+mod room;
+mod signals;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::System;
+use actix_web::rt::task::JoinHandle;
+use actix_web::rt::time::timeout;
 use actix_web::{App, HttpServer};
 use visu_tility::http::HttpSurface;
 use visu_tility::monitoring::{
@@ -19,11 +25,10 @@ use super::args::ServeArgs;
 use super::backup::STORE;
 use super::check::read_plan;
 use super::{Failure, Outcome, complain, say};
+use signals::Signals;
 
 /// Threads that answer requests.
 const WORKERS: usize = 2;
-/// Connections that are open at a time; more wait until one ends.
-const CONNECTIONS_MAX: usize = 10_000;
 /// How long the head of a request may take.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -43,8 +48,20 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Outcome, Failure> {
         .with_ansi(false)
         .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
         .try_init();
+    // What can be refused is, before anything is kept.
+    refuse_clock(SystemTime::now())?;
+    let connections = room::connections(args.arbiters)?;
+    let listener = TcpListener::bind(args.listen).map_err(|error| Failure::at(args.listen, error))?;
     let monitoring = start(args, plan)?;
-    System::new().block_on(serve(args, monitoring))
+    System::new().block_on(serve(args, monitoring, listener, connections))
+}
+
+/// Before 1970 no answer can be dated, and no event be taken.
+fn refuse_clock(now: SystemTime) -> Result<(), Failure> {
+    if now < SystemTime::UNIX_EPOCH {
+        return Err(Failure::at("the system's clock", "is before 1970, must be set"));
+    }
+    Ok(())
 }
 
 fn start(args: &ServeArgs, plan: MonitorPlan) -> Result<MonitoringHandle, Failure> {
@@ -103,36 +120,41 @@ fn whole(error: &dyn std::error::Error) -> String {
     text
 }
 
-async fn serve(args: &ServeArgs, monitoring: MonitoringHandle) -> Result<Outcome, Failure> {
-    let mut signals = Signals::listen().map_err(|error| Failure::at("signals", error))?;
+async fn serve(
+    args: &ServeArgs,
+    monitoring: MonitoringHandle,
+    listener: TcpListener,
+    connections: usize,
+) -> Result<Outcome, Failure> {
     let drain = Duration::from_secs(args.drain);
-    let (server, bound) = match bind(args, &monitoring) {
-        Ok(bound) => bound,
+    let begun = Signals::listen().map_err(|error| Failure::at("signals", error));
+    let begun = begun.and_then(|signals| Ok((signals, begin(args, &monitoring, listener, connections)?)));
+    let (mut signals, (server, bound)) = match begun {
+        Ok(begun) => begun,
         Err(failure) => {
             let _ = monitoring.shutdown(drain).await;
             return Err(failure);
         }
     };
     let stop = server.handle();
-    let served = actix_web::rt::spawn(server);
+    let mut served = actix_web::rt::spawn(server);
     complain(&format!("serving on http://{bound}"));
     let recovering = monitoring.clone();
     actix_web::rt::spawn(async move { tell_recovery(&recovering).await });
-    let signal = signals.next().await;
-    complain(&format!("{signal}: ending, in {drain:?} at most; again to end at once"));
-    let ended = end(&stop, &monitoring, drain);
-    let report = match first(ended, signals.next()).await {
+    let signal = match first(signals.next(), &mut served).await {
+        Ok(signal) => signal,
+        Err(ended) => return Ok(deaf(args, &monitoring, ended, drain).await),
+    };
+    complain(&format!("{}: ending, in {drain:?} at most; again to end at once", signal.name));
+    let report = match first(end(&stop, &monitoring, drain), signals.after(signal)).await {
         Ok(report) => report,
         Err(signal) => {
-            complain(&format!("{signal} again: ended at once; what was taken is in the journal"));
+            complain(&format!("{} again: ended at once; what was taken is in the journal", signal.name));
             return Ok(Outcome::Cut);
         }
     };
     let _ = served.await;
-    if let Some(file) = &args.port_file {
-        // Nobody is to be sent there any more; if it cannot be removed, who asks finds nobody.
-        let _ = std::fs::remove_file(file);
-    }
+    nobody_there(args);
     let outcome = told(&report, &monitoring);
     // For who started it: the same with all its figures.
     say(|out| {
@@ -142,20 +164,51 @@ async fn serve(args: &ServeArgs, monitoring: MonitoringHandle) -> Result<Outcome
     Ok(outcome)
 }
 
-fn bind(args: &ServeArgs, monitoring: &MonitoringHandle) -> Result<(Server, SocketAddr), Failure> {
+/// Nobody is to be sent there any more; if the file cannot be removed, who asks finds nobody.
+fn nobody_there(args: &ServeArgs) {
+    if let Some(file) = &args.port_file {
+        let _ = std::fs::remove_file(file);
+    }
+}
+
+/// The server has ended, and nobody has asked it to: a process that hears nobody is not to go on.
+async fn deaf(args: &ServeArgs, monitoring: &MonitoringHandle, ended: Ended, drain: Duration) -> Outcome {
+    complain(&format!("error: the server has ended by itself: {}", why(ended)));
+    nobody_there(args);
+    let report = monitoring.shutdown(drain).await;
+    told(&report, monitoring);
+    Outcome::Deaf
+}
+
+/// How the server ended: as it says, or by a panic.
+type Ended = <JoinHandle<io::Result<()>> as Future>::Output;
+
+fn why(ended: Ended) -> String {
+    match ended {
+        Ok(Ok(())) => "without a reason".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn begin(
+    args: &ServeArgs,
+    monitoring: &MonitoringHandle,
+    listener: TcpListener,
+    connections: usize,
+) -> Result<(Server, SocketAddr), Failure> {
     let surface = HttpSurface::new(monitoring.clone());
     let app = move || {
         App::new().configure(|config| surface.configure(config)).default_service(surface.no_such_path())
     };
-    let listen = |error: io::Error| Failure::at(args.listen, error);
     let server = HttpServer::new(app)
         .workers(WORKERS)
-        .max_connections(CONNECTIONS_MAX / WORKERS)
+        .max_connections(connections / WORKERS)
         .client_request_timeout(HEAD_TIME_MAX)
-        .shutdown_timeout(args.drain)
+        .shutdown_timeout((args.drain / 2).max(1))
         .disable_signals()
-        .bind(args.listen)
-        .map_err(listen)?;
+        .listen(listener)
+        .map_err(|error| Failure::at(args.listen, error))?;
     let bound = server.addrs().first().copied().unwrap_or(args.listen);
     let server = server.run();
     if let Some(file) = &args.port_file {
@@ -184,9 +237,16 @@ async fn tell_recovery(monitoring: &MonitoringHandle) {
 
 /// Ends the server, then the monitoring, with one deadline for both.
 async fn end(server: &ServerHandle, monitoring: &MonitoringHandle, drain: Duration) -> DrainReport {
+    let left = after_requests(server.stop(true), drain).await;
+    monitoring.shutdown(left).await
+}
+
+/// Waits for the requests under way, for half of the time at most; answers what is left. A body that comes slowly leaves the
+/// other half to what was taken; if its end comes later, it is answered that nothing is taken.
+async fn after_requests(stopped: impl Future<Output = ()>, drain: Duration) -> Duration {
     let begun = Instant::now();
-    server.stop(true).await;
-    monitoring.shutdown(drain.saturating_sub(begun.elapsed())).await
+    let _ = timeout(drain / 2, stopped).await;
+    drain.saturating_sub(begun.elapsed()).max(drain / 2)
 }
 
 fn told(report: &DrainReport, monitoring: &MonitoringHandle) -> Outcome {
@@ -209,62 +269,48 @@ fn told(report: &DrainReport, monitoring: &MonitoringHandle) -> Outcome {
     if report.complete { Outcome::Done } else { Outcome::Cut }
 }
 
-/// Whichever ends first: the one awaited for, or a signal.
-async fn first<T>(
-    awaited: impl Future<Output = T>,
-    signal: impl Future<Output = &'static str>,
-) -> Result<T, &'static str> {
-    let (mut awaited, mut signal) = (std::pin::pin!(awaited), std::pin::pin!(signal));
+/// Whichever ends first; the one that is named first where both have.
+async fn first<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> Result<A, B> {
+    let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
     std::future::poll_fn(|cx| {
         use std::task::Poll::{Pending, Ready};
-        match (awaited.as_mut().poll(cx), signal.as_mut().poll(cx)) {
+        match (one.as_mut().poll(cx), other.as_mut().poll(cx)) {
             (Ready(done), _) => Ready(Ok(done)),
-            (Pending, Ready(signal)) => Ready(Err(signal)),
+            (Pending, Ready(done)) => Ready(Err(done)),
             (Pending, Pending) => Pending,
         }
     })
     .await
 }
 
-/// The signals that end the program.
-#[cfg(unix)]
-struct Signals {
-    interrupt: actix_web::rt::signal::unix::Signal,
-    terminate: actix_web::rt::signal::unix::Signal,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[cfg(unix)]
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        use actix_web::rt::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    #[test]
+    fn a_server_that_falls_over_is_noticed_without_a_signal() {
+        System::new().block_on(async {
+            let mut served = actix_web::rt::spawn(async { Err(io::Error::other("no room")) });
+            let ended = first(std::future::pending::<()>(), &mut served).await.unwrap_err();
+            assert_eq!(why(ended), "no room");
+            let mut served = actix_web::rt::spawn(async { panic!("no thread") });
+            let ended = first(std::future::pending::<()>(), &mut served).await.unwrap_err();
+            assert!(why(ended).contains("panicked"));
+        });
     }
 
-    async fn next(&mut self) -> &'static str {
-        std::future::poll_fn(|cx| {
-            use std::task::Poll::{Pending, Ready};
-            match (self.interrupt.poll_recv(cx), self.terminate.poll_recv(cx)) {
-                (Ready(_), _) => Ready("SIGINT"),
-                (_, Ready(_)) => Ready("SIGTERM"),
-                _ => Pending,
-            }
-        })
-        .await
-    }
-}
-
-/// The signals that end the program.
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self)
+    #[test]
+    fn a_request_that_does_not_end_leaves_half_of_the_time_to_what_was_taken() {
+        let drain = Duration::from_millis(20);
+        let left = System::new().block_on(after_requests(std::future::pending(), drain));
+        assert_eq!(left, drain / 2);
+        let left = System::new().block_on(after_requests(std::future::ready(()), drain));
+        assert!((drain / 2..=drain).contains(&left), "{left:?}");
     }
 
-    async fn next(&mut self) -> &'static str {
-        let _ = actix_web::rt::signal::ctrl_c().await;
-        "Ctrl-C"
+    #[test]
+    fn a_clock_before_1970_is_refused() {
+        assert!(refuse_clock(SystemTime::UNIX_EPOCH).is_ok());
+        assert!(refuse_clock(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).is_err());
     }
 }

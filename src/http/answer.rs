@@ -1,7 +1,7 @@
 //! How refusals look: a status, a reason, and when to come again.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::header::{ALLOW, RETRY_AFTER};
 use actix_web::web::Data;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
@@ -39,9 +39,10 @@ pub(super) fn no_such_path() -> HttpResponse {
 }
 
 /// A path that is asked in another way than it answers.
-pub(super) async fn no_such_method(surface: Data<HttpSurface>) -> HttpResponse {
-    let reason = "no such method here: events are posted, all else is got but a model's reset";
-    surface.counter.answered(refuse(StatusCode::METHOD_NOT_ALLOWED, reason))
+pub(super) async fn no_such_method(surface: Data<HttpSurface>, known: &str) -> HttpResponse {
+    let reason = format!("no such method here, must be one of: {known}");
+    let mut response = HttpResponse::build(StatusCode::METHOD_NOT_ALLOWED);
+    surface.counter.answered(response.insert_header((ALLOW, known)).json(Reason { error: &reason }))
 }
 
 /// What to do is told in the body, and perhaps when to come again.

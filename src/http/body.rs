@@ -6,30 +6,34 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
+use actix_web::body::{BodyStream, MessageBody};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
 use actix_web::rt::time::timeout;
-use actix_web::web::{Bytes, Payload};
+use actix_web::web::Payload;
 
 use super::HttpLimits;
 use super::answer::cut;
-use crate::ingest::Members;
+use crate::ingest::{Members, Trailing};
 
-/// Bytes that bodies may take together.
+/// Bytes that bodies may take together. What has come is counted, not what is promised: a promise costs nothing.
+///
+/// A part is kept for short bodies, so that they find room beside any number of long ones that come slowly.
 #[derive(Debug)]
 pub(super) struct Room {
     left: AtomicUsize,
+    /// Bytes up to which a body is a short one.
+    short_max: usize,
+    /// What is left for short ones.
+    kept: usize,
 }
 
 impl Room {
-    pub(super) const fn new(bytes: usize) -> Self {
-        Self { left: AtomicUsize::new(bytes) }
-    }
-
-    fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
-        let less = |left: usize| left.checked_sub(bytes);
-        self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).ok()?;
-        Some(Share { room: Arc::clone(self), bytes })
+    pub(super) fn new(limits: &HttpLimits) -> Self {
+        let (one, all) = (limits.body_bytes_max, limits.bodies_bytes_max);
+        // The longest body finds room when it is alone.
+        let kept = (all / 8).min(all.saturating_sub(one));
+        Self { left: AtomicUsize::new(all), short_max: one / 128, kept }
     }
 }
 
@@ -40,9 +44,32 @@ pub(super) struct Share {
     bytes: usize,
 }
 
+impl Share {
+    const fn none_of(room: Arc<Room>) -> Self {
+        Self { room, bytes: 0 }
+    }
+
+    /// Makes it larger where there is room.
+    fn grow_to(&mut self, bytes: usize) -> Result<(), Unread> {
+        let more = bytes.saturating_sub(self.bytes);
+        let kept = if bytes > self.room.short_max { self.room.kept } else { 0 };
+        let less = |left: usize| left.checked_sub(more).filter(|left| *left >= kept);
+        let taken = self.room.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        taken.map_err(|_| Unread::NoRoom)?;
+        self.bytes += more;
+        Ok(())
+    }
+
+    fn shrink_to(&mut self, bytes: usize) {
+        let less = self.bytes.saturating_sub(bytes);
+        self.bytes -= less;
+        self.room.left.fetch_add(less, Ordering::AcqRel);
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
-        self.room.left.fetch_add(self.bytes, Ordering::AcqRel);
+        self.shrink_to(0);
     }
 }
 
@@ -92,21 +119,41 @@ pub(super) async fn read(
     payload: Payload,
     limits: &HttpLimits,
     room: &Arc<Room>,
-) -> Result<(Bytes, Share), Unread> {
+) -> Result<(Vec<u8>, Share), Unread> {
     let max = limits.body_bytes_max;
     let gzip = is_gzip(headers)?;
     let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if told.is_some_and(|length| length > max) {
         return Err(Unread::TooLarge(max));
     }
-    let share = room.take(told.filter(|_| !gzip).unwrap_or(max)).ok_or(Unread::NoRoom)?;
-    let body = match timeout(limits.body_time_max, payload.to_bytes_limited(max)).await {
-        Ok(Ok(Ok(body))) => body,
-        Ok(Ok(Err(error))) => return Err(Unread::Broken(error.to_string())),
-        Ok(Err(_)) => return Err(Unread::TooLarge(max)),
-        Err(_) => return Err(Unread::Late(limits.body_time_max)),
-    };
-    if gzip { Ok((unpack(&body, max)?.into(), share)) } else { Ok((body, share)) }
+    let mut share = Share::none_of(Arc::clone(room));
+    let body = timeout(limits.body_time_max, gather(payload, max, &mut share))
+        .await
+        .map_err(|_| Unread::Late(limits.body_time_max))??;
+    if !gzip {
+        return Ok((body, share));
+    }
+    // How long it becomes is known when it is unpacked, which is done at once.
+    share.grow_to(max)?;
+    let body = unpack(&body, max)?;
+    share.shrink_to(body.len());
+    Ok((body, share))
+}
+
+/// Puts together what comes, each part within the room.
+async fn gather(payload: Payload, max: usize, share: &mut Share) -> Result<Vec<u8>, Unread> {
+    let mut parts = std::pin::pin!(BodyStream::new(payload));
+    let mut body = Vec::new();
+    while let Some(part) = std::future::poll_fn(|cx| parts.as_mut().poll_next(cx)).await {
+        let part = part.map_err(|error| Unread::Broken(error.to_string()))?;
+        let bytes = body.len() + part.len();
+        if bytes > max {
+            return Err(Unread::TooLarge(max));
+        }
+        share.grow_to(bytes)?;
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
 }
 
 fn is_gzip(headers: &HeaderMap) -> Result<bool, Unread> {
@@ -121,6 +168,12 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Unread> {
 fn unpack(packed: &[u8], max: usize) -> Result<Vec<u8>, Unread> {
     let mut body = Vec::new();
     let read = Members::new(packed).take(max as u64 + 1).read_to_end(&mut body);
-    read.map_err(|error| Unread::Broken(error.to_string()))?;
+    read.map_err(|error| {
+        Unread::Broken(if Trailing::is(&error) {
+            "bytes follow its gzip data that are no gzip; nothing of it is taken".to_owned()
+        } else {
+            format!("it is no gzip, or not all of one: {error}")
+        })
+    })?;
     if body.len() > max { Err(Unread::TooLarge(max)) } else { Ok(body) }
 }

@@ -37,7 +37,7 @@ struct Rejection {
     /// Its place in the body, from 0; blank lines do not count.
     index: usize,
     reason: String,
-    /// Whether the same event may be taken later.
+    /// Whether the same event may be taken later without anybody doing anything.
     retry: bool,
 }
 
@@ -82,7 +82,7 @@ async fn publish(request: &HttpRequest, payload: Payload, surface: &HttpSurface)
     rejections.extend(receipt.rejected.iter().map(|rejected| Rejection {
         index: decoded.places.get(rejected.index).copied().unwrap_or(rejected.index),
         reason: rejected.error.to_string(),
-        retry: !matches!(Fate::of(&rejected.error), Fate::Wrong | Fate::Unwanted),
+        retry: Fate::of(&rejected.error).passes(),
     }));
     rejections.sort_by_key(|rejection| rejection.index);
     let rejected = rejections.len();
@@ -112,6 +112,15 @@ enum Fate {
 }
 
 impl Fate {
+    /// Whether it may be taken without anybody doing anything.
+    const fn passes(self) -> bool {
+        match self {
+            Self::Later(after) => after < answer::LATER,
+            Self::Unknown(_) => true,
+            Self::Unwanted | Self::Wrong => false,
+        }
+    }
+
     const fn of(error: &IngestError) -> Self {
         match error {
             IngestError::Full { .. } | IngestError::Closed | IngestError::Store { retry: true, .. } => {

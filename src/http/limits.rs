@@ -19,8 +19,10 @@ use visu_tility_core::ObserverError;
 pub struct HttpLimits {
     /// Bytes of one body.
     pub body_bytes_max: usize,
-    /// Bytes of all bodies that are being read or whose events wait to be taken. A body whose length is not known
-    /// beforehand, or that is packed, counts as `body_bytes_max`.
+    /// Bytes of all bodies that are being read or whose events wait to be taken. What has come of a body is counted, not
+    /// the length that it announces; a packed one counts as `body_bytes_max` while it is unpacked. An eighth, as far as
+    /// the longest body leaves it, is kept for bodies of at most `body_bytes_max / 128` bytes (64 KiB), so that they find
+    /// room beside long ones that come slowly.
     pub bodies_bytes_max: usize,
     /// How long one body may take to come.
     pub body_time_max: Duration,

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
-use visu_tility_actors::ModelRow;
+use visu_tility_actors::{ControlError, ModelPhase, ModelRow};
 use visu_tility_core::ModelId;
 
 use super::answer;
@@ -18,7 +18,7 @@ const PAGE: usize = 100;
 #[serde(deny_unknown_fields)]
 struct Asked {
     after: Option<String>,
-    limit: Option<usize>,
+    limit: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,10 +40,11 @@ async fn listed(request: &HttpRequest, surface: &HttpSurface) -> HttpResponse {
         Err(error) => return bad(format!("the query: {error}; known are `after` and `limit`")),
     };
     let max = surface.limits.listed_max;
-    let limit = asked.limit.unwrap_or(PAGE.min(max));
-    if !(1..=max).contains(&limit) {
-        return bad(format!("`limit` is {limit}, must be from 1 to {max}"));
-    }
+    let limit = match asked.limit.as_deref().map(|limit| limit_of(limit, max)) {
+        None => PAGE.min(max),
+        Some(Ok(limit)) => limit,
+        Some(Err(reason)) => return bad(reason),
+    };
     let after = match asked.after.map(ModelId::new).transpose() {
         Ok(after) => after,
         Err(error) => return bad(format!("`after`: {error}")),
@@ -64,6 +65,12 @@ async fn listed(request: &HttpRequest, surface: &HttpSurface) -> HttpResponse {
     }
 }
 
+/// How long a page is to be.
+fn limit_of(text: &str, max: usize) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| (1..=max).contains(limit));
+    limit.ok_or_else(|| format!("`limit` is {text:?}, must be a whole number from 1 to {max}"))
+}
+
 /// Which models are known and which were refused.
 pub(super) async fn admission(surface: Data<HttpSurface>) -> HttpResponse {
     surface.counter.answered(HttpResponse::Ok().json(surface.monitoring.admission()))
@@ -82,16 +89,32 @@ pub(super) async fn show(model_id: Path<String>, surface: Data<HttpSurface>) -> 
     surface.counter.answered(response)
 }
 
+/// What a reset has ended, and what it came to.
+#[derive(Debug, Serialize)]
+struct WasReset {
+    model_id: ModelId,
+    /// What it was before: a quarantine and a pause are over.
+    phase_before: ModelPhase,
+    phase: ModelPhase,
+}
+
 /// Lets a model begin anew, and the journal go that was kept for it.
 pub(super) async fn reset(model_id: Path<String>, surface: Data<HttpSurface>) -> HttpResponse {
     let readiness = Readiness::of(&surface.monitoring);
     let response = if readiness.takes_nothing() {
         readiness.answer()
     } else {
-        match surface.monitoring.reset(&*model_id).await {
-            Ok(()) => HttpResponse::NoContent().finish(),
+        match begin_anew(&surface, &model_id).await {
+            Ok(was_reset) => HttpResponse::Ok().json(was_reset),
             Err(error) => answer::of_control(&error),
         }
     };
     surface.counter.answered(response)
+}
+
+async fn begin_anew(surface: &HttpSurface, model_id: &str) -> Result<WasReset, ControlError> {
+    let before = surface.monitoring.model_status(model_id).await?;
+    surface.monitoring.reset(model_id).await?;
+    let after = surface.monitoring.model_status(model_id).await?;
+    Ok(WasReset { model_id: after.model_id, phase_before: before.phase, phase: after.phase })
 }

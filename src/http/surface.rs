@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use actix_web::Route;
-use actix_web::web::{Data, ServiceConfig, get, post, resource, to};
+use actix_web::web::{Data, ServiceConfig, get, head, post, resource, to};
+use actix_web::{Handler, Resource, Responder, Route};
 use visu_tility_actors::MonitoringHandle;
 use visu_tility_core::ObserverError;
 
@@ -46,7 +46,7 @@ impl HttpSurface {
     /// Begins with the default limits.
     pub fn new(monitoring: MonitoringHandle) -> Self {
         let limits = HttpLimits::default();
-        let room = Arc::new(Room::new(limits.bodies_bytes_max));
+        let room = Arc::new(Room::new(&limits));
         Self { monitoring, limits, room, counter: Counter::default() }
     }
 
@@ -57,7 +57,7 @@ impl HttpSurface {
     /// Fails as [`HttpLimits::check`].
     pub fn limits(self, limits: HttpLimits) -> Result<Self, ObserverError> {
         limits.check()?;
-        Ok(Self { limits, room: Arc::new(Room::new(limits.bodies_bytes_max)), ..self })
+        Ok(Self { limits, room: Arc::new(Room::new(&limits)), ..self })
     }
 
     /// The monitoring behind it.
@@ -72,18 +72,16 @@ impl HttpSurface {
 
     /// Adds the routes to an application, or to a scope of one.
     pub fn configure(&self, config: &mut ServiceConfig) {
-        // As resources, so that another method is answered 405 and not 404.
-        let of = |path: &str, route: Route| resource(path).route(route).default_service(to(no_such_method));
         config
             .app_data(Data::new(self.clone()))
-            .service(of("/v1/events", post().to(events::take)))
-            .service(of("/v1/models", get().to(models::list)))
-            .service(of("/v1/models/{model_id}", get().to(models::show)))
-            .service(of("/v1/models/{model_id}/reset", post().to(models::reset)))
-            .service(of("/v1/admission", get().to(models::admission)))
-            .service(of("/v1/status", get().to(status::show)))
-            .service(of("/healthz", get().to(health::alive)))
-            .service(of("/readyz", get().to(health::ready)));
+            .service(posted("/v1/events", events::take))
+            .service(got("/v1/models", models::list))
+            .service(got("/v1/models/{model_id}", models::show))
+            .service(posted("/v1/models/{model_id}/reset", models::reset))
+            .service(got("/v1/admission", models::admission))
+            .service(got("/v1/status", status::show))
+            .service(got("/healthz", health::alive))
+            .service(got("/readyz", health::ready));
     }
 
     /// What a server of its own answers on all other paths: 404, with the reason as JSON.
@@ -94,4 +92,30 @@ impl HttpSurface {
             async move { counter.answered(no_such_path()) }
         })
     }
+}
+
+// Resources, so that another method is answered 405 with those that are known, and not 404.
+
+fn got<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args> + Clone,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let heads = head().to(handler.clone());
+    resource(path)
+        .route(get().to(handler))
+        .route(heads)
+        .default_service(to(|surface: Data<HttpSurface>| no_such_method(surface, "GET, HEAD")))
+}
+
+fn posted<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    resource(path)
+        .route(post().to(handler))
+        .default_service(to(|surface: Data<HttpSurface>| no_such_method(surface, "POST")))
 }

@@ -6,6 +6,7 @@
 //! - `schema.rs`: the tables, and how older ones are brought up;
 //! - `write.rs`: a commit as one transaction;
 //! - `read.rs`: readers, and the copy;
+//! - `restore.rs`: a copy put where a store is to be;
 //! - `fault.rs`: what SQLite's errors mean.
 
 mod fault;
@@ -13,6 +14,7 @@ mod lock;
 mod open;
 mod place;
 mod read;
+mod restore;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,9 @@ mod write;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-use visu_tility_core::store::{Commit, Committed, Opened, Store, StoreError, StoreLimits, StoreReader};
+use visu_tility_core::store::{
+    Commit, Committed, Opened, Store, StoreError, StoreLimits, StoreReader, StoreSummary,
+};
 
 use lock::Lock;
 use place::Place;
@@ -94,6 +98,17 @@ impl SqliteStore {
     /// Fails when there is no store, when it is another program's file or of a newer form, or when it cannot be read.
     pub fn open_reader(path: impl AsRef<Path>) -> Result<Box<dyn StoreReader>, StoreError> {
         Ok(Box::new(SqliteReader::open(path.as_ref())?))
+    }
+
+    /// Puts a copy ([`StoreReader::backup`]) where a store is to be, and answers what it holds. Copying the file by hand
+    /// does as well where nothing is; beside what a store has left behind it does not.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a store, or its log, is there already ([`StoreError::Locked`] while a process has it open), or when the
+    /// copy is damaged, another program's file or of a newer form. Nothing is there then.
+    pub fn restore(copy: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<StoreSummary, StoreError> {
+        restore::restore(copy.as_ref(), to.as_ref())
     }
 
     /// Where it is.

@@ -112,3 +112,30 @@ fn a_figure_that_is_stale_is_found() {
     let output = "head\n  Correct 1 value\n    rule\ntail\n";
     assert_eq!(same_part(&["  Correct 2 values", "    old"], output), ["  Correct 1 value", "    rule"]);
 }
+
+/// All Rust sources of some folders.
+fn sources(folder: &std::path::Path, found: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            sources(&entry, found);
+        } else if entry.extension().is_some_and(|ending| ending == "rs") {
+            *found += &std::fs::read_to_string(entry).unwrap();
+        }
+    }
+}
+
+#[test]
+fn each_test_that_the_page_on_semantics_names_is_there() {
+    let mut text = String::new();
+    for folder in ["actors/src", "actors/tests", "core/src", "core/tests", "src", "tests"] {
+        sources(&std::path::Path::new(ROOT).join(folder), &mut text);
+    }
+    let page = page("docs/semantics_tests.md");
+    let names = page.split('`').skip(1).step_by(2);
+    let names: Vec<&str> = names.filter(|name| name.matches('_').count() >= 3).collect();
+    assert!(names.len() > 60, "{} names were found", names.len());
+    let gone: Vec<_> = names.iter().filter(|name| !text.contains(&format!("fn {name}()"))).collect();
+    // Of a proptest the arguments stand on the lines behind.
+    let gone: Vec<_> = gone.into_iter().filter(|name| !text.contains(&format!("fn {name}(\n"))).collect();
+    assert!(gone.is_empty(), "no such tests: {gone:#?}");
+}

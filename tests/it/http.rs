@@ -126,7 +126,7 @@ fn more_events_than_are_allowed_are_refused_and_a_long_list_of_refusals_is_cut()
     assert_eq!((answers[0].0, answers[1].0, answers[2].0), (413, 400, 400));
     assert_eq!(answers[1].2["rejected"], 10);
     assert_eq!(answers[1].2["rejections"].as_array().unwrap().len(), 3);
-    assert_eq!(answers[2].2["error"], "`limit` is 4, must be from 1 to 3");
+    assert_eq!(answers[2].2["error"], "`limit` is \"4\", must be a whole number from 1 to 3");
 }
 
 #[test]
@@ -156,6 +156,7 @@ fn models_come_a_page_at_a_time_also_those_that_sleep_in_the_store() {
             get("/v1/models?limit=1&after=a"),
             get("/v1/models/none"),
             get("/v1/models?first=1"),
+            get("/v1/models?limit=x"),
         ],
     );
     let row = |id: &str, phase: &str| json!({"model_id":id,"phase":phase});
@@ -167,6 +168,7 @@ fn models_come_a_page_at_a_time_also_those_that_sleep_in_the_store() {
     assert_eq!((answers[3].0, &answers[3].2["monitor"]["taken"]), (200, &json!(1)));
     assert_eq!(answers[4].2["models"], json!([row("b", "running")]));
     assert_eq!((answers[5].0, answers[6].0), (404, 400));
+    assert_eq!(answers[7].2["error"], "`limit` is \"x\", must be a whole number from 1 to 1000");
 }
 
 #[test]
@@ -185,7 +187,8 @@ fn a_store_that_takes_nothing_is_told_with_when_to_come_again() {
         let answers = ask(&surface, vec![get("/readyz"), post(GOOD), get("/readyz"), get("/healthz")]);
         assert_eq!(answers.iter().map(|answer| answer.0).collect::<Vec<_>>(), [200, 503, 503, 200]);
         assert_eq!(answers[1].1.as_deref(), Some(after));
-        assert_eq!(answers[1].2["rejections"][0]["retry"], true);
+        // Where somebody must act, the event is not said to be taken by itself.
+        assert_eq!(answers[1].2["rejections"][0]["retry"], after == "1");
         assert!(answers[2].2["error"].as_str().unwrap().contains("the store takes nothing"), "{answers:?}");
     }
 }
@@ -262,7 +265,10 @@ fn unknown_models_are_told_apart_by_status_and_a_flood_of_them_stays_within_its_
         assert!(first["reason"].as_str().unwrap().contains(text), "{first}");
         assert_eq!((first["retry"] == true, answers[0].1.is_some()), (status == 429, status == 429));
         assert_eq!(answers[1].0, if status == 429 { 429 } else { 400 });
-        assert_eq!(answers[2].2["most_refused"], json!([{"model_id": "n", "refused": 2, "over_max": 0}]));
+        assert_eq!(
+            answers[2].2["most_refused"],
+            json!([{"model_id": "n", "refused_min": 2, "refused_max": 2}])
+        );
     }
     let limited = surface(Monitoring::builder().models_max(100));
     assert_eq!(ask(&limited, vec![post(GOOD)])[0].0, 200);

@@ -8,14 +8,14 @@ use visu_tility_core::ModelId;
 pub struct RefusedModel {
     /// The model.
     pub model_id: ModelId,
-    /// Events refused, too high by `over_max` at most.
-    pub refused: u64,
-    /// What the count may be too high by.
-    pub over_max: u64,
+    /// So many of its events were refused at least.
+    pub refused_min: u64,
+    /// So many at most: some may have been of names that were forgotten for it.
+    pub refused_max: u64,
 }
 
 /// Keeps the most frequent of any number of names: whoever comes when all places are taken gets that of the least
-/// frequent, and its count as its own error (Space-Saving; Metwally, Agrawal, El Abbadi, *Efficient computation of frequent
+/// frequent, and its count as what its own may be too high by (Space-Saving; Metwally, Agrawal, El Abbadi, *Efficient computation of frequent
 /// and top-k elements in data streams*, ICDT 2005). Any name of more than 1/16 of all refusals is among them.
 #[derive(Default)]
 pub(super) struct Refusals(Vec<RefusedModel>);
@@ -26,12 +26,13 @@ impl Refusals {
 
     pub(super) fn add(&mut self, model_id: &ModelId) {
         if let Some(known) = self.0.iter_mut().find(|known| known.model_id == *model_id) {
-            known.refused += 1;
+            known.refused_min += 1;
+            known.refused_max += 1;
         } else if self.0.len() < Self::MAX {
-            self.0.push(RefusedModel { model_id: model_id.clone(), refused: 1, over_max: 0 });
-        } else if let Some(least) = self.0.iter_mut().min_by_key(|known| known.refused) {
-            let over_max = least.refused;
-            *least = RefusedModel { model_id: model_id.clone(), refused: over_max + 1, over_max };
+            self.0.push(RefusedModel { model_id: model_id.clone(), refused_min: 1, refused_max: 1 });
+        } else if let Some(least) = self.0.iter_mut().min_by_key(|known| known.refused_max) {
+            let refused_max = least.refused_max + 1;
+            *least = RefusedModel { model_id: model_id.clone(), refused_min: 1, refused_max };
         }
     }
 
@@ -39,7 +40,8 @@ impl Refusals {
     pub(super) fn most(&self) -> Vec<RefusedModel> {
         let mut most = self.0.clone();
         most.sort_by(|a, b| {
-            b.refused.cmp(&a.refused).then(a.over_max.cmp(&b.over_max)).then(a.model_id.cmp(&b.model_id))
+            let (a_counts, b_counts) = ((a.refused_max, a.refused_min), (b.refused_max, b.refused_min));
+            b_counts.cmp(&a_counts).then(a.model_id.cmp(&b.model_id))
         });
         most
     }
@@ -61,6 +63,6 @@ mod tests {
         }
         let most = refusals.most();
         assert_eq!((most.len(), most[0].model_id.as_str()), (Refusals::MAX, "fraud"));
-        assert!(most[0].refused >= 12_500 && most[0].refused - most[0].over_max <= 12_500, "{most:?}");
+        assert!((most[0].refused_min..=most[0].refused_max).contains(&12_500), "{most:?}");
     }
 }

@@ -58,7 +58,7 @@ fn a_list_admits_what_is_on_it_and_tells_all_others_what_is() {
         assert_eq!((status.policy, status.models, status.admitted), ("allow_list", 2, 2));
         assert_eq!((status.refused_unlisted, status.refused()), (4, 4));
         let most = &status.most_refused[0];
-        assert_eq!((most.model_id.as_str(), most.refused, most.over_max), ("spam", 2, 0));
+        assert_eq!((most.model_id.as_str(), most.refused_min, most.refused_max), ("spam", 2, 2));
         assert_eq!(status.most_refused.len(), 3);
         end(handle).await;
     });

@@ -21,6 +21,7 @@ mod overload;
 mod poison;
 mod reload;
 mod retired;
+mod rows;
 #[cfg(feature = "automated_retraining")]
 mod scheduler;
 mod shard_panic;

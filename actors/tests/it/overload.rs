@@ -150,7 +150,7 @@ fn bounds_at_the_ends_of_their_types_are_taken() {
         handle.flush().await.unwrap();
         let status = handle.model_status("m").await.unwrap();
         let now = status.monitor.unwrap().now;
-        assert_eq!(now, shown, "an event without a time takes the clock's");
+        assert_eq!(now, Some(shown), "an event without a time takes the clock's");
         end(handle).await;
     });
 }

@@ -18,8 +18,8 @@ use super::series::{BEFORE, Series};
 pub struct MonitorStatus {
     /// The model.
     pub model_id: ModelId,
-    /// The largest time seen.
-    pub now: Timestamp,
+    /// The largest time seen, in events and by timers; `None` before the first, also after a reset.
+    pub now: Option<Timestamp>,
     /// Offset of the last reading taken.
     pub last_offset: u64,
     /// Values taken, missing ones included.
@@ -118,7 +118,7 @@ impl Body {
         observers.extend(self.own_statuses(None));
         MonitorStatus {
             model_id: self.model.clone(),
-            now: self.now(),
+            now: Some(self.now()).filter(|now| *now > Timestamp::EPOCH),
             last_offset: self.last_offset,
             taken: self.taken(),
             late,

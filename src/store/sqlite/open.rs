@@ -11,7 +11,7 @@ use visu_tility_core::store::{Opened, StoreError, StoreLimits};
 use super::lock::Lock;
 use super::place::Place;
 use super::schema::{APPLICATION_ID, MIGRATIONS, Tally, VERSION};
-use super::{SqliteStore, fault};
+use super::{SqliteStore, fault, place};
 
 /// How long a connection waits for one that does not keep to the lock, such as a shell.
 const BUSY: Duration = Duration::from_secs(5);
@@ -28,6 +28,7 @@ pub(super) fn open(path: &Path, limits: StoreLimits) -> Result<(SqliteStore, Ope
     } else {
         missing(path, witness.commits, 0)?;
     }
+    place::refuse_foreign_log(path)?;
     let failed = |doing: &'static str| move |error: rusqlite::Error| fault::of(doing, path, &error);
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -147,7 +148,7 @@ pub(super) fn check(connection: &Connection, path: &Path, whole_max: u64) -> Res
 }
 
 /// Holds the journal against its count: where rows are missing at its end, no gap shows it.
-fn count_pieces(connection: &Connection, path: &Path, tally: &Tally) -> Result<(), StoreError> {
+pub(super) fn count_pieces(connection: &Connection, path: &Path, tally: &Tally) -> Result<(), StoreError> {
     let found: i64 = connection
         .query_row("SELECT count(*) FROM journal", [], |row| row.get(0))
         .map_err(|error| fault::of("count the journal", path, &error))?;

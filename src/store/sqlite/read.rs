@@ -12,7 +12,7 @@ use visu_tility_core::store::{
 use visu_tility_core::{ActionId, ModelId, Timestamp};
 
 use super::schema::Tally;
-use super::{fault, open};
+use super::{fault, open, place};
 
 /// Reads a store.
 pub(super) struct SqliteReader {
@@ -26,11 +26,15 @@ impl SqliteReader {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let failed = |error: rusqlite::Error| fault::of("open the store for reading", path, &error);
         if !path.exists() {
-            return Err(fault::of_file("open", path, &std::io::ErrorKind::NotFound.into()));
+            return Err(StoreError::io(format!("open `{}`", path.display()), "there is no such file"));
         }
+        place::refuse_foreign_log(path)?;
         let connection = match connect(path, false) {
             // Where nothing may be written beside it, it can be read as long as no log is left beside it.
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !has_log(path) => {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
+                    && place::log_of(path).is_none() =>
+            {
                 connect(path, true).map_err(failed)?
             }
             connected => connected.map_err(failed)?,
@@ -207,9 +211,7 @@ impl StoreReader for SqliteReader {
         if to.exists() {
             return Err(StoreError::io(format!("copy to `{}`", to.display()), "something is there already"));
         }
-        let mut partial = to.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
+        let partial = place::beside(to, ".partial");
         let copied = self.copy(&partial).and_then(|()| {
             std::fs::rename(&partial, to).map_err(|error| fault::of_file("rename to", to, &error))?;
             sync_folder(to)
@@ -230,6 +232,14 @@ impl SqliteReader {
             .ok_or_else(|| StoreError::corrupt(self.path.display().to_string(), "the table `tally` is empty"))
     }
 
+    /// Looks the whole store over, as after an unclean stop.
+    pub(super) fn check(&self) -> Result<Tally, StoreError> {
+        open::check(&self.connection, &self.path, u64::MAX)?;
+        let tally = Tally::read(&self.connection).map_err(|error| self.failed(&error))?;
+        open::count_pieces(&self.connection, &self.path, &tally)?;
+        Ok(tally)
+    }
+
     /// Copies every page as of one moment; the writer goes on.
     fn copy(&self, to: &Path) -> Result<(), StoreError> {
         let failed = |error: rusqlite::Error| fault::of("copy the store", to, &error);
@@ -242,7 +252,8 @@ impl SqliteReader {
                 _ => return Err(StoreError::Locked { path: self.path.clone(), pid: None }),
             }
         }
-        target.execute_batch("UPDATE tally SET clean = 0").map_err(failed)?;
+        // The last says in its head that it has no log: one that lies beside it is then known to be another's.
+        target.execute_batch("UPDATE tally SET clean = 0; PRAGMA journal_mode = DELETE").map_err(failed)?;
         target.close().map_err(|(_, error)| failed(error))
     }
 }
@@ -262,13 +273,6 @@ fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
     // The file itself is opened only now.
     connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
     Ok(connection)
-}
-
-/// Whether commits may be in a log beside the store.
-fn has_log(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
 }
 
 /// Makes a new name in a folder outlast a loss of power, where the system can.

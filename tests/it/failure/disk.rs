@@ -66,8 +66,7 @@ fn on_a_full_disk_publishers_are_told_and_when_there_is_room_the_server_notices_
     while !is_ready(&server) {}
     publish(&server, "a", 1);
     shows(&server, "a", events + 1);
-    server.signal("TERM");
-    assert_eq!(server.rest().1, 0);
+    server.end();
 }
 
 #[test]
@@ -91,8 +90,7 @@ fn where_files_may_not_grow_publishers_are_told_and_what_was_acknowledged_is_the
     let server = start(&data);
     shows(&server, "a", events);
     publish(&server, "a", 1);
-    server.signal("TERM");
-    assert_eq!(server.rest().1, 0);
+    server.end();
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -104,8 +102,7 @@ fn what_may_not_be_written_is_refused_by_name_and_served_when_it_may() {
     let data = disk.0.join("data");
     let server = start(&data);
     publish(&server, "a", 3);
-    server.signal("TERM");
-    assert_eq!(server.rest().1, 0);
+    server.end();
     let place = disk.0.to_str().unwrap();
     assert!(done("mount", &["-o", "remount,ro", place]));
     let said = refused(&data);
@@ -117,8 +114,7 @@ fn what_may_not_be_written_is_refused_by_name_and_served_when_it_may() {
     assert!(done("mount", &["-o", "remount,rw", place]));
     let server = start(&data);
     shows(&server, "a", 3);
-    server.signal("TERM");
-    assert_eq!(server.rest().1, 0);
+    server.end();
 }
 
 #[test]
@@ -159,6 +155,5 @@ fn a_second_signal_ends_a_drain_that_takes_too_long_and_nothing_is_lost() {
     let server = start(&data);
     shows(&server, "a", events);
     assert_eq!(body(&server.ask("GET /readyz", ""))["status"], "ready");
-    server.signal("TERM");
-    assert_eq!(server.rest().1, 0);
+    server.end();
 }

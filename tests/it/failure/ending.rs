@@ -85,8 +85,7 @@ fn a_server_that_is_ended_under_load_has_handled_all_that_it_acknowledged() {
         })
         .sum();
     assert_eq!(sum, handled, "all was saved, nothing is repeated");
-    server.signal("TERM");
-    assert_eq!(server.rest().1, 0);
+    server.end();
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -113,8 +112,7 @@ fn a_second_signal_ends_at_once_what_a_slow_request_holds_up() {
     assert!(said.contains("SIGINT again: ended at once; what was taken is in the journal"), "{said}");
     let server = start(&data);
     shows(&server, "a", 7);
-    server.signal("TERM");
-    assert_eq!(server.rest().1, 0);
+    server.end();
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -148,7 +146,6 @@ fn a_drain_ends_at_its_deadline_whatever_holds_it_up() {
     assert!(matches!(status, 0 | 4) && said.contains("ended, "), "{status}: {said}");
     let server = start(&data);
     shows(&server, "a", 3);
-    server.signal("TERM");
-    assert_eq!(server.rest().1, 0);
+    server.end();
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use actix_web::rt::System;
 use serde_json::{Value, json};
 use visu_tility::http::HttpLimits;
 use visu_tility::monitoring::Monitoring;
@@ -127,11 +128,74 @@ fn the_status_shows_the_whole_and_a_reset_lets_a_model_begin_anew() {
             get("/v1/status"),
         ],
     );
-    assert_eq!(answers.iter().map(|answer| answer.0).collect::<Vec<_>>(), [200, 200, 204, 200, 200]);
+    assert_eq!(answers.iter().map(|answer| answer.0).collect::<Vec<_>>(), [200, 200, 200, 200, 200]);
     assert_eq!((taken(&answers[1]), taken(&answers[3])), (json!(2), json!(0)));
+    assert_eq!(answers[2].2, json!({"model_id":"m","phase_before":"running","phase":"running"}));
+    assert_eq!(answers[3].2["monitor"]["now"], Value::Null, "it has seen no time");
     let shown = &answers[4].2;
     assert_eq!((&shown["monitoring"]["events"], &shown["http"]["events_accepted"]), (&json!(2), &json!(2)));
-    assert_eq!(shown["http"]["answers"], json!({"200": 3, "204": 1}));
+    assert_eq!(shown["http"]["answers"], json!({"200": 4}));
+}
+
+#[test]
+fn a_reset_ends_a_pause_and_says_so() {
+    let surface = surface(Monitoring::builder());
+    ask(&surface, vec![post(GOOD)]);
+    System::new().block_on(async { surface.monitoring().pause("m").await.unwrap() });
+    let answers = ask(&surface, vec![TestRequest::post().uri("/v1/models/m/reset"), post(GOOD)]);
+    assert_eq!(answers[0].2, json!({"model_id":"m","phase_before":"paused","phase":"running"}));
+    System::new().block_on(async { surface.monitoring().flush().await.unwrap() });
+    assert_eq!(ask(&surface, vec![get("/v1/models/m")])[0].2["monitor"]["taken"], 1);
+}
+
+#[test]
+fn a_name_with_a_slash_is_asked_for_with_the_slash_written_as_an_escape() {
+    let surface = surface(Monitoring::builder());
+    let answers = ask(
+        &surface,
+        vec![
+            post(GOOD.replace("\"m\"", "\"team/m\"")),
+            get("/v1/models/team%2Fm"),
+            get("/v1/models/team/m"),
+            TestRequest::post().uri("/v1/models/team%2Fm/reset"),
+        ],
+    );
+    assert_eq!(answers.iter().map(|answer| answer.0).collect::<Vec<_>>(), [200, 200, 404, 200]);
+    assert_eq!(answers[1].2["model_id"], "team/m");
+}
+
+/// The head of an answer, and what came behind it until the connection was closed.
+fn whole_answer(to: std::net::SocketAddr, request: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    let text = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_ascii_lowercase(), body.to_owned())
+}
+
+#[test]
+fn what_can_be_got_can_be_asked_for_its_head_alone_and_another_method_is_told_which_are_known() {
+    let (to, server) = serve(HttpLimits::default());
+    for path in ["/healthz", "/readyz", "/v1/status", "/v1/models", "/v1/models/none", "/v1/admission"] {
+        let ((got, body), (head, none)) =
+            (whole_answer(to, &format!("GET {path}")), whole_answer(to, &format!("HEAD {path}")));
+        assert_eq!((got.lines().next(), none.as_str()), (head.lines().next(), ""), "{path}");
+        assert!(!body.is_empty(), "{path}");
+        let (refused, reason) = whole_answer(to, &format!("DELETE {path}"));
+        assert!(
+            refused.starts_with("http/1.1 405 ") && refused.contains("\r\nallow: get, head"),
+            "{refused}"
+        );
+        assert!(reason.contains("must be one of: GET, HEAD"), "{reason}");
+    }
+    for path in ["/v1/events", "/v1/models/m/reset"] {
+        let (refused, _) = whole_answer(to, &format!("HEAD {path}"));
+        assert!(refused.starts_with("http/1.1 405 ") && refused.contains("\r\nallow: post"), "{refused}");
+    }
+    drop(server.stop(false));
 }
 
 /// Reads one answer with a `content-length`; its status.

@@ -53,27 +53,71 @@ fn a_body_that_does_not_come_in_time_is_refused_and_its_connection_closed() {
     drop(server.stop(false));
 }
 
+const EVENT: &str = r#"{"model_id":"m","kind":"F1","value":0.5}"#;
+
+/// Sends one event, filled up to so many bytes; the first line of the answer.
+fn send(to: SocketAddr, body_bytes: usize) -> String {
+    let mut stream = begin(to, body_bytes);
+    // It may be refused before all of it is sent.
+    let _ = stream.write_all(format!("{EVENT}{}", " ".repeat(body_bytes - EVENT.len())).as_bytes());
+    let mut answer = Vec::new();
+    let mut part = [0; 1_024];
+    while !answer.ends_with(b"}") {
+        match stream.read(&mut part) {
+            Ok(read) if read > 0 => answer.extend_from_slice(&part[..read]),
+            _ => break,
+        }
+    }
+    String::from_utf8(answer).unwrap()
+}
+
 #[test]
-fn bodies_beyond_the_room_for_all_are_refused_until_one_gives_it_back() {
+fn bodies_that_are_announced_and_do_not_come_take_no_room() {
     let limits = HttpLimits { body_bytes_max: 1_024, bodies_bytes_max: 1_500, ..HttpLimits::default() };
     let (to, server) = serve(limits);
-    let mut first = begin(to, 1_000);
-    // Answered at once when its turn comes, so that the one before is known to have its room.
-    let event = r#"{"model_id":"m","kind":"F1","value":0.5}"#;
-    let mut small = begin(to, event.len());
-    small.write_all(event.as_bytes()).unwrap();
-    let mut head = [0; 12];
-    small.read_exact(&mut head).unwrap();
-    assert_eq!(&head, b"HTTP/1.1 200");
-    let said = answer(&mut begin(to, 1_000));
-    assert!(said.starts_with("HTTP/1.1 429 ") && said.contains("retry-after: 1\r\n"), "{said}");
-    let body = format!("{event}{}", " ".repeat(1_000 - event.len()));
-    first.write_all(body.as_bytes()).unwrap();
-    first.read_exact(&mut head).unwrap();
-    assert_eq!(&head, b"HTTP/1.1 200");
-    let mut last = begin(to, 1_000);
-    last.write_all(body.as_bytes()).unwrap();
-    last.read_exact(&mut head).unwrap();
-    assert_eq!(&head, b"HTTP/1.1 200");
+    let mut slow: Vec<TcpStream> = (0..40).map(|_| begin(to, 1_000)).collect();
+    for _ in 0..3 {
+        let said = send(to, 1_000);
+        assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    }
+    // And each of them is taken when it comes.
+    for stream in &mut slow {
+        stream.write_all(format!("{EVENT}{}", " ".repeat(1_000 - EVENT.len())).as_bytes()).unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+    }
+    drop(server.stop(false));
+}
+
+#[test]
+fn long_bodies_that_came_but_for_their_ends_leave_room_for_short_ones_and_give_theirs_back() {
+    let limits = HttpLimits { body_bytes_max: 128 << 10, bodies_bytes_max: 1 << 20, ..HttpLimits::default() };
+    let (to, server) = serve(limits);
+    let long = 128 << 10;
+    let mut slow: Vec<TcpStream> = (0..8).map(|_| begin(to, long)).collect();
+    for stream in &mut slow {
+        // All but the last byte; of the last one only what there is room for is taken.
+        let _ = stream.write_all(format!("{EVENT}{}", " ".repeat(long - EVENT.len() - 1)).as_bytes());
+    }
+    // Until they have come: then there is no room for another long one, which may come again, but for a short one.
+    let refused = loop {
+        let said = send(to, 2_000);
+        if !said.starts_with("HTTP/1.1 200 ") {
+            break said;
+        }
+    };
+    assert!(refused.starts_with("HTTP/1.1 429 ") && refused.contains("retry-after: 1\r\n"), "{refused}");
+    for _ in 0..20 {
+        let said = send(to, EVENT.len());
+        assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    }
+    for mut stream in slow {
+        let _ = stream.write_all(b" ");
+        let mut head = [0; 12];
+        let _ = stream.read_exact(&mut head);
+    }
+    let said = send(to, long);
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
     drop(server.stop(false));
 }
