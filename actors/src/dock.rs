@@ -13,6 +13,7 @@ use visu_tility_core::{Footprint, IngestError, MonitorPlan};
 
 use crate::control::{Control, ControlError};
 use crate::routed::Batch;
+use crate::saving::Returned;
 
 /// Control requests that may wait for one shard.
 const CONTROL_MAX: usize = 1_024;
@@ -101,8 +102,12 @@ pub(crate) struct Dock {
     pub(crate) dirty_from: AtomicU64,
     /// With a store: the number of the shard's last save that is kept.
     pub(crate) saved: AtomicU64,
-    /// With a store: its journal is full, and what keeps it long is to be saved.
+    /// With a store: its journal is full, and all that keeps it long is to be saved.
     pub(crate) pressed: AtomicBool,
+    /// With a store: what of its saves the outbox had no room for. Put here before the save counts as kept.
+    pub(crate) returned: Mutex<Vec<Returned>>,
+    /// With a store: states that the store refused.
+    pub(crate) refused: AtomicU64,
     pub(crate) pulse: Arc<ShardPulse>,
 }
 
@@ -129,6 +134,8 @@ impl Dock {
             dirty_from: AtomicU64::new(u64::MAX),
             saved: AtomicU64::new(0),
             pressed: AtomicBool::new(false),
+            returned: Mutex::default(),
+            refused: AtomicU64::new(0),
             pulse: Arc::default(),
         }
     }

@@ -4,7 +4,8 @@
 //! commits, and only then hands events to the shards (`dispatch`) and decisions to those they are for (`delivery`). When it
 //! starts, it repeats what the store's journal holds (`replay`); a shard that is stuck it has replaced (`takeover`), and
 //! remembers whom it was stuck in (`culprit`). While the store takes nothing, `failing`
-//! answers; what it refuses for good `apart` keeps from holding up the rest. It does not wait by itself: [`Ledger::turn`]
+//! answers; what it refuses for good `apart` keeps from holding up the rest, and so does `room` with what the outbox has no
+//! room for. It does not wait by itself: [`Ledger::turn`]
 //! does what there is to do and says when to come back; `driver` calls it, on a thread of its own or as a task of the arbiter.
 
 mod apart;
@@ -18,6 +19,7 @@ mod failing;
 pub(crate) mod inbox;
 pub(crate) mod opening;
 pub(crate) mod replay;
+mod room;
 pub(crate) mod scribe;
 pub(crate) mod status;
 pub(crate) mod takeover;
@@ -98,6 +100,8 @@ pub(crate) struct Ledger {
     delivery: Delivery,
     plans: PlanLog,
     culprits: Culprits,
+    /// Whether saves wait for room in the outbox.
+    withholding: bool,
     /// Shards that are to be replaced with the next commit.
     takeovers: Vec<Takeover>,
     /// Shards that are sent their journal again.
@@ -170,6 +174,7 @@ impl Ledger {
             delivery: Delivery::new(),
             plans,
             culprits,
+            withholding: false,
             takeovers: Vec::new(),
             resending: Resendings::new(),
             nursery,
@@ -291,7 +296,7 @@ impl Ledger {
         self.inbox.with(|queue| {
             // What a shard had saved after it was taken over is thrown away.
             let present = |save: &Save| board.dock(save.shard).is_some_and(|dock| dock.epoch == save.epoch);
-            saves.extend(queue.saves.drain(..).filter(present));
+            queue.take_saves(saves, present);
             takeovers.append(&mut queue.takeovers);
             let room = SETTLED_MAX.saturating_sub(settled.len()).min(queue.settled.len());
             settled.extend(queue.settled.drain(..room));
@@ -381,6 +386,10 @@ impl Ledger {
                 self.culprits.forget();
                 self.figures.refused();
             }
+            Err(StoreError::Full { limit, .. }) if self.has_no_room(limit) => {
+                self.plans.forget();
+                self.culprits.forget();
+            }
             Err(error) => {
                 self.fail(error);
                 self.refuse_gathered();
@@ -397,6 +406,7 @@ impl Ledger {
         }
         self.next_offset = self.next_offset.max(committed.next_offset);
         self.inbox.with(|queue| queue.refusing = None);
+        self.note_room();
         let models = std::mem::take(&mut self.commit.models);
         self.note_kept(&models);
         self.commit.models = models;
@@ -427,7 +437,9 @@ impl Ledger {
             // If it was in doubt it has them still.
             self.note_kept(&save.models);
             self.delivery.take(&self.outlet, &self.inbox, &save, &mut posted);
-            dispatch::saved(&self.board, save.shard, save.number);
+            if !save.more {
+                dispatch::saved(&self.board, save.shard, save.number);
+            }
         }
         self.settled.clear();
         self.take_over_all();

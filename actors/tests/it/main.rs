@@ -12,6 +12,7 @@ mod durable_beside;
 mod durable_failing;
 mod durable_life;
 mod durable_random;
+mod durable_saving;
 mod lifecycle;
 mod many;
 mod overload;
