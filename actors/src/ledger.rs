@@ -102,6 +102,8 @@ pub(crate) struct Ledger {
     culprits: Culprits,
     /// Whether saves wait for room in the outbox.
     withholding: bool,
+    /// Whether the outbox had no room: saves are tried one by one until one of them finds some.
+    tight: bool,
     /// Shards that are to be replaced with the next commit.
     takeovers: Vec<Takeover>,
     /// Shards that are sent their journal again.
@@ -175,6 +177,7 @@ impl Ledger {
             plans,
             culprits,
             withholding: false,
+            tight: false,
             takeovers: Vec::new(),
             resending: Resendings::new(),
             nursery,
@@ -292,11 +295,11 @@ impl Ledger {
             }
             return;
         }
-        let Self { saves, settled, takeovers, board, .. } = self;
+        let Self { saves, settled, takeovers, board, tight, .. } = self;
         self.inbox.with(|queue| {
             // What a shard had saved after it was taken over is thrown away.
             let present = |save: &Save| board.dock(save.shard).is_some_and(|dock| dock.epoch == save.epoch);
-            queue.take_saves(saves, present);
+            queue.take_saves(saves, if *tight { 1 } else { usize::MAX }, present);
             takeovers.append(&mut queue.takeovers);
             let room = SETTLED_MAX.saturating_sub(settled.len()).min(queue.settled.len());
             settled.extend(queue.settled.drain(..room));

@@ -128,7 +128,7 @@ impl Ledger {
             let what = Occurrence::SetAside(model.clone(), reason.clone());
             self.board.tell(refused.shard, Journaled { offset: 0, what });
         }
-        if refused.records.is_empty() && refused.more {
+        if refused.records.is_empty() && refused.letters.is_empty() && refused.more {
             return None;
         }
         Some(refused)

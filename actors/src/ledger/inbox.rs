@@ -96,12 +96,13 @@ impl Reply {
 }
 
 impl Queue {
-    /// Takes as many saves out, of those that are still wanted, as go into one commit with some that are there.
-    pub(crate) fn take_saves(&mut self, saves: &mut Vec<Save>, wanted: impl Fn(&Save) -> bool) {
+    /// Takes as many saves out, of those that are still wanted, as go into one commit with some that are there, `max` in all.
+    pub(crate) fn take_saves(&mut self, saves: &mut Vec<Save>, max: usize, wanted: impl Fn(&Save) -> bool) {
         let add =
             |(states, bytes): (usize, usize), save: &Save| (states + save.models.len(), bytes + save.bytes());
         let mut full = saves.iter().fold((0, 0), add);
-        while full.0 < STATES_MAX
+        while saves.len() < max
+            && full.0 < STATES_MAX
             && full.1 < BYTES_MAX
             && let Some(save) = self.saves.pop_front()
         {

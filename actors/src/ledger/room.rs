@@ -1,6 +1,7 @@
 //! What the outbox has no room for goes back to its shards; what else was to be committed goes on.
 
 use crate::ledger::{Ledger, dispatch};
+use crate::saving::Save;
 
 /// The limit of a store that is reached when too many actions wait: see
 /// [`StoreLimits`](visu_tility_core::store::StoreLimits).
@@ -11,6 +12,16 @@ impl Ledger {
     pub(super) fn has_no_room(&mut self, limit: &str) -> bool {
         if limit != LIMIT {
             return false;
+        }
+        if !self.saves.iter().any(Save::acts) {
+            return false;
+        }
+        // Together they may be too many, and each by itself not: those of several arbiters are told apart first.
+        self.tight = true;
+        if self.saves.len() > 1 {
+            let others = self.saves.drain(1..);
+            self.inbox.with(|queue| others.rev().for_each(|save| queue.saves.push_front(save)));
+            return true;
         }
         let room = self.figures.room();
         let mut any = false;
@@ -32,6 +43,7 @@ impl Ledger {
 
     /// After a commit: has shards try again what waits for room, if there is more of it.
     pub(super) fn note_room(&mut self) {
+        self.tight &= self.commit.outbox.is_empty();
         if self.withholding && !self.commit.settled.is_empty() {
             self.figures.more_room();
             dispatch::poke(&self.board);

@@ -34,6 +34,8 @@ pub(crate) struct Returned {
     /// Retirements that go with records.
     pub(crate) forgotten: Vec<ModelChange>,
     pub(crate) records: Vec<ActionRecord>,
+    /// Dead letters go with the state that knows of them: a replay may make others.
+    pub(crate) letters: Vec<LetterEntry>,
     /// How often there had been more room before it was refused.
     pub(crate) room: u64,
 }
@@ -57,6 +59,11 @@ impl Save {
         }
     }
 
+    /// Whether it asks for room in the outbox.
+    pub(crate) fn acts(&self) -> bool {
+        self.records.iter().any(is_posted)
+    }
+
     /// Bytes of its states.
     pub(crate) fn bytes(&self) -> usize {
         self.models.iter().map(bytes_of).sum()
@@ -72,7 +79,8 @@ impl Save {
     pub(crate) fn extract(&mut self, wanted: &BTreeSet<ModelId>) -> Self {
         let models = self.models.extract_if(.., |change| wanted.contains(change.model())).collect();
         let records = self.records.extract_if(.., |record| wanted.contains(&record.id.model_id)).collect();
-        Self { models, records, ..self.part() }
+        let letters = self.letters.extract_if(.., |letter| wanted.contains(&letter.model)).collect();
+        Self { models, records, letters, ..self.part() }
     }
 
     /// Takes out of it the models that ask for room in the outbox; `None` when there are none.
@@ -81,9 +89,9 @@ impl Save {
         if acting.is_empty() {
             return None;
         }
-        let Self { mut models, records, number, .. } = self.extract(&acting);
+        let Self { mut models, records, letters, number, .. } = self.extract(&acting);
         models.retain(|change| matches!(change, ModelChange::Forget { .. }));
-        Some(Returned { number, forgotten: models, records, room })
+        Some(Returned { number, forgotten: models, records, letters, room })
     }
 }
 

@@ -7,12 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use visu_tility_core::store::ModelChange;
+use visu_tility_core::store::{LetterEntry, ModelChange};
 use visu_tility_core::{ActionRecord, ModelId};
 
 use crate::saving::save::{Returned, acting};
 use crate::saving::sending::InFlight;
-use crate::saving::{Saving, is_posted};
+use crate::saving::{LETTERS_MAX, Saving, is_posted};
 use crate::shard_state::Shard;
 
 /// The number of a save that is not known yet.
@@ -24,6 +24,8 @@ pub(super) struct Withheld {
     records: Vec<ActionRecord>,
     /// Retirements that go with records.
     forgotten: Vec<ModelChange>,
+    /// The latest of their dead letters, no more than may wait for a save.
+    letters: Vec<LetterEntry>,
     models: BTreeSet<ModelId>,
     /// The first offset that is needed for what has no mark.
     low: u64,
@@ -37,8 +39,16 @@ pub(super) struct Withheld {
 
 impl Default for Withheld {
     fn default() -> Self {
-        let (records, forgotten, models) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Self { records, forgotten, models, low: u64::MAX, refused_at: None, at_a_time: 1, tried: usize::MAX }
+        Self {
+            records: Vec::new(),
+            forgotten: Vec::new(),
+            letters: Vec::new(),
+            models: BTreeSet::new(),
+            low: u64::MAX,
+            refused_at: None,
+            at_a_time: 1,
+            tried: usize::MAX,
+        }
     }
 }
 
@@ -65,8 +75,12 @@ impl Withheld {
     }
 
     /// Takes what has waited for longest out: some models with all that is theirs, which it answers, or one action.
-    fn release(&mut self, into: (&mut Vec<ActionRecord>, &mut Vec<ModelChange>)) -> BTreeSet<ModelId> {
-        let (records, forgotten) = into;
+    fn release(
+        &mut self,
+        records: &mut Vec<ActionRecord>,
+        forgotten: &mut Vec<ModelChange>,
+        letters: &mut Vec<LetterEntry>,
+    ) -> BTreeSet<ModelId> {
         let mut chosen = BTreeSet::new();
         for record in self.records.iter().filter(|record| is_posted(record)) {
             if chosen.len() < self.at_a_time.max(1) || chosen.contains(&record.id.model_id) {
@@ -85,6 +99,7 @@ impl Withheld {
         } else {
             records.extend(self.records.extract_if(.., |record| own(record)));
             forgotten.extend(self.forgotten.extract_if(.., |change| chosen.contains(change.model())));
+            letters.extend(self.letters.extract_if(.., |letter| chosen.contains(&letter.model)));
             self.models.retain(|model| !chosen.contains(model));
         }
         // If there is room for these.
@@ -110,7 +125,8 @@ impl Shard {
     /// Takes back what the outbox had no room for, of saves that are else in the store.
     pub(super) fn take_back(&self, saving: &Saving, flights: &[InFlight], returned: Vec<Returned>) {
         let mut withheld = saving.withheld.borrow_mut();
-        let (mut records, mut forgotten, mut room) = (Vec::new(), Vec::new(), None);
+        let (mut records, mut forgotten, mut letters) = (Vec::new(), Vec::new(), Vec::new());
+        let mut room = None;
         for mut back in returned {
             let flight = flights.iter().find(|flight| flight.number == back.number);
             withheld.low = withheld.low.min(flight.map_or(saving.position.get(), |flight| flight.low));
@@ -127,6 +143,7 @@ impl Shard {
             saving.put_off(&back.forgotten, back.number);
             records.append(&mut back.records);
             forgotten.append(&mut back.forgotten);
+            letters.append(&mut back.letters);
             room = Some(back.room);
         }
         if let Some(room) = room {
@@ -135,7 +152,8 @@ impl Shard {
         // They are older than what waits.
         records.append(&mut withheld.records);
         forgotten.append(&mut withheld.forgotten);
-        (withheld.records, withheld.forgotten) = (records, forgotten);
+        letters.append(&mut withheld.letters);
+        (withheld.records, withheld.forgotten, withheld.letters) = (records, forgotten, letters);
     }
 
     /// While the outbox is full: keeps what was decided since, and tries a part of what waits when there is more room.
@@ -152,7 +170,10 @@ impl Shard {
             }
             withheld.models.insert(model);
         }
-        let Withheld { records, forgotten: kept, models, .. } = &mut *withheld;
+        let Withheld { records, forgotten: kept, letters, models, .. } = &mut *withheld;
+        let mut new_letters = saving.letters.borrow_mut();
+        letters.extend(new_letters.extract_if(.., |letter| models.contains(&letter.model)));
+        letters.drain(..letters.len().saturating_sub(LETTERS_MAX));
         records.extend(fresh.extract_if(.., |record| models.contains(&record.id.model_id)));
         let wait: Vec<_> = forgotten.extract_if(.., |change| models.contains(change.model())).collect();
         saving.put_off(&wait, saving.number.get() + 1);
@@ -161,7 +182,7 @@ impl Shard {
         if withheld.refused_at == Some(saving.figures.room()) {
             return;
         }
-        for model in withheld.release((&mut fresh, &mut forgotten)) {
+        for model in withheld.release(&mut fresh, &mut forgotten, &mut new_letters) {
             if let Some(tenant) = self.tenant_of(model.as_str()) {
                 saving.unpark(tenant);
                 saving.urgent.borrow_mut().push(tenant);
