@@ -76,6 +76,10 @@ impl Ledger {
         }
         let mut again = VecDeque::new();
         for mut save in std::mem::take(&mut self.saves) {
+            if drop_overtaken(&mut save, refusal) {
+                again.push_back(save);
+                continue;
+            }
             let guilty = guilty(&mut save, refusal, self.next_offset);
             if !guilty.is_empty() {
                 let refused = save.extract(&guilty);
@@ -133,6 +137,19 @@ impl Ledger {
         }
         Some(refused)
     }
+}
+
+/// Takes changes out that the store has already, with a later one of the same model that is in the save too: so it is after
+/// a commit whose answer was lost. Answers whether there were any.
+fn drop_overtaken(save: &mut Save, refusal: &Refusal) -> bool {
+    let Refusal::Backward { model, kept, .. } = refusal else { return false };
+    let is_of = |change: &ModelChange| change.model() == model;
+    if !save.models.iter().any(|change| is_of(change) && change.next_offset() >= *kept) {
+        return false;
+    }
+    let before = save.models.len();
+    save.models.retain(|change| !is_of(change) || change.next_offset() >= *kept);
+    save.models.len() < before
 }
 
 /// The models whose states are refused whatever else is in their commit: the one that the refusal names, and those of whom

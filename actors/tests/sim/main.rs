@@ -58,6 +58,10 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (7_702_335, "the same, with other events between"),
     (7_702_607, "the same, when it had panicked before"),
     (602_953, "a full journal had one state saved at a time, and as many commits refused between"),
+    (
+        520_060,
+        "an end and a new beginning under one name, in a commit whose answer was lost, set the new one aside",
+    ),
     (8_810_023, "a model that woke under a plan that was in force for the second time followed it once more"),
 ];
 
