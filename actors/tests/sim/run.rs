@@ -254,7 +254,7 @@ impl Run<'_> {
         #[cfg(feature = "automated_retraining")]
         let builder = if setting.limits.outbox_waiting_max < 1_000 {
             builder.retrain_policy(visu_tility_actors::RetrainPolicy {
-                cooldown: Duration::from_secs(1),
+                cooldown: Duration::ZERO,
                 retries_max: 0,
                 ..visu_tility_actors::RetrainPolicy::default()
             })
