@@ -182,7 +182,8 @@ impl Script {
         let awake_max = Chance::new(seed, 5).of(&[None, None, None, Some(1), Some(2)]);
         let mut setting = Setting { awake_max, ..Setting::draw(&mut Chance::new(seed, 1), Wide::draw(seed)) };
         if seed >= SMALL_OUTBOX_FROM {
-            setting.limits.outbox_waiting_max = Chance::new(seed, 8).of(&[1_000_000, 1, 2, 8]);
+            // Each of six models may have a request that its cooldown holds, for as long as its events' time stands still.
+            setting.limits.outbox_waiting_max = Chance::new(seed, 8).of(&[1_000_000, 7, 8, 10]);
         }
         let mut chance = Chance::new(seed, 2);
         let length = chance.between(5, 60);
