@@ -1,5 +1,6 @@
-//! Models that are set aside: what is kept of one cannot be read, or the store refuses what would be kept. It is in
-//! quarantine, its last state and its part of the journal stay as they are, and neighbours notice nothing.
+//! Models that are set aside: what is kept of one cannot be read, what would be kept cannot be written, or the store refuses
+//! it. Such a model is in quarantine, its last state and its part of the journal stay as they are, and neighbours notice
+//! nothing.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,11 +26,23 @@ impl Shard {
         self.outlet.tell(&Lifecycle::Quarantined { model_id: entry.id.clone(), reason });
     }
 
-    /// Has a model's last state and its part of the journal stay as they are, and says so in the status.
+    /// Has a model's last state and its part of the journal stay as they are, and says so in the status. No save is for it
+    /// until that is lifted.
     pub(crate) fn mark_aside(&self, cell: &ModelCell, reason: &str) {
-        cell.in_trouble(|trouble| trouble.unreadable = true);
+        cell.in_trouble(|trouble| trouble.aside = true);
         if let Some(saving) = &self.saving {
+            saving.park(cell.tenant(), u64::MAX);
             saving.figures.set_aside(&cell.entry.id, reason, saving.position.get());
+        }
+    }
+
+    /// What was thrown away keeps nobody aside: it is saved again, and the status follows when that is in the store.
+    pub(crate) fn lift_aside(&self, cell: &ModelCell) {
+        if cell.is_aside() {
+            cell.in_trouble(|trouble| trouble.aside = false);
+            if let Some(saving) = &self.saving {
+                saving.unpark(cell.tenant());
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::model::ModelActor;
 use crate::restart::RestartHistory;
 use crate::routed::Routed;
 use crate::slab::{Head, Slab, live};
+use crate::timers::Tenant;
 
 /// Where a model is in its life.
 ///
@@ -77,8 +78,8 @@ pub(crate) struct Trouble {
     pub(crate) unseen: u64,
     /// What the last panic said.
     pub(crate) last_reason: Option<String>,
-    /// What is kept of it could not be read.
-    pub(crate) unreadable: bool,
+    /// It is set aside because of its state in the store.
+    pub(crate) aside: bool,
 }
 
 impl ModelCell {
@@ -128,9 +129,15 @@ impl ModelCell {
         self.with_monitor(|monitor| monitor.is_some())
     }
 
-    /// Whether something is kept of it that cannot be read: it is in quarantine until it is reset, or until a restart.
-    pub(crate) fn is_unreadable(&self) -> bool {
-        self.trouble.borrow().as_ref().is_some_and(|trouble| trouble.unreadable) && !self.has_monitor()
+    /// Whether it is set aside: what is kept of it cannot be read, or what is to be kept cannot be. It is in quarantine until
+    /// it is reset, or until a restart.
+    pub(crate) fn is_aside(&self) -> bool {
+        self.trouble.borrow().as_ref().is_some_and(|trouble| trouble.aside)
+    }
+
+    /// Its place and generation.
+    pub(crate) fn tenant(&self) -> Tenant {
+        (self.entry.address.place() as u32, self.generation)
     }
 
     /// Works with what is known of it before its monitor is asked.

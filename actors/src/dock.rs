@@ -13,6 +13,7 @@ use visu_tility_core::{Footprint, IngestError, MonitorPlan};
 
 use crate::control::{Control, ControlError};
 use crate::routed::Batch;
+use crate::saving::Returned;
 
 /// Control requests that may wait for one shard.
 const CONTROL_MAX: usize = 1_024;
@@ -101,12 +102,16 @@ pub(crate) struct Dock {
     pub(crate) dirty_from: AtomicU64,
     /// With a store: the number of the shard's last save that is kept.
     pub(crate) saved: AtomicU64,
-    /// With a store: its journal is full, and what keeps it long is to be saved.
+    /// With a store: its journal is full, and all that keeps it long is to be saved.
     pub(crate) pressed: AtomicBool,
     /// With a store: what its journal held has been repeated, and the shard has handled it.
     caught_up: AtomicBool,
     /// The shard is stuck, and nobody takes it over.
     given_up: AtomicBool,
+    /// With a store: what of its saves the outbox had no room for. Put here before the save counts as kept.
+    pub(crate) returned: Mutex<Vec<Returned>>,
+    /// With a store: states that the store refused.
+    pub(crate) refused: AtomicU64,
     pub(crate) pulse: Arc<ShardPulse>,
 }
 
@@ -135,6 +140,8 @@ impl Dock {
             pressed: AtomicBool::new(false),
             caught_up: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
+            returned: Mutex::default(),
+            refused: AtomicU64::new(0),
             pulse: Arc::default(),
         }
     }

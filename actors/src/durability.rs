@@ -12,7 +12,7 @@ use visu_tility_core::ObserverError;
 /// | `gather_events` | 1 to 65,536 | 1,000 | how many events make a commit without more waiting |
 /// | `save_events` | 1 and up | 8,000,000 | journal entries that a recovery may have to repeat for a model |
 /// | `save_every` | 1 s to 1 day | 30 s | how long a model's state lies behind its events at most |
-/// | `saves_max` | 1 to 65,536 | 1,024 | models whose states go into one commit, per arbiter |
+/// | `saves_max` | 1 to 65,536 | 1,024 | models whose states are saved together because it is time, per arbiter |
 /// | `keep_entries` | any | 0 | journal entries that stay for readers of the store, which a recovery reads over |
 /// | `backoff_max` | 10 ms to 1 h | 5 s | the longest pause after commits that failed |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,9 @@ pub struct DurabilityPolicy {
     pub save_events: u64,
     /// A model is saved so long after its first unsaved event, spread over that time when they are many.
     pub save_every: Duration,
-    /// Models that are saved in one commit, besides those that have acted.
+    /// Models that are saved together because of `save_events` or `save_every`, besides those that have acted or are set
+    /// aside. At a shutdown, and when the journal is full, all are saved. A commit has 4,096 states at most, or 16 MiB of
+    /// them and one more.
     pub saves_max: usize,
     /// Journal entries that are kept behind those that a recovery needs, for whoever follows the journal by a reader of the
     /// store; they give way when the journal is full. A recovery reads them too, and leaves them out.

@@ -4,7 +4,8 @@
 //! commits, and only then hands events to the shards (`dispatch`) and decisions to those they are for (`delivery`). When it
 //! starts, it repeats what the store's journal holds (`replay`); a shard that is stuck it has replaced (`takeover`), and
 //! remembers whom it was stuck in (`culprit`). While the store takes nothing, `failing`
-//! answers; what it refuses for good `apart` keeps from holding up the rest. It does not wait by itself: [`Ledger::turn`]
+//! answers; what it refuses for good `apart` keeps from holding up the rest, and so does `room` with what the outbox has no
+//! room for. It does not wait by itself: [`Ledger::turn`]
 //! does what there is to do and says when to come back; `driver` calls it, on a thread of its own or as a task of the arbiter.
 
 mod apart;
@@ -20,6 +21,7 @@ pub(crate) mod inbox;
 pub(crate) mod opening;
 mod patience;
 pub(crate) mod replay;
+mod room;
 pub(crate) mod scribe;
 pub(crate) mod status;
 pub(crate) mod takeover;
@@ -44,6 +46,7 @@ use crate::ledger::failing::Failing;
 use crate::ledger::inbox::{Inbox, Piece, Queue, What};
 use crate::ledger::opening::PlanLog;
 use crate::ledger::replay::{Recovery, RecoveryReport, Replay};
+use crate::ledger::room::Room;
 use crate::ledger::scribe::Scribe;
 use crate::ledger::status::Figures;
 use crate::ledger::takeover::{Resendings, Takeover, sooner};
@@ -104,6 +107,7 @@ pub(crate) struct Ledger {
     delivery: Delivery,
     plans: PlanLog,
     culprits: Culprits,
+    room: Room,
     /// Shards that are to be replaced with the next commit.
     takeovers: Vec<Takeover>,
     /// Shards that are sent their journal again.
@@ -179,6 +183,7 @@ impl Ledger {
             delivery: Delivery::new(),
             plans,
             culprits,
+            room: Room::default(),
             takeovers: Vec::new(),
             resending: Resendings::new(),
             nursery,
@@ -308,14 +313,14 @@ impl Ledger {
             }
             return;
         }
-        let Self { saves, settled, takeovers, board, .. } = self;
+        let Self { saves, settled, takeovers, board, room, .. } = self;
         self.inbox.with(|queue| {
             // What a shard had saved after it was taken over is thrown away.
             let present = |save: &Save| board.dock(save.shard).is_some_and(|dock| dock.epoch == save.epoch);
-            saves.extend(queue.saves.drain(..).filter(present));
+            queue.take_saves(saves, if room.tight { 1 } else { usize::MAX }, present);
             takeovers.append(&mut queue.takeovers);
-            let room = SETTLED_MAX.saturating_sub(settled.len()).min(queue.settled.len());
-            settled.extend(queue.settled.drain(..room));
+            let more = SETTLED_MAX.saturating_sub(settled.len()).min(queue.settled.len());
+            settled.extend(queue.settled.drain(..more));
         });
     }
 
@@ -396,6 +401,10 @@ impl Ledger {
                 self.culprits.forget();
                 self.figures.refused();
             }
+            Err(StoreError::Full { limit, .. }) if self.has_no_room(limit) => {
+                self.plans.forget();
+                self.culprits.forget();
+            }
             Err(error) => {
                 self.fail(error);
                 self.refuse_gathered();
@@ -412,6 +421,7 @@ impl Ledger {
         }
         self.next_offset = self.next_offset.max(committed.next_offset);
         self.inbox.with(|queue| queue.refusing = None);
+        self.note_room();
         let models = std::mem::take(&mut self.commit.models);
         self.note_kept(&models);
         self.commit.models = models;
@@ -442,7 +452,9 @@ impl Ledger {
             // If it was in doubt it has them still.
             self.note_kept(&save.models);
             self.delivery.take(&self.outlet, &self.inbox, &save, &mut posted);
-            dispatch::saved(&self.board, save.shard, save.number);
+            if !save.more {
+                dispatch::saved(&self.board, save.shard, save.number);
+            }
         }
         self.settled.clear();
         self.take_over_all();

@@ -2,19 +2,25 @@
 //! what is on its way.
 //!
 //! A model's actions go into one commit with its state after them. So a state that is recovered is never older than an
-//! action that is recorded, and a replay makes only those again that never were.
+//! action that is recorded, and a replay makes only those again that never were. The one exception is a model whose state
+//! cannot be kept: its actions are recorded without it, the journal is held from its last state on, and what a replay
+//! makes of that is known already by its ids.
+//!
+//! `dirty` is the order in which models became dirty, `picking` says whom to save, `sending` cuts that into saves and takes
+//! note of what has reached the store, `states` writes states, `withheld` keeps what the outbox has no room for.
 
 mod dirty;
+mod picking;
 mod save;
+mod sending;
 mod states;
+mod withheld;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use tokio::sync::oneshot;
 use visu_tility_core::store::{LetterEntry, ModelChange, Snapshot, StoreReader, StoredPhase};
 use visu_tility_core::{ActionRecord, ModelId, MonitorPlan};
 
@@ -29,13 +35,13 @@ use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::kept;
 use crate::ledger::status::Figures;
 use crate::plans::Plans;
-use crate::saving::dirty::{Dirty, Mark};
-use crate::shard_state::Shard;
-use crate::slab::CLEAN;
-use crate::status::SnapshotRound;
+use crate::saving::dirty::Dirty;
+use crate::saving::sending::{InFlight, Round};
+use crate::saving::withheld::Withheld;
 use crate::timers::Tenant;
 
-pub(crate) use save::{Save, is_posted};
+pub(crate) use picking::Extent;
+pub(crate) use save::{BYTES_MAX, Returned, STATES_MAX, Save, is_posted};
 
 /// The form of a snapshot's bytes that stands for no state at all.
 const NO_STATE: u32 = 0;
@@ -46,15 +52,6 @@ const LETTERS_MAX: usize = 1_024;
 
 /// What was read of a model.
 type Reading = Result<Option<Recalled>, String>;
-
-/// What is on its way to the store.
-struct InFlight {
-    number: u64,
-    /// The first offset that is needed if it does not get there.
-    low: u64,
-    /// Models that are to sleep once it is there, if nothing came for them.
-    sleepy: Vec<Rc<ModelCell>>,
-}
 
 /// What the durable side of a shard is built from.
 pub(crate) struct SavingParts {
@@ -80,6 +77,8 @@ pub(crate) struct Saving {
     /// The offset after the last entry that was handled.
     pub(crate) position: Cell<u64>,
     dirty: RefCell<Dirty>,
+    /// Those of the dirty that no save is for at present: they are set aside, or wait for room in the outbox.
+    parked: RefCell<Dirty>,
     /// Models that are to be saved at once.
     urgent: RefCell<Vec<Tenant>>,
     /// Where the shard was when models were picked last.
@@ -94,12 +93,14 @@ pub(crate) struct Saving {
     letters: RefCell<Vec<LetterEntry>>,
     /// Where the shard was when the first of those that wait came.
     waiting_from: Cell<u64>,
-    in_flight: RefCell<Option<InFlight>>,
+    /// In the order of their numbers.
+    in_flight: RefCell<VecDeque<InFlight>>,
+    withheld: RefCell<Withheld>,
     number: Cell<u64>,
     /// What was read of the model that is woken next.
     at_hand: RefCell<Option<(ModelId, Reading)>>,
     /// Who waits for a save, and for which.
-    rounds: RefCell<Vec<(u64, SnapshotRound, oneshot::Sender<SnapshotRound>)>>,
+    rounds: RefCell<Vec<Round>>,
 }
 
 impl Saving {
@@ -114,6 +115,7 @@ impl Saving {
             book,
             position: Cell::new(position),
             dirty: RefCell::default(),
+            parked: RefCell::default(),
             urgent: RefCell::default(),
             picked_at: Cell::new(position),
             sleepy: RefCell::default(),
@@ -124,6 +126,7 @@ impl Saving {
             letters: RefCell::default(),
             waiting_from: Cell::new(u64::MAX),
             in_flight: RefCell::default(),
+            withheld: RefCell::default(),
             number: Cell::new(0),
             at_hand: RefCell::default(),
             rounds: RefCell::default(),
@@ -132,22 +135,24 @@ impl Saving {
 
     /// The first offset that a recovery would need for what is not yet in the store.
     pub(crate) fn low(&self) -> u64 {
-        let dirty = self.dirty.borrow().first_offset().unwrap_or(u64::MAX);
-        let in_flight = self.in_flight.borrow().as_ref().map_or(u64::MAX, |flight| flight.low);
-        dirty.min(in_flight).min(self.waiting_from.get())
+        let of_marks = |marks: &RefCell<Dirty>| marks.borrow().first_offset().unwrap_or(u64::MAX);
+        let in_flight = self.in_flight.borrow().iter().map(|flight| flight.low).min().unwrap_or(u64::MAX);
+        let waiting = self.waiting_from.get().min(self.withheld.borrow().low());
+        of_marks(&self.dirty).min(of_marks(&self.parked)).min(in_flight).min(waiting)
     }
 
     /// Whether nothing waits and nothing is on its way, or what does never gets there.
     pub(crate) fn is_idle(&self) -> bool {
         self.figures.lost().is_some()
-            || self.in_flight.borrow().is_none()
+            || self.in_flight.borrow().is_empty()
                 && self.waiting_from.get() == u64::MAX
+                && self.withheld.borrow().is_empty()
                 && self.rounds.borrow().is_empty()
     }
 
     /// Models that are to sleep once they are saved.
     pub(crate) fn sleepy(&self) -> usize {
-        let in_flight = self.in_flight.borrow().as_ref().map_or(0, |flight| flight.sleepy.len());
+        let in_flight: usize = self.in_flight.borrow().iter().map(|flight| flight.sleepy.len()).sum();
         self.sleepy.borrow().len() + in_flight
     }
 
@@ -193,16 +198,36 @@ impl Saving {
     }
 
     fn mark(&self, tenant: Tenant, offset: u64, second: u32) {
-        self.dirty.borrow_mut().mark(tenant, offset, second);
+        if !self.parked.borrow().has(tenant.0 as usize) {
+            self.dirty.borrow_mut().mark(tenant, offset, second);
+        }
     }
 
     fn is_dirty(&self, place: usize) -> bool {
-        self.dirty.borrow().has(place)
+        self.dirty.borrow().has(place) || self.parked.borrow().has(place)
     }
 
     /// Takes a place's mark away; answers the offset.
     fn unmark(&self, place: usize) -> Option<u64> {
-        self.dirty.borrow_mut().unmark(place)
+        let parked = self.parked.borrow_mut().unmark(place);
+        let dirty = self.dirty.borrow_mut().unmark(place);
+        parked.into_iter().chain(dirty).min()
+    }
+
+    /// No save is for a model for the present; the journal is held for it from `offset` on, or its mark.
+    pub(crate) fn park(&self, tenant: Tenant, offset: u64) {
+        let marked = self.unmark(tenant.0 as usize).unwrap_or(u64::MAX);
+        if offset.min(marked) < u64::MAX {
+            self.parked.borrow_mut().mark(tenant, offset.min(marked), 0);
+        }
+    }
+
+    /// Saves are for a model again.
+    pub(crate) fn unpark(&self, tenant: Tenant) {
+        let offset = self.parked.borrow_mut().unmark(tenant.0 as usize);
+        if let Some(offset) = offset {
+            self.dirty.borrow_mut().mark(tenant, offset, 0);
+        }
     }
 
     /// The first offset that a model's snapshot does not hold, `None` when not even that can be read, and the snapshot.
@@ -282,208 +307,4 @@ fn in_the_journal(lost: Option<&str>) -> ControlError {
 /// Reads a few times, for what may pass.
 fn again<T>(mut read: impl FnMut() -> Result<T, String>) -> Result<T, String> {
     read().or_else(|_| read()).or_else(|_| read())
-}
-
-/// How much is saved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// What has acted, and what lies too far back.
-    Urgent,
-    /// Also a share of what is dirty: called once a tick.
-    Share,
-    /// All that is dirty.
-    All,
-}
-
-impl Shard {
-    /// Takes note that a model's state goes beyond its snapshot from an offset on.
-    pub(crate) fn mark(&self, cell: &ModelCell, offset: u64) {
-        if let Some(saving) = &self.saving {
-            let seconds = self.seconds.get();
-            cell.head(|head| head.touched.set(seconds));
-            saving.mark((cell.entry.address.place() as u32, cell.generation), offset, seconds);
-        }
-    }
-
-    /// As [`Shard::mark`], from the hot path.
-    #[cold]
-    pub(crate) fn mark_place(&self, tenant: Tenant, offset: u64) {
-        if let Some(saving) = &self.saving {
-            saving.mark(tenant, offset, self.seconds.get());
-        }
-    }
-
-    /// Takes a place's mark away.
-    pub(crate) fn clean(&self, place: usize) {
-        if let Some(saving) = &self.saving
-            && let Some(offset) = saving.unmark(place)
-        {
-            // Until its end is in the store the journal is needed from there on.
-            saving.waiting_from.set(saving.waiting_from.get().min(offset));
-        }
-    }
-
-    /// Has a model saved at once.
-    pub(crate) fn hurry(&self, cell: &ModelCell) {
-        if let Some(saving) = &self.saving {
-            saving.wait();
-            saving.urgent.borrow_mut().push((cell.entry.address.place() as u32, cell.generation));
-        }
-    }
-
-    /// Has a model put to sleep as soon as it is saved.
-    pub(crate) fn sleep_when_saved(&self, cell: &Rc<ModelCell>) {
-        if let Some(saving) = &self.saving {
-            self.hurry(cell);
-            saving.sleepy.borrow_mut().push(Rc::clone(cell));
-        }
-    }
-
-    /// Saves what is to be saved, unless a save is on its way.
-    pub(crate) fn save_some(self: &Rc<Self>, extent: Extent) {
-        let Some(saving) = self.saving.as_ref().filter(|_| !self.is_fenced()) else { return };
-        self.collect_saved();
-        if saving.in_flight.borrow().is_some() && extent != Extent::All {
-            return;
-        }
-        self.choose(saving, extent);
-        let round = self.send_save(saving);
-        drop(round);
-        self.reach(saving.position.get());
-    }
-
-    /// Saves all; the answer comes when it is in the store.
-    pub(crate) fn save_all(self: &Rc<Self>, reply: oneshot::Sender<SnapshotRound>) {
-        let Some(saving) = &self.saving else { return };
-        self.collect_saved();
-        self.choose(saving, Extent::All);
-        let round = self.send_save(saving);
-        saving.rounds.borrow_mut().push((saving.number.get(), round, reply));
-        self.collect_saved();
-        self.reach(saving.position.get());
-    }
-
-    /// Picks models to save.
-    fn choose(&self, saving: &Saving, extent: Extent) {
-        let mut urgent = saving.urgent.borrow_mut();
-        for record in saving.records.borrow().iter().filter(|record| is_posted(record)) {
-            let tenant =
-                |entry: &Arc<crate::directory::ModelEntry>| (entry.address.place() as u32, entry.generation);
-            urgent.extend(self.board.directory.with(record.id.model_id.as_str(), tenant));
-        }
-        let dirty = saving.dirty.borrow();
-        let (position, now) = (saving.position.get(), (self.watch.micros() / 1_000_000) as u32);
-        let every = u32::try_from(saving.policy.save_every.as_secs()).unwrap_or(u32::MAX).max(1);
-        let ticks = saving.policy.save_every.as_millis() / self.settings.tick_every.as_millis().max(1);
-        // So many a tick, and so many an entry, that all are saved once in that time, and in as many entries.
-        let pressed = self.dock.pressed.swap(false, Ordering::AcqRel);
-        let of_ticks = if extent == Extent::Share { dirty.len().div_ceil(ticks.max(1) as usize) } else { 0 };
-        let entries = position.saturating_sub(saving.picked_at.replace(position));
-        let many = saving.policy.save_events;
-        let of_entries = (dirty.len() as u64).saturating_mul(entries).div_ceil(many) as usize;
-        for (taken, Mark { offset, tenant, second }) in dirty.iter().enumerate() {
-            let back = position.saturating_sub(offset);
-            let far = back >= many || (taken < of_entries && back >= many / 2);
-            // A young one waits, so that a model that has just been saved is not saved again.
-            let old = now.saturating_sub(second);
-            let aged = extent == Extent::Share && (old >= every || (taken < of_ticks && old >= every / 2));
-            let wanted = extent == Extent::All || far || aged || pressed;
-            if !wanted || (extent != Extent::All && taken >= saving.policy.saves_max) {
-                break;
-            }
-            if extent != Extent::All && self.is_held_from(tenant, offset) {
-                // All that it has seen is saved: without this it would be saved again and again until its restart.
-                continue;
-            }
-            urgent.push(tenant);
-        }
-    }
-
-    /// Writes the states of the models that were picked, and sends them with what waits.
-    fn send_save(self: &Rc<Self>, saving: &Saving) -> SnapshotRound {
-        let mut round = SnapshotRound::default();
-        let mut urgent = saving.urgent.take();
-        urgent.sort_unstable();
-        urgent.dedup();
-        let mut models = saving.forgotten.take();
-        models.reserve(urgent.len());
-        let mut low = saving.waiting_from.replace(u64::MAX);
-        for (place, generation) in urgent {
-            let Some(cell) = self.cell(place as usize).filter(|cell| cell.generation == generation) else {
-                continue;
-            };
-            if cell.is_unreadable() {
-                // Neither its snapshot nor its part of the journal gives way.
-                continue;
-            }
-            let snapshot = self.snapshot_of(saving, &cell, &mut round);
-            low = low.min(saving.unmark(place as usize).unwrap_or(u64::MAX));
-            if let Some(snapshot) = snapshot {
-                models.push(ModelChange::Keep(snapshot));
-                cell.head(|head| head.touched.set(head.touched.get() | CLEAN));
-                self.mark_held(&cell);
-            }
-        }
-        let (records, letters) = (saving.records.take(), saving.letters.take());
-        let sleepy = saving.sleepy.take();
-        if models.is_empty() && records.is_empty() && letters.is_empty() {
-            return round;
-        }
-        let number = saving.number.get() + 1;
-        saving.number.set(number);
-        if let Some(before) = saving.in_flight.borrow().as_ref() {
-            low = low.min(before.low);
-        }
-        saving.in_flight.replace(Some(InFlight { number, low, sleepy }));
-        let cause = saving.position.get().saturating_sub(1);
-        let (shard, epoch, lent) = (self.index, self.dock.epoch, (0, 0));
-        saving.inbox.save(Save { shard, epoch, number, models, records, cause, letters, lent });
-        round
-    }
-
-    /// Whether what a model's last snapshot does not hold is just what is held for it until its restart.
-    fn is_held_from(&self, (place, generation): Tenant, offset: u64) -> bool {
-        let cell = self.cell(place as usize).filter(|cell| cell.generation == generation);
-        cell.is_some_and(|cell| {
-            let trouble = cell.trouble.borrow();
-            let first = trouble.as_ref().and_then(|trouble| trouble.held.front());
-            first.is_some_and(|held| held.1 == offset)
-        })
-    }
-
-    /// Marks a model that waits for its restart: what is held for it is not in its snapshot.
-    fn mark_held(&self, cell: &ModelCell) {
-        let first =
-            cell.trouble.borrow().as_ref().and_then(|trouble| trouble.held.front().map(|held| held.1));
-        if let Some(first) = first {
-            self.mark(cell, first);
-        }
-    }
-
-    /// Takes note of what has reached the store.
-    pub(crate) fn collect_saved(self: &Rc<Self>) {
-        let Some(saving) = self.saving.as_ref().filter(|_| !self.is_fenced()) else { return };
-        let saved = self.dock.saved.load(Ordering::Acquire);
-        let there = saving.in_flight.borrow().as_ref().is_some_and(|flight| flight.number <= saved);
-        if there && let Some(flight) = saving.in_flight.take() {
-            for cell in flight.sleepy {
-                self.fall_asleep(&cell);
-            }
-            self.reach(saving.position.get());
-        }
-        saving.graves.borrow_mut().retain(|_, number| *number > saved);
-        let lost = saving.figures.lost();
-        saving.answer_mourners(&self.dock, saved, lost);
-        let mut rounds = saving.rounds.borrow_mut();
-        let pending = std::mem::take(&mut *rounds);
-        for (number, round, reply) in pending {
-            if number <= saved {
-                let _ = reply.send(round);
-            } else if lost.is_some() {
-                let _ = reply.send(SnapshotRound { failed: round.failed + round.kept, kept: 0, ..round });
-            } else {
-                rounds.push((number, round, reply));
-            }
-        }
-    }
 }

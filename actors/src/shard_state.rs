@@ -341,7 +341,7 @@ impl Shard {
                 Err(IngestError::Paused)
             }
             ModelPhase::Quarantined => {
-                if cell.is_unreadable() {
+                if cell.is_aside() {
                     self.mark(&cell, offset);
                 }
                 self.bury(&cell, Some((routed, offset)), None, DeadReason::Quarantined);

@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 use crate::clock::Stopwatch;
 use crate::control::Control;
 use crate::house::House;
-use crate::status::{DrainReport, SnapshotRound};
+use crate::ledger::status::{SetAside, StoreStatus};
+use crate::status::{DrainReport, SnapshotRound, UnkeptSnapshot};
 
 /// What an arbiter may take longer than the deadline before it counts as blocked.
 const GRACE: Duration = Duration::from_millis(100);
@@ -104,7 +105,22 @@ fn count(house: &House, snapshots: SnapshotRound) -> DrainReport {
     // A second shutdown finds nobody to ask, and nothing left to do.
     let drained = house.drained.load(Ordering::Acquire);
     report.complete = drained && report.events_cut == 0 && report.alerts_cut == 0;
+    if let Some(store) = house.durable.as_ref().map(|durable| durable.figures.status()) {
+        name_aside(&mut report, store);
+        report.complete &= report.aside == 0 && report.snapshots_failed == 0;
+    }
     report
+}
+
+/// Puts those into a report who are set aside.
+fn name_aside(report: &mut DrainReport, store: StoreStatus) {
+    report.aside = store.aside;
+    for SetAside { model_id, reason } in store.aside_first {
+        let known = report.unkept.iter().any(|unkept| unkept.model_id == model_id);
+        if !known && report.unkept.len() < DrainReport::UNKEPT_MAX {
+            report.unkept.push(UnkeptSnapshot { model_id, observer: None, reason });
+        }
+    }
 }
 
 async fn stop(house: &House) -> Result<(), crate::ControlError> {

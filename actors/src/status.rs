@@ -141,7 +141,8 @@ pub struct FleetStatus {
 #[must_use]
 pub struct DrainReport {
     /// Whether all was done before the deadline: every event that was taken is handled or was left out because
-    /// its model was paused, every alert delivered or failed, every actor stopped. Never true of events or alerts that are lost, however they were.
+    /// its model was paused, every alert delivered or failed, every actor stopped. Never true of events or alerts that are
+    /// lost, however they were. With a store also: every state is kept, and no model is set aside.
     pub complete: bool,
     /// Events that were taken, ever, and handled: shown to their model's observers, or a dead letter for a
     /// reason of their own. With `events_unseen` and `events_cut` these are all that were taken.
@@ -156,11 +157,14 @@ pub struct DrainReport {
     /// Retrain requests that were not begun, also when the end is complete: the queue is not durable, and no
     /// retrain is begun once the end has come.
     pub retrains_cut: usize,
-    /// Models whose state was handed to the snapshot keeper.
+    /// Models whose state was handed to the snapshot keeper; with a store, those whose state was committed at the end.
     pub snapshots: u64,
-    /// Models whose state could not be written or kept: what they would wake with is their last snapshot, if any.
+    /// Models whose state could not be written or kept: what they would wake with is their last snapshot, if any. With a
+    /// store the journal is kept from there on.
     pub snapshots_failed: u64,
-    /// The first of those, at most [`DrainReport::UNKEPT_MAX`].
+    /// With a store: models that are set aside, see [`StoreStatus::aside`].
+    pub aside: u64,
+    /// The first of those whose state was not kept or that are set aside, at most [`DrainReport::UNKEPT_MAX`].
     pub unkept: Vec<UnkeptSnapshot>,
     /// Actors that still lived when the report was made.
     pub actors_left: usize,

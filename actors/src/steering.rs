@@ -168,6 +168,9 @@ impl Shard {
             }
             let alive = cell.has_monitor();
             self.enter(&cell, if alive { ModelPhase::Running } else { ModelPhase::Quarantined });
+            if alive {
+                self.lift_aside(&cell);
+            }
             cell.in_trouble(|trouble| trouble.history.forgive());
             self.deciding(|out| self.show_held(&cell, out));
             self.arm(&cell);

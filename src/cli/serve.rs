@@ -250,10 +250,11 @@ async fn after_requests(stopped: impl Future<Output = ()>, drain: Duration) -> D
 }
 
 fn told(report: &DrainReport, monitoring: &MonitoringHandle) -> Outcome {
-    let DrainReport { events_handled, events_cut, alerts_cut, snapshots, snapshots_failed, .. } = report;
+    let DrainReport { events_handled, events_cut, alerts_cut, snapshots, snapshots_failed, aside, .. } =
+        report;
     complain(&format!(
         "{}: {events_handled} events handled, {events_cut} cut, {alerts_cut} alerts not delivered, {snapshots} states \
-         saved, {snapshots_failed} not",
+         saved, {snapshots_failed} not, {aside} models set aside",
         if report.complete {
             "ended, all done"
         } else {

@@ -14,7 +14,7 @@ use crate::control::ControlError;
 use crate::directory::ModelEntry;
 use crate::ledger::takeover::Takeover;
 use crate::routed::Routed;
-use crate::saving::Save;
+use crate::saving::{BYTES_MAX, STATES_MAX, Save};
 
 /// Something to be journaled. Its offset holds until a commit before it fails: then it is answered with an error.
 pub(crate) struct Piece {
@@ -91,6 +91,25 @@ impl Reply {
             Self::Nobody => {}
             Self::Durable(reply) => drop(reply.send(Err(error.clone()))),
             Self::Handled(reply) => drop(reply.send(Err(error.clone()))),
+        }
+    }
+}
+
+impl Queue {
+    /// Takes as many saves out, of those that are still wanted, as go into one commit with some that are there, `max` in all.
+    pub(crate) fn take_saves(&mut self, saves: &mut Vec<Save>, max: usize, wanted: impl Fn(&Save) -> bool) {
+        let add =
+            |(states, bytes): (usize, usize), save: &Save| (states + save.models.len(), bytes + save.bytes());
+        let mut full = saves.iter().fold((0, 0), add);
+        while saves.len() < max
+            && full.0 < STATES_MAX
+            && full.1 < BYTES_MAX
+            && let Some(save) = self.saves.pop_front()
+        {
+            if wanted(&save) {
+                full = add(full, &save);
+                saves.push(save);
+            }
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use visu_tility_core::ModelId;
-use visu_tility_core::store::{Commit, ModelChange, StoreError};
+use visu_tility_core::store::{Commit, StoreError};
 
 /// The store of a monitoring, as its ledger sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -34,7 +34,10 @@ pub struct StoreStatus {
     pub commit_us: u64,
     /// How long the slowest commit took, in microseconds.
     pub commit_us_max: u64,
-    /// Models that are set aside: what is kept of them cannot be read, or the store refuses what would be kept. Until they
+    /// Whether the outbox had no room for the last actions that were to be recorded: they wait, with the states that they go
+    /// with, until entries are settled. Everything else goes on.
+    pub outbox_full: bool,
+    /// Models that are set aside: what is kept of them cannot be read, or what is to be kept cannot be. Until they
     /// are reset, retired or readable again the journal is not cut above what they need.
     pub aside: u64,
     /// The first of those in the order of their names, at most [`StoreStatus::ASIDE_MAX`].
@@ -61,10 +64,12 @@ pub(crate) struct Figures {
     status: Mutex<StoreStatus>,
     /// Why nothing is taken until the process starts again.
     lost: OnceLock<String>,
-    /// Why, and which states do not end that: those that hold nothing from that offset on were written before.
+    /// Why, and the first offset that a state must hold to lift it: older ones may still be on their way.
     aside: Mutex<BTreeMap<ModelId, (String, u64)>>,
     /// How many there are, for who asks often.
     aside_count: AtomicUsize,
+    /// How often there was more room in the outbox.
+    room: AtomicU64,
 }
 
 impl Figures {
@@ -93,6 +98,7 @@ impl Figures {
         status.journal_bytes += commit.journal_bytes();
         status.saves += commit.models.len() as u64;
         status.posted += commit.outbox.len() as u64;
+        status.outbox_full &= commit.outbox.is_empty();
         status.commit_us = u64::try_from(micros).unwrap_or(0);
         status.commit_us_max = status.commit_us_max.max(status.commit_us);
     }
@@ -116,10 +122,10 @@ impl Figures {
         self.lost.get().map(String::as_str)
     }
 
-    /// Takes note that a model is set aside, at an offset.
-    pub(crate) fn set_aside(&self, model: &ModelId, reason: &str, at: u64) {
+    /// Takes note that a model is set aside, until a state is kept that reaches beyond `position`.
+    pub(crate) fn set_aside(&self, model: &ModelId, reason: &str, position: u64) {
         let mut aside = self.aside.lock();
-        aside.insert(model.clone(), (reason.to_owned(), at));
+        aside.insert(model.clone(), (reason.to_owned(), position));
         self.aside_count.store(aside.len(), Ordering::Release);
     }
 
@@ -131,17 +137,32 @@ impl Figures {
         self.aside.lock().get(model).map(|(reason, _)| reason.clone())
     }
 
-    /// Takes note that a model's state is kept again, or is no more.
-    pub(crate) fn not_aside(&self, change: &ModelChange) {
+    /// Takes note that a model's state is kept again up to an offset, or is no more.
+    pub(crate) fn not_aside(&self, model: &ModelId, next_offset: u64) {
         if self.aside_count.load(Ordering::Acquire) > 0 {
             let mut aside = self.aside.lock();
-            let before = |at: u64| matches!(change, ModelChange::Keep(kept) if kept.next_offset <= at);
-            if aside.get(change.model()).is_none_or(|(_, at)| before(*at)) {
-                return;
+            if aside.get(model).is_some_and(|(_, position)| next_offset > *position) {
+                aside.remove(model);
             }
-            aside.remove(change.model());
             self.aside_count.store(aside.len(), Ordering::Release);
         }
+    }
+
+    /// Takes note that the outbox has no room; answers whether that is new.
+    pub(crate) fn outbox_is_full(&self) -> bool {
+        let mut status = self.status.lock();
+        status.commits_failed += 1;
+        !std::mem::replace(&mut status.outbox_full, true)
+    }
+
+    /// Takes note that there is more room in the outbox.
+    pub(crate) fn more_room(&self) {
+        self.room.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often there was more room in the outbox.
+    pub(crate) fn room(&self) -> u64 {
+        self.room.load(Ordering::Acquire)
     }
 
     pub(crate) fn failed(&self, error: &StoreError) {
@@ -153,25 +174,16 @@ impl Figures {
 
 #[cfg(test)]
 mod tests {
-    use visu_tility_core::store::{Snapshot, StoredPhase};
-
     use super::*;
 
     #[test]
     fn who_is_set_aside_stays_so_through_a_state_that_was_on_its_way_before() {
         let (figures, model) = (Figures::default(), ModelId::new("a").unwrap());
         figures.set_aside(&model, "torn", 7);
-        let keep = |next_offset| {
-            let (model, phase, state) = (model.clone(), StoredPhase::Running, Vec::new());
-            ModelChange::Keep(Snapshot { model, next_offset, phase, due: None, plan: 1, form: 1, state })
-        };
-        figures.not_aside(&keep(7));
+        figures.not_aside(&model, 7);
         assert_eq!((figures.why_aside(&model).as_deref(), figures.status().aside), (Some("torn"), 1));
-        // A reset is behind that.
-        figures.not_aside(&keep(8));
+        // A reset, or the end of the model, is behind that.
+        figures.not_aside(&model, 8);
         assert_eq!((figures.why_aside(&model), figures.status().aside), (None, 0));
-        figures.set_aside(&model, "torn", 7);
-        figures.not_aside(&ModelChange::Forget { model: model.clone(), next_offset: 1 });
-        assert_eq!(figures.why_aside(&model), None);
     }
 }

@@ -29,7 +29,8 @@ impl Saving {
 }
 
 impl Shard {
-    /// Writes one model's snapshot; one that cannot write itself is put aside with what is known of it.
+    /// Writes one model's snapshot. One that cannot be written, or that has none and whose last one cannot be read, is set
+    /// aside: its last state stays what it is, up to where it was, and the journal is held from there on.
     pub(super) fn snapshot_of(
         self: &Rc<Self>,
         saving: &Saving,
@@ -64,10 +65,13 @@ impl Shard {
                 return Some(Snapshot { model, next_offset, phase, due, plan, form: MONITOR, state });
             }
             Ok(None) => {}
-            Err(reason) => self.put_aside(cell, reason, round),
+            Err(reason) => {
+                self.unwritten(cell, &reason, round);
+                return None;
+            }
         }
-        // What it would wake with is the last that it wrote.
-        match saving.reader.borrow_mut().snapshot(&model) {
+        // It has no state of its own: what it would wake with is the last that it wrote.
+        match again(|| saving.reader.borrow_mut().snapshot(&model).map_err(|error| error.to_string())) {
             Ok(Some(last)) => Some(Snapshot { next_offset, phase: phase(cell), due: None, ..last }),
             Ok(None) => {
                 let plan = saving.plans.borrow().present();
@@ -76,29 +80,36 @@ impl Shard {
                 Some(Snapshot { model, next_offset, phase, due: None, plan, form: NO_STATE, state })
             }
             Err(error) => {
-                tracing::error!(%model, %error, "the last snapshot cannot be read, it is left as it is");
+                let reason = format!("its last snapshot cannot be read: {error}");
+                self.unkept(cell, None, &reason, round);
                 None
             }
         }
     }
 
-    /// Puts a model into quarantine whose observer panics when it is to write its state.
-    fn put_aside(self: &Rc<Self>, cell: &Rc<ModelCell>, reason: String, round: &mut SnapshotRound) {
+    /// Sets a model aside whose observer panics when it is to write its state.
+    fn unwritten(self: &Rc<Self>, cell: &Rc<ModelCell>, said: &str, round: &mut SnapshotRound) {
         let observer = cell.with_monitor(|monitor| monitor.and_then(ModelMonitor::unwritten));
-        bump(&self.tally.snapshots_failed);
-        let model_id = cell.entry.id.clone();
-        tracing::error!(model = %model_id, observer = observer.as_deref(), reason, "state cannot be written, model is quarantined");
-        round.failed += 1;
-        if round.unkept.len() < DrainReport::UNKEPT_MAX {
-            round.unkept.push(UnkeptSnapshot {
-                model_id: model_id.clone(),
-                observer,
-                reason: reason.clone(),
-            });
-        }
+        let reason = match &observer {
+            Some(observer) => format!("its state cannot be written, `{observer}` panicked: {said}"),
+            None => format!("its state cannot be written: {said}"),
+        };
         self.drop_wait(cell);
         self.enter(cell, ModelPhase::Quarantined);
-        self.tell(&Lifecycle::Quarantined { model_id, reason });
+        self.unkept(cell, observer, &reason, round);
+        self.tell(&Lifecycle::Quarantined { model_id: cell.entry.id.clone(), reason });
+    }
+
+    /// Sets a model aside of which nothing is kept for the present.
+    fn unkept(&self, cell: &ModelCell, observer: Option<Arc<str>>, reason: &str, round: &mut SnapshotRound) {
+        let model_id = cell.entry.id.clone();
+        tracing::error!(model = %model_id, observer = observer.as_deref(), reason, "model is set aside");
+        bump(&self.tally.snapshots_failed);
+        self.mark_aside(cell, reason);
+        round.failed += 1;
+        if round.unkept.len() < DrainReport::UNKEPT_MAX {
+            round.unkept.push(UnkeptSnapshot { model_id, observer, reason: reason.to_owned() });
+        }
     }
 
     /// Puts a model to sleep whose state is in the store, unless something came for it since or it is due soon: from then

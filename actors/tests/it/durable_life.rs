@@ -329,21 +329,29 @@ fn a_model_that_cannot_write_its_state_is_put_aside_with_the_last_that_it_wrote(
         assert_eq!(handle.model_status("a").await.unwrap().phase, ModelPhase::Quarantined);
         assert_eq!(handle.status().await.unwrap().shards[0].snapshots_failed, 1);
         let kept = reader(&disk).snapshot(&ModelId::new("a").unwrap()).unwrap().unwrap();
-        // It holds no journal up.
-        let summary = reader(&disk).summary().unwrap();
-        assert_eq!((summary.first_offset, kept.next_offset), (summary.next_offset, summary.next_offset));
-        assert_eq!((kept.phase, kept.state), (StoredPhase::Quarantined, good.state));
+        // What it has not written is repeated by who can write it: the journal is held for it, and that is said.
+        assert_eq!((kept.next_offset, kept.phase), (good.next_offset, StoredPhase::Running));
+        assert_eq!(kept.state, good.state);
+        assert!(reader(&disk).summary().unwrap().first_offset <= 1);
+        let status = handle.store_status().unwrap();
+        assert_eq!(status.aside, 1);
+        assert!(status.aside_first[0].reason.contains("`mute` panicked: mute"), "{:?}", status.aside_first);
         let again = disk.after_kill();
         end(handle).await;
         let handle = over(&again).plan(plan()).start().unwrap();
         handle.publish(accuracy("a", 0.9, 2)).await.unwrap();
         handle.flush().await.unwrap();
-        assert_eq!(handle.model_status("a").await.unwrap().phase, ModelPhase::Quarantined);
+        assert_eq!(handle.model_status("a").await.unwrap().monitor.unwrap().taken, 3, "nothing is lost");
+        pass(Duration::from_mins(1)).await;
+        assert_eq!(handle.model_status("a").await.unwrap().phase, ModelPhase::Quarantined, "it still cannot");
         handle.reset("a").await.unwrap();
         handle.publish(accuracy("a", 0.9, 3)).await.unwrap();
         handle.flush().await.unwrap();
         assert_eq!(handle.model_status("a").await.unwrap().monitor.unwrap().taken, 1);
+        assert_eq!(handle.store_status().unwrap().aside, 0);
         close(handle).await;
+        let summary = reader(&again).summary().unwrap();
+        assert_eq!(summary.first_offset, summary.next_offset, "the journal is held for nobody");
     });
 }
 

@@ -13,6 +13,7 @@ mod durable_failing;
 mod durable_life;
 mod durable_random;
 mod durable_recovery;
+mod durable_saving;
 mod durable_told;
 mod lifecycle;
 mod log;

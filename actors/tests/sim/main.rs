@@ -29,7 +29,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::run::{Figures, Outcome, run};
-use crate::script::{Script, WIDE_FROM};
+use crate::script::{SMALL_OUTBOX_FROM, Script, WIDE_FROM};
 
 /// Seeds that failed once, and what was at fault. They hold as long as `script` draws the same.
 const REGRESSIONS: &[(u64, &str)] = &[
@@ -57,6 +57,11 @@ const REGRESSIONS: &[(u64, &str)] = &[
     ),
     (7_702_335, "the same, with other events between"),
     (7_702_607, "the same, when it had panicked before"),
+    (602_953, "a full journal had one state saved at a time, and as many commits refused between"),
+    (
+        520_060,
+        "an end and a new beginning under one name, in a commit whose answer was lost, set the new one aside",
+    ),
     (8_810_023, "a model that woke under a plan that was in force for the second time followed it once more"),
 ];
 
@@ -180,7 +185,8 @@ fn main() -> ExitCode {
             }
             let seed = match number.checked_sub(options.seeds) {
                 Some(place) => REGRESSIONS[place as usize].0,
-                // Without a choice half of each kind.
+                // Without a choice some of each kind.
+                None if options.from == 0 && number < options.seeds / 4 => SMALL_OUTBOX_FROM + number,
                 None if options.from == 0 && number < options.seeds / 2 => WIDE_FROM + number,
                 None => options.from + number,
             };

@@ -250,6 +250,17 @@ impl Run<'_> {
             .alert_sink(Arc::new(sink));
         #[cfg(feature = "automated_retraining")]
         let builder = builder.retrain_executor(Arc::new(crate::sink::Executor { seed: self.script.seed }));
+        // A request that waits for hours keeps its room in the outbox for as long.
+        #[cfg(feature = "automated_retraining")]
+        let builder = if setting.limits.outbox_waiting_max < 1_000 {
+            builder.retrain_policy(visu_tility_actors::RetrainPolicy {
+                cooldown: Duration::ZERO,
+                retries_max: 0,
+                ..visu_tility_actors::RetrainPolicy::default()
+            })
+        } else {
+            builder
+        };
         let handle = builder.start()?;
         self.record.lock().begin_process();
         Ok(handle)

@@ -13,6 +13,9 @@ use crate::plans::{self, POISON, POISON_FOR_ALL};
 /// From this seed on there is more in a setting: [`Wide`]. Those below keep what they mean.
 pub(crate) const WIDE_FROM: u64 = 1_000_000;
 
+/// From this seed on the outbox may have little room.
+pub(crate) const SMALL_OUTBOX_FROM: u64 = 60_000_000;
+
 /// One simulation.
 pub(crate) struct Script {
     pub(crate) seed: u64,
@@ -177,7 +180,11 @@ impl Script {
     pub(crate) fn draw(seed: u64) -> Self {
         // From numbers of its own, so that what the other seeds' numbers stand for is what it was before.
         let awake_max = Chance::new(seed, 5).of(&[None, None, None, Some(1), Some(2)]);
-        let setting = Setting { awake_max, ..Setting::draw(&mut Chance::new(seed, 1), Wide::draw(seed)) };
+        let mut setting = Setting { awake_max, ..Setting::draw(&mut Chance::new(seed, 1), Wide::draw(seed)) };
+        if seed >= SMALL_OUTBOX_FROM {
+            // Each of six models may have a request that its cooldown holds, for as long as its events' time stands still.
+            setting.limits.outbox_waiting_max = Chance::new(seed, 8).of(&[1_000_000, 7, 8, 10]);
+        }
         let mut chance = Chance::new(seed, 2);
         let length = chance.between(5, 60);
         let stops = chance.between(0, 8);
