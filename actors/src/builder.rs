@@ -20,7 +20,7 @@ use crate::durability::DurabilityPolicy;
 use crate::edge::EdgeSettings;
 use crate::handle::MonitoringHandle;
 use crate::hook::install_panic_hook;
-use crate::house::House;
+use crate::house::{House, Shown};
 use crate::ledger::durably::Durably;
 use crate::nursery::Nursery;
 use crate::outlet::Outlet;
@@ -391,7 +391,7 @@ impl MonitoringBuilder {
             .transpose()?;
         let watchdog = Arc::new(Watchdog::new(self.watchdog, &board, system.as_ref()));
         let leash = if self.watch_by_hand { None } else { watchdog.run()? };
-        let plan = Mutex::new(plan);
+        let plan = Mutex::new(Shown::new(plan));
         let drained = AtomicBool::new(false);
         let arbiter = helpers;
         let house =

@@ -343,7 +343,7 @@ impl MonitoringHandle {
         if self.house.durable.is_some() {
             return self.reload_durably(plan).await;
         }
-        let before = std::mem::replace(&mut *self.house.plan.lock(), Arc::clone(&plan));
+        let before = std::mem::replace(&mut self.house.plan.lock().plan, Arc::clone(&plan));
         let changes = before.changes_to(&plan);
         for shard in 0..self.house.shards.len() {
             self.house.ask(shard, |reply| Control::Reload(Arc::clone(&plan), reply)).await?;
@@ -434,18 +434,15 @@ impl MonitoringHandle {
         let (replies, answers): (Vec<_>, Vec<_>) =
             (0..self.house.shards.len()).map(|_| oneshot::channel()).unzip();
         let at = self.house.board.clock.now();
-        let before = {
-            // So that the plan that is shown is the last one journaled.
-            let mut present = self.house.plan.lock();
-            self.house.board.journal(What::Plan(Arc::clone(&plan), fingerprint, at, replies))?;
-            std::mem::replace(&mut *present, Arc::clone(&plan))
-        };
+        let offset = self.house.board.journal(What::Plan(Arc::clone(&plan), fingerprint, at, replies))?;
         for answer in answers {
-            if let Err(error) = answer.await.unwrap_or(Err(ControlError::Closed)) {
-                *self.house.plan.lock() = before;
-                return Err(error);
-            }
+            answer.await.unwrap_or(Err(ControlError::Closed))?;
         }
+        // Not before: of several that are on their way each may fail by itself.
+        let mut shown = self.house.plan.lock();
+        let before = Arc::clone(&shown.plan);
+        shown.follow(&plan, offset);
+        drop(shown);
         Ok(before.changes_to(&plan))
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct House {
     pub(crate) board: Arc<Board>,
     pub(crate) outlet: Arc<Outlet>,
     pub(crate) shards: Arc<Seats>,
-    pub(crate) plan: Mutex<Arc<MonitorPlan>>,
+    pub(crate) plan: Mutex<Shown>,
     pub(crate) census: Census,
     pub(crate) watchdog: Arc<Watchdog>,
     /// Where helpers run: no shard's thread, unless the monitoring has none of its own.
@@ -48,6 +48,26 @@ pub(crate) struct House {
     /// The watchdog's thread ends when this is dropped.
     #[expect(dead_code, reason = "held until the house is dropped")]
     pub(crate) leash: Option<std::sync::mpsc::Sender<()>>,
+}
+
+/// The plan that is in force, as far as it was told.
+pub(crate) struct Shown {
+    pub(crate) plan: Arc<MonitorPlan>,
+    /// With a store: the offset of its entry in the journal; 0 when it was in force at the start.
+    offset: u64,
+}
+
+impl Shown {
+    pub(crate) const fn new(plan: Arc<MonitorPlan>) -> Self {
+        Self { plan, offset: 0 }
+    }
+
+    /// A plan has come into force at an offset. One that did so later stays, in whatever order it was told.
+    pub(crate) fn follow(&mut self, plan: &Arc<MonitorPlan>, offset: u64) {
+        if offset >= self.offset {
+            (self.plan, self.offset) = (Arc::clone(plan), offset);
+        }
+    }
 }
 
 /// What only a monitoring with a store has.
