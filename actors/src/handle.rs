@@ -358,8 +358,12 @@ impl MonitoringHandle {
         house.outlet.decisions.add(recipient, None, &house.arbiter, &house.census);
     }
 
-    /// Has a function called with every decision, on the thread of its shard, in order per model. It must
-    /// be quick. A panic of it is counted and ignored.
+    /// Has a function called with every decision, on the thread of its shard, in order per model; with a store once the
+    /// decision is recorded. It must be quick: the models of that shard wait for it, and nobody else. A panic of it is
+    /// counted and ignored.
+    ///
+    /// With a store, what is recorded when the shards have ended already, after the last handle is gone, is told on the
+    /// thread that writes to it.
     ///
     /// It may publish with [`MonitoringHandle::try_publish`] and subscribe others. It must not wait for the
     /// monitoring, whose thread it is on: [`block_on`](crate::block_on) panics inside it.

@@ -17,6 +17,7 @@ pub(crate) mod durably;
 mod failing;
 pub(crate) mod inbox;
 pub(crate) mod opening;
+mod patience;
 pub(crate) mod replay;
 pub(crate) mod scribe;
 pub(crate) mod status;
@@ -41,6 +42,7 @@ use crate::ledger::delivery::Delivery;
 use crate::ledger::failing::Failing;
 use crate::ledger::inbox::{Inbox, Piece, Queue, What};
 use crate::ledger::opening::PlanLog;
+use crate::ledger::patience::Patience;
 use crate::ledger::replay::{Recovery, Replay};
 use crate::ledger::scribe::Scribe;
 use crate::ledger::status::Figures;
@@ -108,6 +110,8 @@ pub(crate) struct Ledger {
     ending: bool,
     /// The last who was due: whoever falls asleep later is due later, unless the clock was set back or a tick was lost.
     due: Option<(Timestamp, ModelId)>,
+    /// With what cannot be read of them. They are looked for at their own pauses.
+    undue: Patience,
     /// The time at which it was looked last who is due.
     looked: Timestamp,
     /// The offset after the ticks of those who were woken last because they were due.
@@ -176,6 +180,7 @@ impl Ledger {
             figures,
             ending: false,
             due: None,
+            undue: Patience::default(),
             looked: Timestamp::EPOCH,
             due_end: 0,
             look_at: 0,
@@ -426,8 +431,8 @@ impl Ledger {
         for save in std::mem::take(&mut self.saves) {
             // If it was in doubt it has them still.
             self.note_kept(&save.models);
-            self.delivery.take(&self.outlet, &self.inbox, &save, &mut posted);
-            dispatch::saved(&self.board, save.shard, save.number);
+            let told = self.delivery.take(&self.outlet, &self.inbox, &save, &mut posted);
+            dispatch::saved(&self.board, save.shard, save.number, told);
         }
         self.settled.clear();
         self.take_over_all();
@@ -438,14 +443,17 @@ impl Ledger {
         if self.replay.is_some() {
             return Next::Now;
         }
-        if self.delivery.catch_up(&mut *self.reader, &self.outlet, &self.inbox) {
+        let now = self.watch.micros();
+        if self.delivery.catch_up(&mut *self.reader, &self.outlet, &self.inbox, now) {
             return Next::Now;
         }
         if self.ending {
             return self.end();
         }
         if self.delivery.is_behind() {
-            return Next::Within(END_LOOK_EVERY);
+            return Next::Within(
+                self.delivery.pause(now).map_or(END_LOOK_EVERY, |left| left.min(LOOK_EVERY)),
+            );
         }
         let left = u64::try_from(self.look_at - self.watch.micros()).unwrap_or(0);
         Next::Within(Duration::from_micros(left).clamp(END_LOOK_EVERY, LOOK_EVERY))

@@ -465,6 +465,7 @@ impl Shard {
     pub(crate) fn collect_saved(self: &Rc<Self>) {
         let Some(saving) = self.saving.as_ref().filter(|_| !self.is_fenced()) else { return };
         let saved = self.dock.saved.load(Ordering::Acquire);
+        self.announce();
         let there = saving.in_flight.borrow().as_ref().is_some_and(|flight| flight.number <= saved);
         if there && let Some(flight) = saving.in_flight.take() {
             for cell in flight.sleepy {

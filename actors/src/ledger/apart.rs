@@ -64,7 +64,7 @@ impl Ledger {
                 self.set_aside(&part, refusal);
                 // The rest of its save is kept, or set aside too.
                 self.apart.alone = false;
-                super::dispatch::saved(&self.board, part.shard, part.number);
+                super::dispatch::saved(&self.board, part.shard, part.number, Vec::new());
             }
             return true;
         }

@@ -70,6 +70,14 @@ impl Shard {
         }
     }
 
+    /// Tells subscribers what is recorded. No lock and no borrow is held meanwhile: what they do is theirs.
+    pub(super) fn announce(&self) {
+        let told = std::mem::take(&mut *self.dock.told.lock());
+        for record in &told {
+            self.outlet.announce(record);
+        }
+    }
+
     /// Puts a model into quarantine whose observer panics when it is to write its state.
     fn put_aside(self: &Rc<Self>, cell: &Rc<ModelCell>, reason: String, round: &mut SnapshotRound) {
         let observer = cell.with_monitor(|monitor| monitor.and_then(ModelMonitor::unwritten));
