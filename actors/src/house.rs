@@ -378,9 +378,13 @@ impl House {
         ids
     }
 
-    /// A plan as a replay would find it: with the observers that the builder was given.
+    /// A plan as a replay would find it: with the observers that the builder was given. Refused while as many changes are
+    /// remembered as may be.
     pub(crate) fn as_kept(&self, plan: &MonitorPlan, text: &str) -> Result<Arc<MonitorPlan>, String> {
         let Some(durable) = &self.durable else { return Ok(Arc::new(plan.clone())) };
+        if let Some(why_not) = durable.figures.why_no_plan() {
+            return Err(why_not);
+        }
         let (bytes, max) = (text.len(), StoreLimits::PLAN_BYTES_MAX);
         if bytes > max {
             return Err(format!("the plan is {bytes} bytes long, must be at most {max}"));

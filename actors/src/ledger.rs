@@ -21,6 +21,7 @@ mod patience;
 pub(crate) mod replay;
 pub(crate) mod scribe;
 pub(crate) mod status;
+mod survey;
 pub(crate) mod takeover;
 
 use std::sync::Arc;
@@ -46,6 +47,7 @@ use crate::ledger::patience::Patience;
 use crate::ledger::replay::{Recovery, Replay};
 use crate::ledger::scribe::Scribe;
 use crate::ledger::status::Figures;
+use crate::ledger::survey::Survey;
 use crate::ledger::takeover::{Resendings, Takeover, sooner};
 use crate::nursery::Nursery;
 use crate::outlet::Outlet;
@@ -99,6 +101,7 @@ pub(crate) struct Ledger {
     replay: Option<Replay>,
     delivery: Delivery,
     plans: PlanLog,
+    survey: Survey,
     culprits: Culprits,
     /// Shards that are to be replaced with the next commit.
     takeovers: Vec<Takeover>,
@@ -173,6 +176,7 @@ impl Ledger {
             replay: Some(Replay::new(journal)),
             delivery: Delivery::new(),
             plans,
+            survey: Survey::default(),
             culprits,
             takeovers: Vec::new(),
             resending: Resendings::new(),
@@ -219,6 +223,7 @@ impl Ledger {
             }
         } else if self.replay.is_none() {
             self.look_for_due(now);
+            self.look_for_plans(now);
             if let Some(wait) = self.gather(now) {
                 return resent.map_or(Next::Within(wait), |resent| sooner(resent, Next::Within(wait)));
             }
@@ -316,7 +321,7 @@ impl Ledger {
         }
         for piece in &mut self.gathered {
             if let What::Plan(plan, fingerprint, ..) = &piece.what {
-                self.plans.enter(piece.base, *fingerprint, plan, self.truncated, &mut self.commit);
+                self.plans.enter(piece.base, *fingerprint, plan.to_toml(), &mut self.commit);
             }
             if let What::Turn(entry, Turn::Reset | Turn::Retire, ..) = &piece.what {
                 self.culprits.lift(&entry.id, piece.base);
@@ -331,6 +336,7 @@ impl Ledger {
         for save in &mut self.saves {
             save.enter(&mut self.commit);
         }
+        self.plans.sweep(&mut self.commit);
         self.commit.settled.extend_from_slice(&self.settled);
         // What is kept for readers gives way when the store takes nothing more.
         let kept = if self.failing.is_none() { self.policy.keep_entries } else { 0 };
@@ -421,7 +427,7 @@ impl Ledger {
 
     /// Does what had to wait for the commit.
     fn carry_on(&mut self, committed: &Committed) {
-        self.plans.keep();
+        self.note_plans();
         self.culprits.keep();
         for piece in std::mem::take(&mut self.gathered) {
             self.ending |= matches!(piece.what, What::End);

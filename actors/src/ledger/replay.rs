@@ -19,7 +19,7 @@ use crate::clock::Stopwatch;
 use crate::directory::ModelEntry;
 use crate::dock::Dock;
 use crate::journaled::{Journaled, Name, Occurrence};
-use crate::ledger::opening::kept;
+use crate::ledger::opening::{kept, missing};
 use crate::ledger::scribe::NO_PLAN;
 use crate::ledger::{Ledger, Next, dispatch};
 use crate::routed::{Batch, Load, Routed};
@@ -323,7 +323,7 @@ impl Ledger {
             return Ok(Arc::clone(plan));
         }
         let plan = kept(&mut *self.reader, fingerprint, plan)?;
-        plan.ok_or_else(|| StoreError::corrupt("the plans", &format!("{fingerprint:016x} is not there")))
+        plan.ok_or_else(|| missing(fingerprint))
     }
 
     fn tell_again(&mut self, shard: usize, offset: u64, what: Occurrence, only: Option<&mut Only>) {
