@@ -41,8 +41,7 @@ pub(crate) struct House {
     pub(crate) arbiter: ArbiterHandle,
     /// Of the threads that were started for it.
     pub(crate) system: Option<System>,
-    /// Whether a shutdown has come to its end with all stages done.
-    pub(crate) drained: AtomicBool,
+    pub(crate) ending: Ending,
     /// With a store.
     pub(crate) durable: Option<Durable>,
     /// The watchdog's thread ends when this is dropped.
@@ -67,6 +66,22 @@ impl Shown {
         if offset >= self.offset {
             (self.plan, self.offset) = (Arc::clone(plan), offset);
         }
+    }
+}
+
+/// What a shutdown knows.
+pub(crate) struct Ending {
+    /// Whether one has come to its end with all stages done.
+    pub(crate) drained: AtomicBool,
+    /// The thread that everything runs on, where none was started for it.
+    pub(crate) home: Option<std::thread::ThreadId>,
+}
+
+impl Ending {
+    /// Made on the thread that the monitoring is started on.
+    pub(crate) fn of(system: Option<&System>) -> Self {
+        let home = system.is_none().then(|| std::thread::current().id());
+        Self { drained: AtomicBool::new(false), home }
     }
 }
 
