@@ -1,6 +1,5 @@
 //! How a monitoring is set up and started.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use crate::durability::DurabilityPolicy;
 use crate::edge::EdgeSettings;
 use crate::handle::MonitoringHandle;
 use crate::hook::install_panic_hook;
-use crate::house::House;
+use crate::house::{Ending, House, Shown};
 use crate::ledger::durably::Durably;
 use crate::nursery::Nursery;
 use crate::outlet::Outlet;
@@ -392,11 +391,11 @@ impl MonitoringBuilder {
             .transpose()?;
         let watchdog = Arc::new(Watchdog::new(self.watchdog, &board, system.as_ref()));
         let leash = if self.watch_by_hand { None } else { watchdog.run()? };
-        let plan = Mutex::new(plan);
-        let drained = AtomicBool::new(false);
+        let plan = Mutex::new(Shown::new(plan));
+        let ending = Ending::of(system.as_ref());
         let arbiter = helpers;
         let house =
-            House { board, outlet, shards, plan, census, watchdog, arbiter, system, drained, durable, leash };
+            House { board, outlet, shards, plan, census, watchdog, arbiter, system, ending, durable, leash };
         Ok(MonitoringHandle { house: Arc::new(house) })
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
-use visu_tility_core::{Footprint, IngestError, MonitorPlan};
+use visu_tility_core::{ActionRecord, Footprint, IngestError, MonitorPlan};
 
 use crate::control::{Control, ControlError};
 use crate::routed::Batch;
@@ -102,6 +102,9 @@ pub(crate) struct Dock {
     pub(crate) dirty_from: AtomicU64,
     /// With a store: the number of the shard's last save that is kept.
     pub(crate) saved: AtomicU64,
+    /// With a store: decisions that are recorded and that the shard tells its subscribers; no more than its saves had that
+    /// are kept, of which the next one waits until it has come to them.
+    pub(crate) told: Mutex<Vec<Arc<ActionRecord>>>,
     /// With a store: its journal is full, and all that keeps it long is to be saved.
     pub(crate) pressed: AtomicBool,
     /// With a store: what its journal held has been repeated, and the shard has handled it.
@@ -137,6 +140,7 @@ impl Dock {
             position: AtomicU64::new(0),
             dirty_from: AtomicU64::new(u64::MAX),
             saved: AtomicU64::new(0),
+            told: Mutex::default(),
             pressed: AtomicBool::new(false),
             caught_up: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
@@ -148,7 +152,7 @@ impl Dock {
 
     /// The dock of who takes the shard over; the shard's journal is needed from `low` on.
     ///
-    /// Who waits for an answer, and the requests of the control lane, go over with the counts.
+    /// Who waits for an answer, the requests of the control lane and what is still to be told go over with the counts.
     pub(crate) fn heir(&self, low: u64) -> Self {
         let copy = |count: &AtomicU64| AtomicU64::new(count.load(Ordering::Acquire));
         Self {
@@ -162,6 +166,7 @@ impl Dock {
             events_unseen: copy(&self.events_unseen),
             refused_full: copy(&self.refused_full),
             position: AtomicU64::new(low),
+            told: Mutex::new(std::mem::take(&mut *self.told.lock())),
             ..Self::new(self.credits_max)
         }
     }

@@ -344,7 +344,7 @@ impl MonitoringHandle {
         if self.house.durable.is_some() {
             return self.reload_durably(plan).await;
         }
-        let before = std::mem::replace(&mut *self.house.plan.lock(), Arc::clone(&plan));
+        let before = std::mem::replace(&mut self.house.plan.lock().plan, Arc::clone(&plan));
         let changes = before.changes_to(&plan);
         for shard in 0..self.house.shards.len() {
             self.house.ask(shard, |reply| Control::Reload(Arc::clone(&plan), reply)).await?;
@@ -359,8 +359,12 @@ impl MonitoringHandle {
         house.outlet.decisions.add(recipient, None, &house.arbiter, &house.census);
     }
 
-    /// Has a function called with every decision, on the thread of its shard, in order per model. It must
-    /// be quick. A panic of it is counted and ignored.
+    /// Has a function called with every decision, on the thread of its shard, in order per model; with a store once the
+    /// decision is recorded. It must be quick: the models of that shard wait for it, and nobody else. A panic of it is
+    /// counted and ignored.
+    ///
+    /// With a store, what is recorded when the shards have ended already, after the last handle is gone, is told on the
+    /// thread that writes to it.
     ///
     /// It may publish with [`MonitoringHandle::try_publish`] and subscribe others. It must not wait for the
     /// monitoring, whose thread it is on: [`block_on`](crate::block_on) panics inside it.
@@ -435,18 +439,15 @@ impl MonitoringHandle {
         let (replies, answers): (Vec<_>, Vec<_>) =
             (0..self.house.shards.len()).map(|_| oneshot::channel()).unzip();
         let at = self.house.board.clock.now();
-        let before = {
-            // So that the plan that is shown is the last one journaled.
-            let mut present = self.house.plan.lock();
-            self.house.board.journal(What::Plan(Arc::clone(&plan), fingerprint, at, replies))?;
-            std::mem::replace(&mut *present, Arc::clone(&plan))
-        };
+        let offset = self.house.board.journal(What::Plan(Arc::clone(&plan), fingerprint, at, replies))?;
         for answer in answers {
-            if let Err(error) = answer.await.unwrap_or(Err(ControlError::Closed)) {
-                *self.house.plan.lock() = before;
-                return Err(error);
-            }
+            answer.await.unwrap_or(Err(ControlError::Closed))?;
         }
+        // Not before: of several that are on their way each may fail by itself.
+        let mut shown = self.house.plan.lock();
+        let before = Arc::clone(&shown.plan);
+        shown.follow(&plan, offset);
+        drop(shown);
         Ok(before.changes_to(&plan))
     }
 

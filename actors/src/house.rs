@@ -34,20 +34,55 @@ pub(crate) struct House {
     pub(crate) board: Arc<Board>,
     pub(crate) outlet: Arc<Outlet>,
     pub(crate) shards: Arc<Seats>,
-    pub(crate) plan: Mutex<Arc<MonitorPlan>>,
+    pub(crate) plan: Mutex<Shown>,
     pub(crate) census: Census,
     pub(crate) watchdog: Arc<Watchdog>,
     /// Where helpers run: no shard's thread, unless the monitoring has none of its own.
     pub(crate) arbiter: ArbiterHandle,
     /// Of the threads that were started for it.
     pub(crate) system: Option<System>,
-    /// Whether a shutdown has come to its end with all stages done.
-    pub(crate) drained: AtomicBool,
+    pub(crate) ending: Ending,
     /// With a store.
     pub(crate) durable: Option<Durable>,
     /// The watchdog's thread ends when this is dropped.
     #[expect(dead_code, reason = "held until the house is dropped")]
     pub(crate) leash: Option<std::sync::mpsc::Sender<()>>,
+}
+
+/// The plan that is in force, as far as it was told.
+pub(crate) struct Shown {
+    pub(crate) plan: Arc<MonitorPlan>,
+    /// With a store: the offset of its entry in the journal; 0 when it was in force at the start.
+    offset: u64,
+}
+
+impl Shown {
+    pub(crate) const fn new(plan: Arc<MonitorPlan>) -> Self {
+        Self { plan, offset: 0 }
+    }
+
+    /// A plan has come into force at an offset. One that did so later stays, in whatever order it was told.
+    pub(crate) fn follow(&mut self, plan: &Arc<MonitorPlan>, offset: u64) {
+        if offset >= self.offset {
+            (self.plan, self.offset) = (Arc::clone(plan), offset);
+        }
+    }
+}
+
+/// What a shutdown knows.
+pub(crate) struct Ending {
+    /// Whether one has come to its end with all stages done.
+    pub(crate) drained: AtomicBool,
+    /// The thread that everything runs on, where none was started for it.
+    pub(crate) home: Option<std::thread::ThreadId>,
+}
+
+impl Ending {
+    /// Made on the thread that the monitoring is started on.
+    pub(crate) fn of(system: Option<&System>) -> Self {
+        let home = system.is_none().then(|| std::thread::current().id());
+        Self { drained: AtomicBool::new(false), home }
+    }
 }
 
 /// What only a monitoring with a store has.
@@ -358,9 +393,13 @@ impl House {
         ids
     }
 
-    /// A plan as a replay would find it: with the observers that the builder was given.
+    /// A plan as a replay would find it: with the observers that the builder was given. Refused while as many changes are
+    /// remembered as may be.
     pub(crate) fn as_kept(&self, plan: &MonitorPlan, text: &str) -> Result<Arc<MonitorPlan>, String> {
         let Some(durable) = &self.durable else { return Ok(Arc::new(plan.clone())) };
+        if let Some(why_not) = durable.figures.why_no_plan() {
+            return Err(why_not);
+        }
         let (bytes, max) = (text.len(), StoreLimits::PLAN_BYTES_MAX);
         if bytes > max {
             return Err(format!("the plan is {bytes} bytes long, must be at most {max}"));

@@ -54,6 +54,10 @@ pub(crate) enum Occurrence {
     TickLost(Arc<ModelEntry>),
     /// The store refuses a model's state, for a reason.
     SetAside(ModelId, String),
+    /// A sleeping model is to follow the plans that came since it was saved. Who sent it sees when it is dropped.
+    Renew(Arc<ModelEntry>, Arc<()>),
+    /// No model is older than this offset: plans that gave way before it are needed no more.
+    PlansFrom(u64),
     /// All that the journal held has been repeated, or as much of it as could be read.
     Caught { whole: bool },
 }
@@ -147,6 +151,13 @@ impl Shard {
             }
             Occurrence::TickLost(entry) => return self.tick_again(&entry),
             Occurrence::SetAside(model, reason) => return self.set_aside(&model, reason),
+            Occurrence::Renew(entry, _present) => return self.renew(&entry),
+            Occurrence::PlansFrom(offset) => {
+                if let Some(saving) = &self.saving {
+                    saving.plans.borrow_mut().forget_before(offset);
+                }
+                return;
+            }
             Occurrence::Caught { whole } => return self.caught_up(whole),
         }
         self.reach(offset + 1);
@@ -323,6 +334,21 @@ impl Shard {
             self.deciding(|out| self.end_wait_now(&cell, out));
             self.mark(&cell, offset);
             self.reload_cell(&cell, plan);
+        }
+    }
+
+    /// Has a sleeping model follow the plans that it has slept through, and sleep on.
+    fn renew(self: &Rc<Self>, entry: &Arc<ModelEntry>) {
+        let here = self.board.directory.at(entry.address).is_some_and(|here| here.token() == entry.token());
+        let asleep = self.awake_at((entry.address.place() as u32, entry.generation)).is_none();
+        if self.over.get() || !here || !asleep {
+            return;
+        }
+        let cell = self.deciding(|out| self.wake(entry, out));
+        if cell.phase() == ModelPhase::Running {
+            self.passivate(&cell);
+        } else {
+            self.hurry(&cell);
         }
     }
 

@@ -24,6 +24,7 @@ pub(crate) mod replay;
 mod room;
 pub(crate) mod scribe;
 pub(crate) mod status;
+mod survey;
 pub(crate) mod takeover;
 
 use std::sync::Arc;
@@ -45,10 +46,12 @@ use crate::ledger::delivery::Delivery;
 use crate::ledger::failing::Failing;
 use crate::ledger::inbox::{Inbox, Piece, Queue, What};
 use crate::ledger::opening::PlanLog;
+use crate::ledger::patience::Patience;
 use crate::ledger::replay::{Recovery, RecoveryReport, Replay};
 use crate::ledger::room::Room;
 use crate::ledger::scribe::Scribe;
 use crate::ledger::status::Figures;
+use crate::ledger::survey::Survey;
 use crate::ledger::takeover::{Resendings, Takeover, sooner};
 use crate::nursery::Nursery;
 use crate::outlet::Outlet;
@@ -106,6 +109,7 @@ pub(crate) struct Ledger {
     folding: Option<(RecoveryReport, Stopwatch)>,
     delivery: Delivery,
     plans: PlanLog,
+    survey: Survey,
     culprits: Culprits,
     room: Room,
     /// Shards that are to be replaced with the next commit.
@@ -119,6 +123,8 @@ pub(crate) struct Ledger {
     ending: bool,
     /// The last who was due: whoever falls asleep later is due later, unless the clock was set back or a tick was lost.
     due: Option<(Timestamp, ModelId)>,
+    /// With what cannot be read of them. They are looked for at their own pauses.
+    undue: Patience,
     /// The time at which it was looked last who is due.
     looked: Timestamp,
     /// The offset after the ticks of those who were woken last because they were due.
@@ -182,6 +188,7 @@ impl Ledger {
             folding: None,
             delivery: Delivery::new(),
             plans,
+            survey: Survey::default(),
             culprits,
             room: Room::default(),
             takeovers: Vec::new(),
@@ -191,6 +198,7 @@ impl Ledger {
             dial: Dial::default(),
             ending: false,
             due: None,
+            undue: Patience::default(),
             looked: Timestamp::EPOCH,
             due_end: 0,
             look_at: 0,
@@ -240,6 +248,7 @@ impl Ledger {
             }
         } else if self.replay.is_none() {
             self.look_for_due(now);
+            self.look_for_plans(now);
             if let Some(wait) = self.gather(now) {
                 return resent.map_or(Next::Within(wait), |resent| sooner(resent, Next::Within(wait)));
             }
@@ -337,7 +346,7 @@ impl Ledger {
         }
         for piece in &mut self.gathered {
             if let What::Plan(plan, fingerprint, ..) = &piece.what {
-                self.plans.enter(piece.base, *fingerprint, plan, self.truncated, &mut self.commit);
+                self.plans.enter(piece.base, *fingerprint, plan.to_toml(), &mut self.commit);
             }
             if let What::Turn(entry, Turn::Reset | Turn::Retire, ..) = &piece.what {
                 self.culprits.lift(&entry.id, piece.base);
@@ -352,6 +361,7 @@ impl Ledger {
         for save in &mut self.saves {
             save.enter(&mut self.commit);
         }
+        self.plans.sweep(&mut self.commit);
         self.commit.settled.extend_from_slice(&self.settled);
         // What is kept for readers gives way when the store takes nothing more.
         let kept = if self.failing.is_none() { self.policy.keep_entries } else { 0 };
@@ -441,7 +451,7 @@ impl Ledger {
 
     /// Does what had to wait for the commit.
     fn carry_on(&mut self, committed: &Committed) {
-        self.plans.keep();
+        self.note_plans();
         self.culprits.keep();
         for piece in std::mem::take(&mut self.gathered) {
             self.ending |= matches!(piece.what, What::End);
@@ -451,10 +461,9 @@ impl Ledger {
         for save in std::mem::take(&mut self.saves) {
             // If it was in doubt it has them still.
             self.note_kept(&save.models);
-            self.delivery.take(&self.outlet, &self.inbox, &save, &mut posted);
-            if !save.more {
-                dispatch::saved(&self.board, save.shard, save.number);
-            }
+            let told = self.delivery.take(&self.outlet, &self.inbox, &save, &mut posted);
+            let number = if save.more { 0 } else { save.number };
+            dispatch::saved(&self.board, save.shard, number, told);
         }
         self.settled.clear();
         self.take_over_all();
@@ -465,14 +474,17 @@ impl Ledger {
         if self.replay.is_some() {
             return Next::Now;
         }
-        if self.delivery.catch_up(&mut *self.reader, &self.outlet, &self.inbox) {
+        let now = self.watch.micros();
+        if self.delivery.catch_up(&mut *self.reader, &self.outlet, &self.inbox, now) {
             return Next::Now;
         }
         if self.ending {
             return self.end();
         }
         if self.delivery.is_behind() {
-            return Next::Within(END_LOOK_EVERY);
+            return Next::Within(
+                self.delivery.pause(now).map_or(END_LOOK_EVERY, |left| left.min(LOOK_EVERY)),
+            );
         }
         let left = u64::try_from(self.look_at - self.watch.micros()).unwrap_or(0);
         Next::Within(Duration::from_micros(left).clamp(END_LOOK_EVERY, LOOK_EVERY))

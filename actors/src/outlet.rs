@@ -110,7 +110,12 @@ impl Outlet {
         self.actions.fetch_add(actions as u64, Ordering::Relaxed);
     }
 
-    /// Tells subscribers of a decision.
+    /// Whether anybody is to be told of decisions.
+    pub(crate) fn is_heard(&self) -> bool {
+        !self.decisions.is_empty() || !self.action_fns.present().is_empty()
+    }
+
+    /// Tells subscribers of a decision, on the thread of its shard.
     pub(crate) fn announce(&self, record: &Arc<ActionRecord>) {
         for tell in self.action_fns.present().iter() {
             self.count_panic(&guard(|| tell(record)));

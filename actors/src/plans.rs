@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use visu_tility_core::MonitorPlan;
 
-/// Plans of the log; of older ones only the state that they left counts.
-const LOG_MAX: usize = 64;
+/// Changes of plan that are remembered before those models are woken that have not followed the first half of them.
+pub(crate) const CHANGES_KEPT: usize = 256;
+/// Changes of plan that are remembered before a further one is refused.
+pub(crate) const CHANGES_MAX: usize = 1_024;
+/// Changes of a log: that many reloads may be on their way when one is refused, or processes may begin with another plan.
+pub(crate) const LOG_MAX: usize = 2 * CHANGES_MAX;
 /// Plans kept besides those of the log.
 const OTHERS_MAX: usize = 8;
 
@@ -39,9 +43,16 @@ impl Plans {
             return;
         }
         if self.log.len() >= LOG_MAX {
+            // Not come to: the ledger has as many at most.
             self.log.remove(0);
         }
         self.log.push((offset, (fingerprint, plan)));
+    }
+
+    /// Nobody needs what came into force before an offset any more, but for the last of that.
+    pub(crate) fn forget_before(&mut self, offset: u64) {
+        let old = self.log.iter().take_while(|(from, _)| *from < offset).count();
+        self.log.drain(..old.saturating_sub(1));
     }
 
     /// The plan that is in force.

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::Stopwatch;
 use crate::control::Control;
+use crate::hook::guard;
 use crate::house::House;
 use crate::ledger::status::{SetAside, StoreStatus};
 use crate::status::{DrainReport, SnapshotRound, UnkeptSnapshot};
@@ -26,7 +27,7 @@ pub(crate) async fn end(house: &Arc<House>, deadline: Duration) -> DrainReport {
         // Who waits for room learns that there will be none.
         dock.credits.close();
     }
-    let mut late = Alarm::set(deadline.saturating_add(GRACE));
+    let mut late = Late::set(house, deadline.saturating_add(GRACE));
     // Counted from now, not from when the arbiter comes to it.
     let begun = Stopwatch::start();
     let (report, mut answer) = oneshot::channel();
@@ -69,7 +70,7 @@ async fn drain(house: &House, limit: impl Future<Output = ()>) -> DrainReport {
     };
     let all = matches!(until(pin!(stages), pin!(limit)).await, Some(Ok(())));
     if all {
-        house.drained.store(true, Ordering::Release);
+        house.ending.drained.store(true, Ordering::Release);
     } else if house.census.live() > 0 {
         // In order behind what is being handled: nothing can be taken out of an actor's hands.
         for shard in 0..house.shards.len() {
@@ -103,7 +104,7 @@ fn count(house: &House, snapshots: SnapshotRound) -> DrainReport {
     }
     report.actors_left = house.census.live();
     // A second shutdown finds nobody to ask, and nothing left to do.
-    let drained = house.drained.load(Ordering::Acquire);
+    let drained = house.ending.drained.load(Ordering::Acquire);
     report.complete = drained && report.events_cut == 0 && report.alerts_cut == 0;
     if let Some(store) = house.durable.as_ref().map(|durable| durable.figures.status()) {
         name_aside(&mut report, store);
@@ -128,6 +129,33 @@ async fn stop(house: &House) -> Result<(), crate::ControlError> {
         house.ask(shard, Control::Stop).await?;
     }
     Ok(())
+}
+
+/// The end of a shutdown's time, for who waits for it.
+enum Late {
+    /// On the thread that everything runs on: while that is blocked nobody could be told anyway, so its own clock is right.
+    Here(Pin<Box<tokio::time::Sleep>>),
+    Alarm(Alarm),
+}
+
+impl Late {
+    fn set(house: &House, after: Duration) -> Self {
+        let here = house.ending.home == Some(std::thread::current().id());
+        // It fails without a runtime, or with one that has no clock.
+        let sleep = here.then(|| guard(|| Box::pin(tokio::time::sleep(after))).ok()).flatten();
+        sleep.map_or_else(|| Self::Alarm(Alarm::set(after)), Self::Here)
+    }
+}
+
+impl Future for Late {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self {
+            Self::Here(sleep) => sleep.as_mut().poll(cx),
+            Self::Alarm(alarm) => Pin::new(alarm).poll(cx),
+        }
+    }
 }
 
 /// Goes off after a time, on whatever thread it is awaited and with whatever runtime, or none.

@@ -146,7 +146,7 @@ impl Inventory {
             out,
             "journal       offsets {first_offset} to {next_offset}, {pieces} pieces, {bytes} bytes"
         )?;
-        writeln!(out, "plans         {}", self.plans.join(" "))?;
+        writeln!(out, "plans         {} kept: {}", self.plans.len(), self.plans.join(" "))?;
         writeln!(out, "models        {}", self.models.kept)?;
         for model in &self.models.shown {
             let due = model.due.map_or(String::new(), |due| format!(", due {due}"));

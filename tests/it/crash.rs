@@ -15,13 +15,12 @@ mod witness;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::channel;
+use std::time::Instant;
 
 use oracle::Oracle;
 use publisher::Publisher;
 use server::Server;
-use witness::Witness;
 
 /// Publishers, each with models of its own.
 const PUBLISHERS: u64 = 3;
@@ -138,7 +137,8 @@ impl Run {
         // Now and then it does not live to serve.
         let early = kill > 0 && self.dice.below(8) == 0;
         if early {
-            pass(self.dice.below(60));
+            // At some moment of its start.
+            (0..self.dice.below(100_000)).for_each(|_| std::thread::yield_now());
             server.kill();
         } else {
             let to = server.await_ready();
@@ -151,34 +151,25 @@ impl Run {
 
     /// Publishes until the kill.
     fn load(&mut self, server: &mut Server, to: std::net::SocketAddr) {
-        // Mostly soon, sometimes late enough for states to be saved and the journal to be cut.
-        let wait = if self.dice.below(6) == 0 { 2_500 } else { 600 };
-        let wait = 20 + self.dice.below(wait);
+        // Mostly soon, sometimes after so many entries that states are saved and the journal is cut.
+        let entries = if self.dice.below(6) == 0 { 40_000 } else { 8_000 };
+        let until = self.oracle.witness.next + 1 + self.dice.below(entries);
         let killed = AtomicBool::new(false);
-        let mut publishers = std::mem::take(&mut self.publishers);
-        let seen = Arc::clone(&self.oracle.witness.seen);
-        self.follow(|| {
-            std::thread::scope(|scope| {
-                for publisher in &mut publishers {
-                    let (killed, seen) = (&killed, &seen);
-                    scope.spawn(move || publisher.publish(to, killed, seen));
-                }
-                pass(wait);
-                killed.store(true, Ordering::SeqCst);
-                server.kill();
-            });
-        });
-        self.publishers = publishers;
-    }
-
-    /// Does something while the witness looks on.
-    fn follow(&mut self, during: impl FnOnce()) {
-        let (stop, stopped) = channel::<()>();
-        let witness: &mut Witness = &mut self.oracle.witness;
+        let (more, is_more) = channel::<()>();
+        let (publishers, witness) = (&mut self.publishers, &mut self.oracle.witness);
+        let seen = Arc::clone(&witness.seen);
+        seen.set(witness.next, true);
         std::thread::scope(|scope| {
-            scope.spawn(move || witness.follow(&stopped));
-            during();
-            drop(stop);
+            for publisher in publishers {
+                let (killed, seen, more) = (&killed, &seen, more.clone());
+                scope.spawn(move || publisher.publish(to, killed, seen, &more));
+            }
+            // It looks on for as long as somebody publishes.
+            drop(more);
+            scope.spawn(move || witness.follow(&is_more));
+            seen.wait_for(until);
+            killed.store(true, Ordering::SeqCst);
+            server.kill();
         });
     }
 
@@ -187,8 +178,8 @@ impl Run {
         let mut server = Server::start(&self.folder);
         let to = server.await_ready();
         self.oracle.ask(to);
-        // Everybody who is silent for too long is told of before, so that no tick comes unseen at the very end.
-        self.follow(|| pass(1_500));
+        // So that no tick comes unseen at the very end.
+        self.oracle.await_silence();
         let killed = AtomicBool::new(false);
         for publisher in &mut self.publishers {
             publisher.publish_one(to, &killed);
@@ -201,10 +192,4 @@ impl Run {
         self.oracle.nothing_is_left();
         println!("end       {:>6.1} s: {said}", self.begun.elapsed().as_secs_f64());
     }
-}
-
-/// Lets so many milliseconds pass.
-fn pass(ms: u64) {
-    let (_keep, never) = channel::<()>();
-    assert_eq!(never.recv_timeout(Duration::from_millis(ms)), Err(RecvTimeoutError::Timeout));
 }

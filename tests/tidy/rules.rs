@@ -110,7 +110,12 @@ fn is_command_line(path: &str) -> bool {
 }
 
 pub(crate) fn tests_do_not_sleep(source: &Source) -> Vec<Finding> {
-    tokens(source, "sleep", &["sleep", "sleep_until", "sleep_ms"], |line| source.test[line])
+    tokens(
+        source,
+        "sleep",
+        &["sleep", "sleep_until", "sleep_ms", "recv_timeout", "park_timeout", "wait_timeout"],
+        |line| source.test[line],
+    )
 }
 
 pub(crate) fn clock_is_read_in_clock_files(source: &Source) -> Vec<Finding> {

@@ -124,6 +124,8 @@ fn a_sleeping_test_is_found() {
     let text = "std::thread::sleep(d);\ntokio::time::sleep(d).await;\nuse std::thread::sleep;\nasleep();\n";
     assert_eq!(ask(rules::tests_do_not_sleep, "tests/it/x.rs", text), [1, 2, 3]);
     assert!(ask(rules::tests_do_not_sleep, "src/x.rs", text).is_empty());
+    let waits = "lines.recv();\nlines.recv_timeout(d);\n";
+    assert_eq!(ask(rules::tests_do_not_sleep, "tests/it/x.rs", waits), [2]);
 }
 
 #[test]

@@ -112,7 +112,7 @@ impl Ledger {
         }
         if !single.more {
             // The rest of its save is kept, or given up too.
-            dispatch::saved(&self.board, single.shard, single.number);
+            dispatch::saved(&self.board, single.shard, single.number, Vec::new());
         }
         None
     }

@@ -5,13 +5,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use visu_tility_core::ActionRecord;
 use visu_tility_core::store::{
     OutboxQuery, OutboxTopic, Posted, Settlement, StoreReader, StoredAction, Verdict,
 };
 
 use crate::clock::Clock;
 use crate::ledger::inbox::Inbox;
+use crate::ledger::patience::Patience;
 use crate::outlet::Outlet;
 use crate::saving::{Save, is_posted};
 
@@ -63,11 +66,18 @@ pub(crate) struct Delivery {
     cursor: u64,
     /// Whether the store holds entries after the cursor that wait.
     behind: bool,
+    /// With an outbox that cannot be read.
+    patience: Patience,
 }
 
 impl Delivery {
-    pub(crate) const fn new() -> Self {
-        Self { cursor: 0, behind: true }
+    pub(crate) fn new() -> Self {
+        Self { cursor: 0, behind: true, patience: Patience::default() }
+    }
+
+    /// How long the store is not to be asked, because it could not be read.
+    pub(crate) fn pause(&self, now: i64) -> Option<Duration> {
+        self.patience.wait(now)
     }
 
     /// Whether the store is to be asked for more.
@@ -81,19 +91,26 @@ impl Delivery {
     }
 
     /// Hands on the records of a save that is kept. `posted` has one answer for each that is in the outbox; it is short
-    /// when the answers were lost with the commit's.
+    /// when the answers were lost with the commit's. Answers what subscribers are to be told, by the save's shard.
     pub(crate) fn take(
         &mut self,
         outlet: &Outlet,
         inbox: &Arc<Inbox>,
         save: &Save,
         posted: &mut impl Iterator<Item = Posted>,
-    ) {
+    ) -> Vec<Arc<ActionRecord>> {
         outlet.count_actions(save.records.len());
+        let heard = outlet.is_heard();
+        let mut told = Vec::new();
         for record in &save.records {
             let posted = if is_posted(record) { posted.next() } else { None };
+            if !heard && posted.is_none() {
+                continue;
+            }
             let record = Arc::new(record.clone());
-            outlet.announce(&record);
+            if heard {
+                told.push(Arc::clone(&record));
+            }
             match posted {
                 Some(Posted::New(number)) if !self.behind && outlet.has_room() => {
                     self.cursor = self.cursor.max(number);
@@ -104,26 +121,36 @@ impl Delivery {
                 None => {}
             }
         }
+        told
     }
 
     /// Hands over what the store holds; true when there may be more at once.
+    ///
+    /// An outbox that cannot be read is tried again at growing pauses; `now` is the ledger's stopwatch's.
     pub(crate) fn catch_up(
         &mut self,
         reader: &mut dyn StoreReader,
         outlet: &Outlet,
         inbox: &Arc<Inbox>,
+        now: i64,
     ) -> bool {
-        if !self.behind || !outlet.has_room() {
+        if !self.behind || !outlet.has_room() || self.patience.wait(now).is_some() {
             return false;
         }
         let query = OutboxQuery { waiting: true, model: None, after: self.cursor, limit: PAGE };
         let page = match reader.outbox(&query) {
             Ok(page) => page,
             Err(error) => {
-                tracing::error!(%error, "outbox entries that wait cannot be read");
+                if let Some(times) = self.patience.failed_again(now) {
+                    tracing::error!(%error, times, "outbox entries that wait cannot be read");
+                }
                 return false;
             }
         };
+        let times = self.patience.worked();
+        if times > 0 {
+            tracing::info!(times, "outbox entries that wait can be read again");
+        }
         self.behind = !page.is_empty();
         for StoredAction { number, entry, .. } in &page {
             if !outlet.has_room() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::OwnedSemaphorePermit;
-use visu_tility_core::IngestError;
+use visu_tility_core::{ActionRecord, IngestError};
 
 use crate::board::Board;
 use crate::control::ControlError;
@@ -132,9 +132,14 @@ pub(crate) fn refuse(board: &Board, piece: Piece, refusal: &IngestError) {
     piece.what.refuse(refusal);
 }
 
-/// Tells a shard that what it saved is kept.
-pub(crate) fn saved(board: &Board, shard: usize, number: u64) {
+/// Tells a shard that what it saved is kept, and what its subscribers are to be told: on its thread, so that one who is slow
+/// holds up no commit.
+pub(crate) fn saved(board: &Board, shard: usize, number: u64, told: Vec<Arc<ActionRecord>>) {
     if let Some(dock) = board.dock(shard) {
+        if !told.is_empty() {
+            // In this order: who sees that it is kept finds it here.
+            dock.told.lock().extend(told);
+        }
         dock.saved.fetch_max(number, Ordering::AcqRel);
     }
     if let Some(peer) = board.peer(shard) {

@@ -29,9 +29,14 @@ impl Ledger {
         self.looked = time;
         let after = self.due.as_ref().map(|(due, model)| (*due, model));
         let rows = match self.reader.due(time, after, DUE_PAGE) {
-            Ok(rows) => rows,
+            Ok(rows) => {
+                self.undue.worked();
+                rows
+            }
             Err(error) => {
-                tracing::error!(%error, "it cannot be read who is due");
+                if let Some(times) = self.undue.failed_again(now) {
+                    tracing::error!(%error, times, "it cannot be read who is due");
+                }
                 Vec::new()
             }
         };

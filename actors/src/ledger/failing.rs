@@ -1,9 +1,10 @@
 //! What the ledger does while the store takes nothing: who waits is told, offsets are given again, doubts are resolved.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use visu_tility_core::IngestError;
 use visu_tility_core::store::{Committed, StoreError};
+use visu_tility_core::{IngestError, ModelId};
 
 use crate::ledger::inbox::{Piece, What};
 use crate::ledger::patience::PAUSE_MIN;
@@ -158,14 +159,38 @@ impl Ledger {
                 return;
             }
         };
+        let there = if end > self.next_offset { Ok(summary.next_offset >= end) } else { self.has_states() };
+        let there = match there {
+            Ok(there) => there,
+            Err(error) => return self.fail(error),
+        };
         self.doubt = None;
         self.delivery.look_again();
-        if end > self.next_offset && summary.next_offset >= end {
+        if there {
             // Numbers of what it posted are not known: they are read from the store.
             self.succeeded(&Committed { next_offset: end, posted: Vec::new() });
         } else {
             self.refuse_gathered();
         }
+    }
+
+    /// Whether the store has the states of a commit in doubt that had no entries.
+    ///
+    /// It is asked about a model that the commit changes more than once: if the store is where the last change leads, the
+    /// commit is there, and if it were made again, its first change would go back. One that changes each model once may be
+    /// made again, whether it is there or not.
+    fn has_states(&mut self) -> Result<bool, StoreError> {
+        let mut reached: BTreeMap<&ModelId, u64> = BTreeMap::new();
+        let mut further = None;
+        for change in self.saves.iter().flat_map(|save| &save.models) {
+            let before = reached.insert(change.model(), change.next_offset());
+            if before.is_some_and(|before| before < change.next_offset()) {
+                further = Some(change.model());
+            }
+        }
+        let Some(model) = further else { return Ok(false) };
+        let wanted = reached.get(model).copied().unwrap_or(u64::MAX);
+        Ok(self.reader.model(model)?.is_some_and(|row| row.next_offset >= wanted))
     }
 
     /// Ends although commits fail: the store is left as by a crash.
@@ -176,6 +201,12 @@ impl Ledger {
 
     pub(super) fn close(&mut self) -> Next {
         self.store = None;
+        // What is recorded and what shards that have ended have not told any more.
+        for dock in self.board.docks() {
+            for record in std::mem::take(&mut *dock.told.lock()) {
+                self.outlet.announce(&record);
+            }
+        }
         for piece in self.inbox.close() {
             dispatch::refuse(&self.board, piece, &IngestError::Closed);
         }

@@ -1,18 +1,18 @@
 //! What is read of a store, and written to it, before anything else happens: which plans were in force when.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use visu_tility_core::journal::JournalWriter;
-use visu_tility_core::store::{Commit, PlanText, Store, StoreError, StoreReader, checksum};
+use visu_tility_core::store::{Commit, ModelChange, PlanText, Store, StoreError, StoreReader, checksum};
 use visu_tility_core::{MonitorPlan, Timestamp};
 
-use crate::plans::Plans;
+use crate::ledger::survey::Needed;
+use crate::plans::{LOG_MAX, Plans};
 
 /// The named value that holds the log of plans: an offset and a fingerprint a line.
 const LOG: &str = "plans-in-force";
-/// Plans that the log remembers besides those that the journal needs.
-const LOG_MAX: usize = 64;
 
 /// A store that was opened for a monitoring.
 pub(crate) struct Opening {
@@ -39,13 +39,18 @@ pub(crate) fn open(
     let mut commit = Commit::default();
     let mut next_offset = summary.next_offset;
     if plans.log.last().is_none_or(|(_, last)| *last != fingerprint) {
+        if plans.log.len() >= LOG_MAX {
+            // A model that cannot be read, or cannot be saved, for so many changes.
+            let (limit, max) = ("plan_changes_max", LOG_MAX as u64);
+            return Err(StoreError::Full { limit, wanted: max + 1, max });
+        }
         if !plans.log.is_empty() {
             let mut writer = JournalWriter::new();
             // The first row of a piece always finds room.
             let _ = writer.plan(now, fingerprint);
             commit.journal.extend(writer.finish(next_offset));
         }
-        plans.note(next_offset, fingerprint, text, summary.first_offset, &mut commit);
+        plans.enter(next_offset, fingerprint, text, &mut commit);
         next_offset = store.commit(&commit)?.next_offset;
         plans.keep();
     }
@@ -59,11 +64,15 @@ pub(crate) fn kept(
     fingerprint: u64,
     own: &MonitorPlan,
 ) -> Result<Arc<MonitorPlan>, StoreError> {
-    let missing = || StoreError::corrupt("the plans", &format!("{fingerprint:016x} is not there"));
-    let text = reader.plan(fingerprint)?.ok_or_else(missing)?;
+    let text = reader.plan(fingerprint)?.ok_or_else(|| missing(fingerprint))?;
     let plan = MonitorPlan::from_kept(&text, own)
         .map_err(|error| StoreError::corrupt(format!("plan {fingerprint:016x}"), &error))?;
     Ok(Arc::new(plan))
+}
+
+/// A plan that somebody needs is not there.
+fn missing(fingerprint: u64) -> StoreError {
+    StoreError::corrupt("the plans", &format!("{fingerprint:016x} is not there"))
 }
 
 /// A plan's text and its fingerprint, which is never 0.
@@ -79,6 +88,8 @@ pub(crate) struct PlanLog {
     log: Vec<(u64, u64)>,
     /// What it is going to be once the present commit is there.
     staged: Option<Vec<(u64, u64)>>,
+    /// What a survey has found to be needed: the rest goes with the next commit.
+    needed: Option<Needed>,
 }
 
 impl PlanLog {
@@ -91,7 +102,7 @@ impl PlanLog {
         };
         let log: Option<Vec<(u64, u64)>> = text.lines().map(line).collect();
         let log = log.ok_or_else(|| StoreError::corrupt(LOG, "a line is not an offset and a fingerprint"))?;
-        Ok(Self { log, staged: None })
+        Ok(Self { log, ..Self::default() })
     }
 
     /// The plans that were in force before an entry of the journal.
@@ -106,7 +117,10 @@ impl PlanLog {
         for (place, (offset, of)) in self.log.iter().enumerate() {
             // The first was in force from the start, or is the last one before what the journal holds.
             if place == 0 || *offset < first_offset {
-                let known = if *of == fingerprint { Arc::clone(own) } else { kept(reader, *of, own)? };
+                let known = match before.find(*of) {
+                    Some(known) => known,
+                    None => kept(reader, *of, own)?,
+                };
                 before.enter(*offset, *of, known);
             }
         }
@@ -114,40 +128,73 @@ impl PlanLog {
     }
 
     /// Has a plan come into force with the commit.
-    pub(crate) fn enter(
-        &mut self,
-        offset: u64,
-        fingerprint: u64,
-        plan: &MonitorPlan,
-        first_offset: u64,
-        commit: &mut Commit,
-    ) {
-        self.note(offset, fingerprint, plan.to_toml(), first_offset, commit);
-    }
-
-    fn note(&mut self, offset: u64, fingerprint: u64, text: String, first_offset: u64, commit: &mut Commit) {
+    pub(crate) fn enter(&mut self, offset: u64, fingerprint: u64, text: String, commit: &mut Commit) {
         let mut log = self.staged.take().unwrap_or_else(|| self.log.clone());
         log.push((offset, fingerprint));
-        // Of those before the journal's first entry one is needed, the others by models that sleep for long.
-        let old = log.iter().filter(|(offset, _)| *offset < first_offset).count();
-        let surplus = log.len().saturating_sub(LOG_MAX).min(old.saturating_sub(1));
-        log.drain(..surplus);
-        let lines: Vec<String> = log.iter().map(|(offset, plan)| format!("{offset} {plan:016x}")).collect();
         commit.plans.push(PlanText { fingerprint, text });
+        self.stage(log, commit);
+    }
+
+    fn stage(&mut self, log: Vec<(u64, u64)>, commit: &mut Commit) {
+        let lines: Vec<String> = log.iter().map(|(offset, plan)| format!("{offset} {plan:016x}")).collect();
         commit.values.retain(|(name, _)| name != LOG);
         commit.values.push((LOG.to_owned(), Some(lines.join("\n").into_bytes())));
         self.staged = Some(log);
     }
 
-    /// The commit is there.
-    pub(crate) fn keep(&mut self) {
+    /// How many changes it holds, with the plan that was in force before them.
+    pub(crate) fn changes(&self) -> usize {
+        self.log.len()
+    }
+
+    /// The offset at which the first of so many last changes came.
+    pub(crate) fn begin_of_last(&self, changes: usize) -> u64 {
+        let place = self.log.len().saturating_sub(changes);
+        self.log.get(place).map_or(0, |(offset, _)| *offset)
+    }
+
+    /// Takes note of what is needed, for [`PlanLog::sweep`]; answers how many plans are then kept that are not in the log.
+    pub(super) fn needed(&mut self, needed: Needed) -> usize {
+        let of_log: BTreeSet<u64> =
+            self.log.iter().skip(surplus(&self.log, needed.low)).map(|(_, plan)| *plan).collect();
+        let others = needed.used.difference(&of_log).count();
+        self.needed = Some(needed);
+        others
+    }
+
+    /// Has what is needed no more dropped with the commit. What the commit itself speaks of stays.
+    pub(crate) fn sweep(&mut self, commit: &mut Commit) {
+        let Some(Needed { low, used, kept }) = &self.needed else { return };
+        let mut log = self.staged.take().unwrap_or_else(|| self.log.clone());
+        let surplus = surplus(&log, *low);
+        log.drain(..surplus);
+        let of_log: BTreeSet<u64> = log.iter().map(|(_, plan)| *plan).collect();
+        let saved = |plan: &u64| {
+            commit.models.iter().any(|change| matches!(change, ModelChange::Keep(kept) if kept.plan == *plan))
+        };
+        let goes = |plan: &&u64| !of_log.contains(plan) && !used.contains(plan) && !saved(plan);
+        let dropped: Vec<u64> = kept.iter().filter(goes).copied().collect();
+        commit.dropped_plans.extend(dropped);
+        if surplus > 0 || commit.values.iter().any(|(name, _)| name == LOG) {
+            self.stage(log, commit);
+        }
+    }
+
+    /// The commit is there. Answers from which offset on changes are still needed, when some are not.
+    pub(crate) fn keep(&mut self) -> Option<u64> {
         if let Some(log) = self.staged.take() {
             self.log = log;
         }
+        self.needed.take().map(|needed| needed.low)
     }
 
     /// The commit failed.
     pub(crate) fn forget(&mut self) {
         self.staged = None;
     }
+}
+
+/// Changes that nobody needs who is not older than an offset: of those before it all but the last.
+fn surplus(log: &[(u64, u64)], low: u64) -> usize {
+    log.iter().take_while(|(offset, _)| *offset < low).count().saturating_sub(1)
 }

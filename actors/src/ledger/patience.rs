@@ -1,19 +1,23 @@
-//! How often it is tried again to read what a recovery needs, and after which pauses.
+//! How often it is tried again to read what cannot be read, after which pauses, and when that is told.
 
 use std::time::Duration;
 
-/// The first pause after an error; each further one is twice as long, up to `backoff_max`.
+/// The first pause after an error; each further one is twice as long, up to a bound.
 pub(super) const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The longest pause where nothing else is said.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How often it is told that a read still fails, in microseconds.
+const TELL_EVERY: i64 = 60_000_000;
 /// Tries in a row that may fail, the first included, before a recovery is given up: with pauses up to 5 s, 10 s of them.
-const TRIES_MAX: u32 = 10;
+const TRIES_MAX: u64 = 10;
 
-/// What a recovery has put up with.
-#[derive(Default)]
+/// Reads of one kind that fail. All times are the ledger's stopwatch's, in microseconds.
+#[derive(Debug, Default)]
 pub(super) struct Patience {
     /// Tries in a row that failed.
-    tries: u32,
-    /// When it is tried again, by the ledger's stopwatch.
+    tries: u64,
     until: i64,
+    tell_at: i64,
 }
 
 impl Patience {
@@ -31,19 +35,30 @@ impl Patience {
         pause
     }
 
+    /// Takes note that a try failed that is made for ever; answers how often it has, when that is to be told: at once, and
+    /// then once a minute.
+    pub(super) fn failed_again(&mut self, now: i64) -> Option<u64> {
+        self.failed(now, PAUSE_MAX);
+        if !self.is_first() && now < self.tell_at {
+            return None;
+        }
+        self.tell_at = now.saturating_add(TELL_EVERY);
+        Some(self.tries)
+    }
+
     /// Whether this was the first of the tries in a row that failed.
     pub(super) const fn is_first(&self) -> bool {
         self.tries == 1
     }
 
-    /// Whether so many tries have failed that no other is made.
+    /// Whether so many tries have failed that a recovery makes no other.
     pub(super) const fn is_over(&self) -> bool {
         self.tries >= TRIES_MAX
     }
 
-    /// Takes note that a try worked.
-    pub(super) fn worked(&mut self) {
-        *self = Self::default();
+    /// Takes note that a try worked; answers how many had failed before.
+    pub(super) fn worked(&mut self) -> u64 {
+        std::mem::take(self).tries
     }
 }
 
@@ -64,5 +79,23 @@ mod tests {
         assert_eq!(pauses, [20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_000, 5_000]);
         patience.worked();
         assert!(!patience.is_over() && patience.failed(now, Duration::ZERO) == PAUSE_MIN);
+    }
+
+    #[test]
+    fn a_failure_that_lasts_is_told_once_a_minute() {
+        let (mut patience, mut now, mut told, mut tries) = (Patience::default(), 0, Vec::new(), 0);
+        while now < 600_000_000 {
+            tries += 1;
+            told.extend(patience.failed_again(now));
+            now += i64::try_from(patience.wait(now).unwrap().as_micros()).unwrap();
+        }
+        assert_eq!((told[0], told.len()), (1, 10), "at once, then in ten minutes");
+        assert!(tries < 140, "{tries}");
+        assert_eq!(patience.worked(), tries);
+        assert_eq!(
+            (patience.worked(), patience.failed_again(now)),
+            (0, Some(1)),
+            "told anew when it comes back"
+        );
     }
 }

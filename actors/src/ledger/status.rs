@@ -9,6 +9,8 @@ use serde::Serialize;
 use visu_tility_core::ModelId;
 use visu_tility_core::store::{Commit, StoreError};
 
+use crate::plans::CHANGES_MAX;
+
 /// The store of a monitoring, as its ledger sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StoreStatus {
@@ -37,6 +39,8 @@ pub struct StoreStatus {
     /// Whether the outbox had no room for the last actions that were to be recorded: they wait, with the states that they go
     /// with, until entries are settled. Everything else goes on.
     pub outbox_full: bool,
+    /// Changes of plan that are remembered for models that have not followed them, with the plan before the first.
+    pub plan_changes: u64,
     /// Models that are set aside: what is kept of them cannot be read, or what is to be kept cannot be. Until they
     /// are reset, retired or readable again the journal is not cut above what they need.
     pub aside: u64,
@@ -70,6 +74,8 @@ pub(crate) struct Figures {
     aside_count: AtomicUsize,
     /// How often there was more room in the outbox.
     room: AtomicU64,
+    /// Of all models the one that was saved first, when plans were surveyed last.
+    oldest: Mutex<Option<ModelId>>,
 }
 
 impl Figures {
@@ -101,6 +107,26 @@ impl Figures {
         status.outbox_full &= commit.outbox.is_empty();
         status.commit_us = u64::try_from(micros).unwrap_or(0);
         status.commit_us_max = status.commit_us_max.max(status.commit_us);
+    }
+
+    pub(crate) fn plan_changes(&self, changes: usize) {
+        self.status.lock().plan_changes = changes as u64;
+    }
+
+    pub(crate) fn oldest(&self, oldest: Option<ModelId>) {
+        *self.oldest.lock() = oldest;
+    }
+
+    /// Why no further plan may come into force; `None` when it may.
+    pub(crate) fn why_no_plan(&self) -> Option<String> {
+        let changes = self.status.lock().plan_changes;
+        let oldest = self.oldest.lock().as_ref().map(|model| format!(", {model} the first of them"));
+        (changes >= CHANGES_MAX as u64).then(|| {
+            format!(
+                "{changes} changes of plan are remembered for models that have not followed them{}; at most {CHANGES_MAX} are",
+                oldest.unwrap_or_default()
+            )
+        })
     }
 
     pub(crate) fn ok(&self) {

@@ -155,6 +155,7 @@ impl Shard {
     pub(crate) fn collect_saved(self: &Rc<Self>) {
         let Some(saving) = self.saving.as_ref().filter(|_| !self.is_fenced()) else { return };
         let saved = self.dock.saved.load(Ordering::Acquire);
+        self.announce();
         let mut flights = Vec::new();
         {
             let mut in_flight = saving.in_flight.borrow_mut();

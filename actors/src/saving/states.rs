@@ -87,6 +87,14 @@ impl Shard {
         }
     }
 
+    /// Tells subscribers what is recorded. No lock and no borrow is held meanwhile: what they do is theirs.
+    pub(super) fn announce(&self) {
+        let told = std::mem::take(&mut *self.dock.told.lock());
+        for record in &told {
+            self.outlet.announce(record);
+        }
+    }
+
     /// Sets a model aside whose observer panics when it is to write its state.
     fn unwritten(self: &Rc<Self>, cell: &Rc<ModelCell>, said: &str, round: &mut SnapshotRound) {
         let observer = cell.with_monitor(|monitor| monitor.and_then(ModelMonitor::unwritten));

@@ -1,14 +1,19 @@
 //! A store that fails, for a while or for good, or that refuses one model's state: who is told what, and that nothing that
 //! was acknowledged is lost.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use visu_tility_actors::{ControlError, ModelPhase, MonitoringHandle};
 use visu_tility_core::codec::{DecodeError, Reader};
 use visu_tility_core::store::{
-    Effect, MemoryDisk, ModelChange, Operation, Snapshot, Store, StoreError, StoreLimits, StoredPhase,
+    Commit, Committed, Effect, MemoryDisk, MemoryStore, ModelChange, Operation, Snapshot, Store, StoreError,
+    StoreLimits, StoreReader, StoredPhase,
 };
-use visu_tility_core::{MetricEvent, MetricObserver, ModelId, MonitorPlan, ObserverAction, ObserverError};
+use visu_tility_core::{
+    MetricEvent, MetricObserver, ModelId, MonitorPlan, ObserverAction, ObserverError, PerformanceDegrader,
+};
 
 use crate::durable::{close, over, reader};
 use crate::world::{accuracy, end, pass, world};
@@ -227,6 +232,91 @@ fn a_snapshot_of_a_newer_form_stays_as_it_is_with_all_that_came_since() {
         let handle = over(&disk).start().unwrap();
         assert_eq!(handle.recovered().await.failed, None);
         assert_eq!(taken(&handle, "a").await, 2);
+        close(handle).await;
+    });
+}
+
+#[test]
+fn an_outbox_that_cannot_be_read_is_tried_at_growing_pauses_and_delivered_then() {
+    world(|| async {
+        let disk = MemoryDisk::new();
+        let plan = MonitorPlan::empty().with_observer(Box::new(crate::world::Low)).unwrap();
+        let handle = over(&disk).plan(plan).start().unwrap();
+        let reads = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&reads);
+        disk.set_hook(move |_, operation| match operation {
+            Operation::Read => {
+                count.fetch_add(1, Ordering::Relaxed);
+                Effect::Fail(StoreError::io("read", "it failed"))
+            }
+            _ => Effect::Proceed,
+        });
+        let _ = handle.recovered().await;
+        let before = reads.load(Ordering::Relaxed);
+        pass(Duration::from_mins(1)).await;
+        // Twice a second it is asked who is due; the outbox at pauses up to 5 s.
+        let reads = reads.load(Ordering::Relaxed) - before;
+        assert!((120..150).contains(&reads), "{reads} reads in a minute");
+        disk.clear_hook();
+        handle.publish(accuracy("a", 0.3, 1)).await.unwrap();
+        handle.flush().await.unwrap();
+        pass(Duration::from_secs(6)).await;
+        assert_eq!(reader(&disk).summary().unwrap().outbox_settled, 1, "the alert is delivered");
+        close(handle).await;
+    });
+}
+
+/// A store that loses the answer of the first commit without entries that changes a model twice.
+struct Forgetful {
+    store: MemoryStore,
+    lost: Arc<AtomicU64>,
+}
+
+impl Store for Forgetful {
+    fn commit(&mut self, commit: &Commit) -> Result<Committed, StoreError> {
+        let committed = self.store.commit(commit)?;
+        let twice = matches!(&commit.models[..], [first, second, ..] if first.model() == second.model());
+        if twice && commit.journal.is_empty() && self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
+            return Err(StoreError::io("commit", "no answer came"));
+        }
+        Ok(committed)
+    }
+
+    fn reader(&self) -> Result<Box<dyn StoreReader>, StoreError> {
+        self.store.reader()
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        Box::new(self.store).close()
+    }
+}
+
+#[test]
+fn a_model_that_is_retired_and_comes_back_in_a_commit_whose_answer_is_lost_is_not_set_aside() {
+    world(|| async {
+        let plan =
+            MonitorPlan::empty().with_observer(Box::new(PerformanceDegrader::new(0.85).unwrap())).unwrap();
+        let plan = plan.with_observer(Box::new(crate::world::Low)).unwrap();
+        let (disk, lost) = (MemoryDisk::new(), Arc::new(AtomicU64::new(0)));
+        let (store, _) = disk.open(StoreLimits::default()).unwrap();
+        let store = Forgetful { store, lost: Arc::clone(&lost) };
+        let handle = over(&MemoryDisk::new()).store(Box::new(store)).plan(plan).start().unwrap();
+        handle.publish(accuracy("a", 0.9, 0)).await.unwrap();
+        handle.flush().await.unwrap();
+        // All on their way at once: its end and its new life are saved together.
+        let (one, two, three) = (handle.clone(), handle.clone(), handle.clone());
+        let first = actix_rt::spawn(async move { one.publish(accuracy("a", 0.3, 1)).await });
+        let retired = actix_rt::spawn(async move { two.retire("a").await });
+        let second = actix_rt::spawn(async move { three.publish(accuracy("a", 0.3, 2)).await });
+        first.await.unwrap().unwrap();
+        retired.await.unwrap().unwrap();
+        second.await.unwrap().unwrap();
+        handle.publish(accuracy("a", 0.9, 3)).await.unwrap();
+        handle.flush().await.unwrap();
+        assert!(lost.load(Ordering::Relaxed) > 0, "an answer was lost");
+        assert_eq!(handle.store_status().unwrap().aside, 0);
+        assert_eq!(handle.model_status("a").await.unwrap().phase, ModelPhase::Running);
+        assert_eq!((taken(&handle, "a").await, handle.dead_letters().len()), (2, 0));
         close(handle).await;
     });
 }

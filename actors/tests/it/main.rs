@@ -11,6 +11,7 @@ mod durable;
 mod durable_beside;
 mod durable_failing;
 mod durable_life;
+mod durable_plans;
 mod durable_random;
 mod durable_recovery;
 mod durable_saving;

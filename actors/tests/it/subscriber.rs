@@ -98,3 +98,47 @@ fn a_shutdown_lets_go_of_subscribers_and_of_the_handles_they_hold() {
         assert!(weak.upgrade().is_none(), "a subscriber keeps the monitoring alive");
     });
 }
+
+#[test]
+fn a_subscriber_that_is_slow_holds_up_its_shard_and_no_commit() {
+    use std::sync::mpsc::channel;
+    use visu_tility_core::store::{MemoryDisk, Store, StoreLimits};
+
+    let (store, _) = MemoryDisk::new().open(StoreLimits::default()).unwrap();
+    let store: Box<dyn Store> = Box::new(store);
+    let quick = crate::durable::quick();
+    let handle = visu_tility_actors::Monitoring::builder()
+        .plan(low())
+        .arbiters(2)
+        .ahead_max(Duration::from_hours(1_000_000))
+        .store(store)
+        .durability(quick)
+        .start()
+        .unwrap();
+    let (begun, has_begun) = channel();
+    let (go_on, may_go_on) = channel::<()>();
+    let may_go_on = parking_lot::Mutex::new(may_go_on);
+    handle.subscribe_actions_fn(move |record| {
+        if record.action.is_noop() {
+            return;
+        }
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        let of_the_ledger = thread == "ledger";
+        let _ = begun.send(thread);
+        if !of_the_ledger {
+            let _ = may_go_on.lock().recv();
+        }
+    });
+    block_on(handle.publish(accuracy("m", 0.1, 0))).unwrap();
+    let thread = has_begun.recv().unwrap();
+    assert_ne!(thread, "ledger");
+    // While it is at work all are acknowledged, those of its own shard too.
+    for second in 1..200 {
+        block_on(handle.publish(accuracy(&format!("n{second}"), 0.9, second))).unwrap();
+        block_on(handle.publish(accuracy("m", 0.9, second))).unwrap();
+    }
+    drop(go_on);
+    block_on(handle.flush()).unwrap();
+    assert_eq!(block_on(handle.status()).unwrap().subscriber_panics, 0);
+    assert!(block_on(handle.shutdown(Duration::from_mins(1))).complete);
+}

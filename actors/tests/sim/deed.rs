@@ -46,8 +46,13 @@ pub(crate) fn begin(world: &World, setting: &Setting, step: Step) -> impl Future
     };
     let credits = setting.credits;
     let gate = Rc::clone(&world.gate);
+    let early = setting.wild.asks_early;
     async move {
-        let waits = !matches!(&step, Step::Publish(way, _) if *way != Way::Address);
+        let waits = match &step {
+            Step::Publish(way, _) => *way == Way::Address,
+            Step::Look(Some(_)) => !early,
+            _ => true,
+        };
         if waits {
             let _ = gate.acquire().await;
         }
@@ -84,10 +89,19 @@ pub(crate) fn begin(world: &World, setting: &Setting, step: Step) -> impl Future
             }
             // While the store takes nothing there is nothing to wait for.
             Step::Flush => drop(tokio::time::timeout(PATIENCE, handle.flush()).await),
+            Step::Look(Some(_)) if early => look_early(&handle, &model).await,
             Step::Look(Some(_)) => drop(handle.model_status(&model).await),
             Step::Look(None) => drop(handle.model_statuses().await),
             Step::Pass(_) | Step::Join | Step::Jump(_) | Step::Stop(_) => {}
         }
+    }
+}
+
+/// Asks for a model by a handle of its own, which waits for nobody.
+async fn look_early(handle: &MonitoringHandle, model: &str) {
+    if let Ok(model) = handle.model(model) {
+        let _ = model.status().await;
+        let _ = model.addr().await;
     }
 }
 

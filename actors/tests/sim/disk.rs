@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use visu_tility_core::ModelId;
 use visu_tility_core::store::{
-    Commit, Committed, Effect, MemoryDisk, MemoryStore, Operation, Store, StoreError, StoreReader,
+    Commit, Committed, Effect, MemoryDisk, MemoryStore, ModelChange, Operation, Refusal, Store, StoreError,
+    StoreLimits, StoreReader,
 };
 
 use crate::chance::Chance;
 use crate::record::Record;
+use crate::script::Setting;
 
 /// Crashes that one run may have besides those of its script.
 const CRASHES_MAX: u64 = 5;
@@ -26,12 +29,64 @@ pub(crate) struct Faults {
     reads: u64,
     unread: u64,
     reading: Chance,
+    /// Whether reads fail in every way.
+    in_all_ways: bool,
+    /// Commits that are refused because of one state, in a thousand, and whose state it is.
+    refused: u64,
+    refusing: Option<ModelId>,
 }
 
 impl Faults {
-    pub(crate) fn new(seed: u64, per_mille: u64, reads: u64) -> Self {
-        let (chance, reading) = (Chance::new(seed, 3), Chance::new(seed, 6));
-        Self { chance, per_mille, armed: true, failing: None, crashes: 0, reads, unread: 0, reading }
+    pub(crate) fn new(seed: u64, setting: &Setting) -> Self {
+        Self {
+            chance: Chance::new(seed, 3),
+            per_mille: setting.faults,
+            armed: true,
+            failing: None,
+            crashes: 0,
+            reads: setting.wide.reads,
+            unread: 0,
+            reading: Chance::new(seed, 6),
+            in_all_ways: setting.wild.reads_in_all_ways,
+            refused: setting.wild.refused,
+            refusing: None,
+        }
+    }
+
+    /// How a read fails.
+    fn read_error(&mut self) -> StoreError {
+        let way = if self.in_all_ways { self.reading.below(5) } else { 0 };
+        match way {
+            1 => StoreError::Locked { path: "disk".into(), pid: None },
+            2 => StoreError::DiskFull { detail: "no space left on device".into() },
+            3 => StoreError::Full { limit: "journal_bytes_max", wanted: 2, max: 1 },
+            4 => StoreError::corrupt("a page", "its sum is wrong"),
+            _ => StoreError::io("read", "it failed"),
+        }
+    }
+
+    /// Whether a commit is refused because of one of its states: the one that was refused before, or one that is drawn.
+    fn refuses(&mut self, commit: &Commit) -> bool {
+        let kept = || commit.models.iter().filter(|change| matches!(change, ModelChange::Keep(_)));
+        if !self.armed || self.refused == 0 {
+            return false;
+        }
+        if let Some(model) = &self.refusing
+            && kept().any(|change| change.model() == model)
+        {
+            return true;
+        }
+        let states = kept().count();
+        if states > 0 && self.reading.below(1_000) < self.refused {
+            self.refusing = kept().nth(self.reading.place(states)).map(|change| change.model().clone());
+            return true;
+        }
+        false
+    }
+
+    /// A new process may write what was refused before.
+    pub(crate) fn begin_process(&mut self) {
+        self.refusing = None;
     }
 
     /// Whether a read fails; if one does, so do some of those that follow.
@@ -49,7 +104,7 @@ impl Faults {
             return Effect::Proceed;
         }
         if operation == Operation::Read && self.reads > 0 && self.fails_to_read() {
-            return Effect::Fail(StoreError::io("read", "it failed"));
+            return Effect::Fail(self.read_error());
         }
         let writes = matches!(operation, Operation::Write(_));
         if writes && let Some((left, error)) = self.failing.take() {
@@ -121,6 +176,13 @@ pub(crate) struct Watched {
 
 impl Store for Watched {
     fn commit(&mut self, commit: &Commit) -> Result<Committed, StoreError> {
+        if self.faults.lock().refuses(commit) {
+            let mut record = self.record.lock();
+            record.note(|| "  the commit is refused because of a state".to_owned());
+            (record.failures, record.unread) = (record.failures + 1, true);
+            let (what, max) = ("a snapshot", StoreLimits::SNAPSHOT_BYTES_MAX);
+            return Err(Refusal::TooLong { what, bytes: max + 1, max }.into());
+        }
         let committed = self.store.commit(commit);
         match &committed {
             Ok(committed) => self.record.lock().committed(commit, committed),

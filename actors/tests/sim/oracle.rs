@@ -299,12 +299,19 @@ impl<'a> Oracle<'a> {
     }
 
     /// Models that should have been told that it is `now`, and were not.
-    pub(crate) fn check_time(&mut self, now: Timestamp) {
+    pub(crate) fn check_time(&mut self, disk: &MemoryDisk, now: Timestamp) {
         let late = self.models.iter().filter_map(|(model, (monitor, phase))| {
-            let due = monitor.next_deadline().filter(|due| *due < now && *phase == StoredPhase::Running)?;
+            // Of one that nobody knows the state of only the store says when it is due.
+            let running = *phase == StoredPhase::Running && !self.is_exempt(model.as_str());
+            let due = monitor.next_deadline().filter(|due| *due < now && running)?;
             Some(format!("{model} has waited since {due} and it is {now}"))
         });
-        let late: Vec<String> = late.collect();
+        let mut late: Vec<String> = late.collect();
+        let (store, _) = disk.after_kill().open(StoreLimits::default()).unwrap();
+        let due = store.reader().unwrap().due(now, None, 1_000).unwrap();
+        late.extend(
+            due.iter().map(|row| format!("{} is kept as due at {:?}, it is {now}", row.model, row.due)),
+        );
         self.record.problems_are(late);
     }
 

@@ -1,5 +1,6 @@
 //! What is watched in a simulation: rules that fire often, and observers of one's own that panic on some events.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,8 +106,47 @@ impl MetricObserver for Ticker {
     }
 }
 
+thread_local! {
+    /// States that cannot be written, in a thousand, and who draws them.
+    static SPOILS: RefCell<(u64, Chance)> = RefCell::new((0, Chance::new(0, 9)));
+    /// Whether one could not since it was asked last.
+    static SPOILT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on so many of a thousand states cannot be written on this thread.
+pub(crate) fn spoil(per_mille: u64, seed: u64) {
+    SPOILS.set((per_mille, Chance::new(seed, 9)));
+}
+
+/// Whether a state could not be written since this was asked last.
+pub(crate) fn was_spoilt() -> bool {
+    SPOILT.take()
+}
+
+/// Remembers nothing, and cannot always say so.
+#[derive(Clone)]
+struct Scribbler;
+
+impl MetricObserver for Scribbler {
+    fn name(&self) -> &'static str {
+        "scribbler"
+    }
+
+    fn on_metric(&mut self, _: &MetricEvent) -> Result<ObserverAction, ObserverError> {
+        Ok(ObserverAction::NoOp)
+    }
+
+    fn write_state(&self, _: &mut Vec<u8>) {
+        let spoilt = SPOILS.with_borrow_mut(|(rate, chance)| *rate > 0 && chance.below(1_000) < *rate);
+        if spoilt {
+            SPOILT.set(true);
+        }
+        assert!(!spoilt, "no ink");
+    }
+}
+
 /// Draws plans that share their observers of one's own, as those of one program do.
-pub(crate) fn draw(chance: &mut Chance, ticker: bool) -> Vec<Arc<MonitorPlan>> {
+pub(crate) fn draw(chance: &mut Chance, ticker: bool, scribbler: bool) -> Vec<Arc<MonitorPlan>> {
     let counter = Counter { seen: 0, every: chance.between(2, 9) };
     let mut base = MonitorPlan::empty().with_observer(Box::new(counter)).unwrap();
     if chance.percent(60) {
@@ -114,6 +154,9 @@ pub(crate) fn draw(chance: &mut Chance, ticker: bool) -> Vec<Arc<MonitorPlan>> {
     }
     if ticker {
         base = base.with_observer(Box::new(Ticker { minutes: 0 })).unwrap();
+    }
+    if scribbler {
+        base = base.with_observer(Box::new(Scribbler)).unwrap();
     }
     (0..chance.between(1, 4)).map(|_| Arc::new(draw_one(base.clone(), chance))).collect()
 }

@@ -21,6 +21,7 @@ use crate::chance::Chance;
 use crate::deed::{self, World};
 use crate::disk::{Faults, Watched, trouble};
 use crate::oracle::Oracle;
+use crate::plans::{spoil, was_spoilt};
 use crate::record::Record;
 use crate::script::{Script, Step, Stop};
 use crate::sink::Sink;
@@ -110,7 +111,8 @@ struct Run<'a> {
 pub(crate) fn run(script: &Script, steps: usize, trace: bool) -> Outcome {
     let mut record = Record::default();
     record.trace = trace.then(Vec::new);
-    let faults = Faults::new(script.seed, script.setting.faults, script.setting.wide.reads);
+    let faults = Faults::new(script.seed, &script.setting);
+    spoil(script.setting.wild.unwritten, script.seed);
     let mut run = Run {
         script,
         steps: steps.min(script.steps.len()),
@@ -134,7 +136,9 @@ impl Run<'_> {
         self.disk.compact_at(self.script.setting.compact_bytes);
         loop {
             self.figures.processes += 1;
+            self.faults.lock().begin_process();
             let end = self.process();
+            self.record.lock().unread |= was_spoilt();
             let kept = match end {
                 End::Stopped(Stop::PowerLoss(kept)) => Some(kept),
                 End::Crashed => self.chance.percent(40).then(|| self.chance.place(300)),
@@ -166,7 +170,7 @@ impl Run<'_> {
             oracle.compare(&self.disk);
             // What was due a tick ago, and a few seconds more.
             let slack = self.script.setting.tick_every + Duration::from_secs(4);
-            oracle.check_time(self.clock.now().minus(slack));
+            oracle.check_time(&self.disk, self.clock.now().minus(slack));
             (figures.actions, figures.letters) = (oracle.actions() as u64, oracle.letters() as u64);
         }
         figures.entries = record.journal.len() as u64;
@@ -306,6 +310,7 @@ impl Run<'_> {
             return End::Stuck;
         }
         self.faults.lock().armed = false;
+        spoil(0, self.script.seed);
         drop(world);
         self.finish(&handle).await
     }
@@ -345,6 +350,9 @@ impl Run<'_> {
         {
             // Only a new process helps.
             return End::Crashed;
+        }
+        if was_spoilt() {
+            self.record.lock().unread = true;
         }
         if self.record.lock().unread {
             // A model that could not be read has not seen its events: the next process shows them to it.

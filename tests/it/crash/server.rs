@@ -6,14 +6,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 /// Journal entries that the server keeps for the witness.
 const KEPT: u64 = 30_000;
 /// How far publishers may be ahead of the witness: what is on its way besides is far less than the rest.
 pub(super) const AHEAD_MAX: u64 = KEPT / 3;
-/// How long a start may take on a machine that is busy with other things.
-const START_MAX: Duration = Duration::from_mins(1);
 
 pub(super) struct Server {
     child: Child,
@@ -52,7 +49,7 @@ impl Server {
     pub(super) fn await_ready(&mut self) -> SocketAddr {
         let mut to = None;
         loop {
-            let line = self.lines.recv_timeout(START_MAX).expect("the server says that it is ready");
+            let line = self.lines.recv().expect("the server says that it is ready");
             assert!(!line.contains("error"), "the server said: {line}");
             if let Some(address) = line.strip_prefix("serving on http://") {
                 to = Some(address.parse().unwrap());

@@ -1,17 +1,34 @@
 //! Copies the journal and the outbox while the server writes them, so that nothing is cut before it was seen.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Condvar, Mutex};
 
 use visu_tility::monitoring::{ModelId, Timestamp};
 use visu_tility::store::journal::{EntryValue, JournalEntry, JournalNames, JournalReader};
 use visu_tility::store::{OutboxQuery, SqliteStore, StoreReader, StoredAction};
 
-/// How often it looks.
-const EVERY: Duration = Duration::from_millis(2);
+/// How far the witness has come, for who waits for it.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// The first offset that was not seen, and whether the witness looks on.
+    next: Mutex<(u64, bool)>,
+    moved: Condvar,
+}
+
+impl Seen {
+    /// Waits until all before an offset was seen, or nobody looks any more.
+    pub(super) fn wait_for(&self, offset: u64) {
+        let next = self.next.lock().unwrap();
+        drop(self.moved.wait_while(next, |(next, looks)| *looks && *next < offset).unwrap());
+    }
+
+    /// The witness looks on, or does so no more.
+    pub(super) fn set(&self, next: u64, looks: bool) {
+        *self.next.lock().unwrap() = (next, looks);
+        self.moved.notify_all();
+    }
+}
 
 /// One entry of the journal.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +39,7 @@ pub(super) enum Entry {
 
 pub(super) struct Witness {
     store: PathBuf,
-    /// What `next` is, for who runs beside.
-    pub(super) seen: Arc<AtomicU64>,
+    pub(super) seen: Arc<Seen>,
     /// The first offset that was not seen yet.
     pub(super) next: u64,
     names: JournalNames,
@@ -50,12 +66,15 @@ impl Witness {
         SqliteStore::open_reader(&self.store).unwrap()
     }
 
-    /// Copies until nobody holds the other end.
-    pub(super) fn follow(&mut self, stopped: &Receiver<()>) {
+    /// Copies whenever it is told that there is more, until nobody holds the other end.
+    pub(super) fn follow(&mut self, more: &Receiver<()>) {
         let mut reader = self.reader();
-        while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+        while more.recv().is_ok() {
+            while more.try_recv().is_ok() {}
             self.copy(&mut *reader);
+            self.seen.set(self.next, true);
         }
+        self.seen.set(self.next, false);
     }
 
     /// Copies what is new.
@@ -78,7 +97,6 @@ impl Witness {
                     self.entries.push((offset, name, entry));
                 }
                 self.next = piece.end();
-                self.seen.store(self.next, Ordering::SeqCst);
             }
         }
         loop {
