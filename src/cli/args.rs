@@ -229,7 +229,7 @@ Signals:
 Exit status:
   0  ended by a signal, all done
   2  wrong usage or plan; the store cannot be used; the address is taken; too few files may be open; a clock before 1970
-  4  ended by a signal, not all done in time; nothing that was acknowledged is lost
+  4  ended by a signal, not all done: the time was over, or models are set aside; nothing that was acknowledged is lost
   5  the server ended by itself, which is said with the reason
 
 Examples:

@@ -258,7 +258,7 @@ fn told(report: &DrainReport, monitoring: &MonitoringHandle) -> Outcome {
         if report.complete {
             "ended, all done"
         } else {
-            "ended, not all done in time: the rest is in the journal"
+            "ended, not all done: the rest is in the journal"
         }
     ));
     if let Some(failing) = monitoring.store_status().and_then(|store| store.failing) {

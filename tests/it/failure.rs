@@ -325,7 +325,9 @@ fn a_state_that_cannot_be_read_sets_its_model_aside_and_no_other() {
             warning.contains("models set aside: 1, the first of them a") && warning.contains(reason),
             "{warning}"
         );
-        server.end();
+        server.signal("TERM");
+        let (said, status) = server.rest();
+        assert!(status == 4 && said.contains("warning: the state of a is not saved"), "{status}: {said}");
 
         // Once it is put right it has all that came meanwhile.
         let right = rusqlite::Connection::open(killed.store()).unwrap();
