@@ -9,7 +9,7 @@ use visu_tility_core::store::JournalPiece;
 
 use crate::admission::Standing;
 use crate::board::Board;
-use crate::directory::ModelEntry;
+use crate::directory::{ModelEntry, Pins};
 use crate::ledger::inbox::{Events, What};
 use crate::routed::Routed;
 use crate::vectors::is_ticket;
@@ -156,7 +156,7 @@ impl Scribe {
         &mut self,
         board: &Board,
         event: &mut Routed,
-        pins: &[Arc<ModelEntry>],
+        pins: &Pins,
         next: &mut u64,
         out: &mut Vec<JournalPiece>,
     ) {
@@ -199,13 +199,7 @@ impl Scribe {
 
     /// The model of an event where that lives now, which keeps its place until the event is handled; `None` when there is
     /// none.
-    fn home(
-        &self,
-        board: &Board,
-        event: &mut Routed,
-        pins: &[Arc<ModelEntry>],
-        next: u64,
-    ) -> Option<Arc<ModelEntry>> {
+    fn home(&self, board: &Board, event: &mut Routed, pins: &Pins, next: u64) -> Option<Arc<ModelEntry>> {
         let offset = next + self.writer.entries() as u64;
         let keep =
             |event: &Routed| board.directory.hold_places().keep(event.address, event.generation, offset);
@@ -214,7 +208,8 @@ impl Scribe {
             return board.directory.at(event.address).filter(|entry| entry.token() == token);
         }
         // Retired while the event was on its way: it is of the model that takes its place.
-        let gone = pins.iter().find(|entry| entry.token() == token)?;
+        let unlisted = board.directory.at(event.address).filter(|entry| entry.token() == token);
+        let gone = unlisted.or_else(|| pins.departed(token))?;
         let (version, kind) = gone.names(key)?;
         // It was admitted when the event was published.
         let present = board.directory.insert_again(&gone.id, Standing::Renewed).ok()?;
