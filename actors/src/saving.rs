@@ -4,6 +4,7 @@
 //! A model's actions go into one commit with its state after them. So a state that is recovered is never older than an
 //! action that is recorded, and a replay makes only those again that never were.
 
+mod choice;
 mod dirty;
 mod save;
 mod states;
@@ -29,7 +30,8 @@ use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::kept;
 use crate::ledger::status::Figures;
 use crate::plans::Plans;
-use crate::saving::dirty::{Dirty, Mark};
+use crate::saving::choice::Choice;
+use crate::saving::dirty::Dirty;
 use crate::shard_state::Shard;
 use crate::slab::CLEAN;
 use crate::status::SnapshotRound;
@@ -82,8 +84,7 @@ pub(crate) struct Saving {
     dirty: RefCell<Dirty>,
     /// Models that are to be saved at once.
     urgent: RefCell<Vec<Tenant>>,
-    /// Where the shard was when models were picked last.
-    picked_at: Cell<u64>,
+    choice: Choice,
     sleepy: RefCell<Vec<Rc<ModelCell>>>,
     forgotten: RefCell<Vec<ModelChange>>,
     /// Models that were retired, with the save that says so: until it is kept the store still shows what they were.
@@ -115,7 +116,7 @@ impl Saving {
             position: Cell::new(position),
             dirty: RefCell::default(),
             urgent: RefCell::default(),
-            picked_at: Cell::new(position),
+            choice: Choice::new(position),
             sleepy: RefCell::default(),
             forgotten: RefCell::default(),
             graves: RefCell::default(),
@@ -364,42 +365,6 @@ impl Shard {
         self.reach(saving.position.get());
     }
 
-    /// Picks models to save.
-    fn choose(&self, saving: &Saving, extent: Extent) {
-        let mut urgent = saving.urgent.borrow_mut();
-        for record in saving.records.borrow().iter().filter(|record| is_posted(record)) {
-            let tenant =
-                |entry: &Arc<crate::directory::ModelEntry>| (entry.address.place() as u32, entry.generation);
-            urgent.extend(self.board.directory.with(record.id.model_id.as_str(), tenant));
-        }
-        let dirty = saving.dirty.borrow();
-        let (position, now) = (saving.position.get(), (self.watch.micros() / 1_000_000) as u32);
-        let every = u32::try_from(saving.policy.save_every.as_secs()).unwrap_or(u32::MAX).max(1);
-        let ticks = saving.policy.save_every.as_millis() / self.settings.tick_every.as_millis().max(1);
-        // So many a tick, and so many an entry, that all are saved once in that time, and in as many entries.
-        let pressed = self.dock.pressed.swap(false, Ordering::AcqRel);
-        let of_ticks = if extent == Extent::Share { dirty.len().div_ceil(ticks.max(1) as usize) } else { 0 };
-        let entries = position.saturating_sub(saving.picked_at.replace(position));
-        let many = saving.policy.save_events;
-        let of_entries = (dirty.len() as u64).saturating_mul(entries).div_ceil(many) as usize;
-        for (taken, Mark { offset, tenant, second }) in dirty.iter().enumerate() {
-            let back = position.saturating_sub(offset);
-            let far = back >= many || (taken < of_entries && back >= many / 2);
-            // A young one waits, so that a model that has just been saved is not saved again.
-            let old = now.saturating_sub(second);
-            let aged = extent == Extent::Share && (old >= every || (taken < of_ticks && old >= every / 2));
-            let wanted = extent == Extent::All || far || aged || pressed;
-            if !wanted || (extent != Extent::All && taken >= saving.policy.saves_max) {
-                break;
-            }
-            if extent != Extent::All && self.is_held_from(tenant, offset) {
-                // All that it has seen is saved: without this it would be saved again and again until its restart.
-                continue;
-            }
-            urgent.push(tenant);
-        }
-    }
-
     /// Writes the states of the models that were picked, and sends them with what waits.
     fn send_save(self: &Rc<Self>, saving: &Saving) -> SnapshotRound {
         let mut round = SnapshotRound::default();
@@ -440,16 +405,6 @@ impl Shard {
         let (shard, epoch, lent) = (self.index, self.dock.epoch, (0, 0));
         saving.inbox.save(Save { shard, epoch, number, models, records, cause, letters, lent });
         round
-    }
-
-    /// Whether what a model's last snapshot does not hold is just what is held for it until its restart.
-    fn is_held_from(&self, (place, generation): Tenant, offset: u64) -> bool {
-        let cell = self.cell(place as usize).filter(|cell| cell.generation == generation);
-        cell.is_some_and(|cell| {
-            let trouble = cell.trouble.borrow();
-            let first = trouble.as_ref().and_then(|trouble| trouble.held.front());
-            first.is_some_and(|held| held.1 == offset)
-        })
     }
 
     /// Marks a model that waits for its restart: what is held for it is not in its snapshot.
