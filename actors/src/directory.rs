@@ -20,7 +20,7 @@ mod passage;
 
 pub(crate) use entry::ModelEntry;
 use passage::Passages;
-pub(crate) use passage::Pins;
+pub(crate) use passage::{Passage, Pins};
 
 /// Who holds a model that may be evicted: the list of names, its place, and who evicts it.
 const EVICTED_BY: usize = 3;
@@ -94,7 +94,9 @@ pub(crate) struct Directory {
     leaving: Mutex<BTreeMap<ModelId, u32>>,
     /// Retirements that were kept.
     departures: AtomicU64,
-    /// With a store: events without names that are on their way to the journal.
+    /// How often events of a place ceased to be taken.
+    unlistings: AtomicU64,
+    /// With a store: events without names that are on their way to their models.
     passages: Arc<Passages>,
 }
 
@@ -110,6 +112,7 @@ impl Directory {
             series_max,
             leaving: Mutex::default(),
             departures: AtomicU64::new(0),
+            unlistings: AtomicU64::new(0),
             passages: Arc::default(),
         }
     }
@@ -198,6 +201,7 @@ impl Directory {
             && place.takes == Some(entry.generation)
         {
             place.takes = None;
+            self.unlistings.fetch_add(1, Ordering::Release);
         }
         let hash = self.hasher.hash_one(entry.id.as_str());
         let same = |found: &Arc<ModelEntry>| found.token() == entry.token();
@@ -206,8 +210,8 @@ impl Directory {
         }
     }
 
-    /// Lets go of a sleeping model's name and place if nobody but its shard holds them, none of its events is on its way to
-    /// the journal, and all that were journaled are handled, which are those before `handled`: whoever names it next gets it a place, and its state from
+    /// Lets go of a sleeping model's name and place if nobody but its shard holds them, none of its events is under way,
+    /// and all that were journaled are handled, which are those before `handled`: whoever names it next gets it a place, and its state from
     /// the store.
     pub(crate) fn evict(&self, entry: &Arc<ModelEntry>, handled: u64) {
         let hash = self.hasher.hash_one(entry.id.as_str());
@@ -252,7 +256,7 @@ impl Directory {
         }
     }
 
-    /// As [`Directory::free`], unless an event of the place is on its way to the journal, or one was journaled that is not
+    /// As [`Directory::free`], unless an event of the place is under way, or one was journaled that is not
     /// before `handled`.
     fn free_if(&self, entry: &ModelEntry, handled: u64) -> bool {
         let Some(places) = self.places.get(entry.address.shard()) else { return false };

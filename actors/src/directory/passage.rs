@@ -1,4 +1,4 @@
-//! Events that come without names keep their models at their places while they are on their way to the journal.
+//! Events that come without names keep their models at their places while they are on their way to them.
 //!
 //! A model in memory costs a publisher of such events nothing but a mark at its place: the number of the last *passage*
 //! that has an event for it. As long as a passage with that number is under way nobody else gets the place; who is retired
@@ -46,6 +46,7 @@ impl Passages {
 pub(crate) struct Boarding<'a> {
     places: PlacesHeld<'a>,
     way: MutexGuard<'a, Way>,
+    unlistings: u64,
     of: &'a Arc<Passages>,
 }
 
@@ -64,13 +65,15 @@ impl Boarding<'_> {
         self.way.last += 1;
         let number = self.way.last;
         self.way.live.insert(number);
-        Passage { number, of: Arc::clone(self.of) }
+        Passage { number, unlistings: self.unlistings, of: Arc::clone(self.of) }
     }
 }
 
-/// Events under way to the journal: until this is dropped their models keep their places.
+/// Events under way: until this is dropped, which is when they are handled, their models keep their places.
 pub(crate) struct Passage {
     number: u64,
+    /// How often, before it began, events of a place ceased to be taken.
+    unlistings: u64,
     of: Arc<Passages>,
 }
 
@@ -89,7 +92,8 @@ impl Drop for Passage {
     }
 }
 
-/// What keeps the models of events at their places until the events are journaled. Empty without a store.
+/// What keeps the models of events at their places: references until the events are journaled, a passage until they are
+/// handled. Empty without a store.
 #[derive(Default)]
 pub(crate) struct Pins {
     entries: Vec<Arc<ModelEntry>>,
@@ -102,6 +106,11 @@ impl Pins {
         if self.entries.last().is_none_or(|last| !Arc::ptr_eq(last, entry)) {
             self.entries.push(Arc::clone(entry));
         }
+    }
+
+    /// What is to be kept until the events are handled.
+    pub(crate) fn take_passage(&mut self) -> Option<Passage> {
+        self.passage.take()
     }
 
     /// One of them that has lost its place because it was retired.
@@ -124,7 +133,15 @@ impl From<Passage> for Pins {
 impl Directory {
     /// Begins a passage. Nothing else of the directory may be asked while models board.
     pub(crate) fn board(&self) -> Boarding<'_> {
-        Boarding { places: self.hold_places(), way: self.passages.0.lock(), of: &self.passages }
+        let places = self.hold_places();
+        let unlistings = self.unlistings.load(Ordering::Acquire);
+        Boarding { places, way: self.passages.0.lock(), unlistings, of: &self.passages }
+    }
+
+    /// Whether events are all still of those whom they were taken for.
+    pub(crate) fn holds(&self, pins: &Pins) -> bool {
+        let now = self.unlistings.load(Ordering::Acquire);
+        pins.passage.as_ref().is_some_and(|passage| passage.unlistings == now)
     }
 }
 
