@@ -3,8 +3,9 @@
 //! by piece of one batch each, and the snapshots, once over a store that takes everything and keeps nothing (*journaled*),
 //! once over the store in memory (*durable*).
 //!
-//! Everything runs on one thread and in turns, so that the ratios hold on a busy machine. The median of
-//! the rounds is printed; of the two with a store, whose states are not saved in each round, the mean, against that of routed. `--quick` makes fewer, `--models 1000` leaves the other out.
+//! Everything runs on one thread and in turns, so that the ratios hold on a busy machine. The median of the rounds is printed,
+//! from when on states are saved in them; of the two with a store also the ratio of the means, since states are not saved in
+//! equal numbers in each. `--quick` makes fewer rounds, `--models 1000` leaves the other out, `--no-naive` leaves that way out.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use actix::{Actor, Addr, Context, Handler, Message};
 use visu_tility::monitoring::{
     AlertCondition, Check, DriftDetector, DurabilityPolicy, MetricKind, ModelId, MonitorPlan, Monitoring,
-    MonitoringHandle, PerformanceDegrader, Routed, RunningCheck, Timestamp, Version,
+    MonitoringHandle, PerformanceDegrader, Routed, RunningCheck, SeriesHandle, Timestamp, Version,
 };
 use visu_tility::store::{
     Commit, Committed, JournalPiece, MemoryStore, OutboxQuery, Posted, Snapshot, Store, StoreError,
@@ -143,11 +144,6 @@ async fn routed(handle: &MonitoringHandle, events: &[Routed], later: i64) -> Res
     Ok(())
 }
 
-/// Nanoseconds per event.
-fn per_event(start: Instant, events: usize) -> f64 {
-    start.elapsed().as_nanos() as f64 / events as f64
-}
-
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
@@ -161,8 +157,12 @@ fn later(events: &mut [Raw]) {
     }
 }
 
-/// Events whose names are interned where they are made.
-fn prepare(handle: &MonitoringHandle, models: usize, events: &[Raw]) -> Result<Vec<Routed>, Failure> {
+/// Events whose names are interned where they are made, and what keeps their models at their places.
+fn prepare(
+    handle: &MonitoringHandle,
+    models: usize,
+    events: &[Raw],
+) -> Result<(Vec<Routed>, Vec<SeriesHandle>), Failure> {
     let version = Version::new("1")?;
     let mut series = Vec::with_capacity(models);
     for model in 0..models {
@@ -172,7 +172,8 @@ fn prepare(handle: &MonitoringHandle, models: usize, events: &[Raw]) -> Result<V
         let series = series.get(event.model as usize).ok_or("a model without a handle")?;
         Ok(series.reading(Timestamp::from_micros(event.at), event.value)?)
     };
-    events.iter().map(reading).collect()
+    let template = events.iter().map(reading).collect::<Result<_, Failure>>()?;
+    Ok((template, series))
 }
 
 /// A store that checks commits and keeps nothing of them: what is left is what the journal and the snapshots cost before
@@ -253,6 +254,7 @@ impl StoreReader for Nothing {
 struct Kept {
     handle: MonitoringHandle,
     template: Vec<Routed>,
+    _series: Vec<SeriesHandle>,
 }
 
 impl Kept {
@@ -266,8 +268,8 @@ impl Kept {
             DurabilityPolicy { gather_max: Duration::ZERO, ..DurabilityPolicy::default() };
         let builder = Monitoring::builder().plan(plan).arbiters(0);
         let handle = builder.store(store).durability(gathers_what_is_there).start()?;
-        let template = prepare(&handle, models, events)?;
-        Ok(Self { handle, template })
+        let (template, series) = prepare(&handle, models, events)?;
+        Ok(Self { handle, template, _series: series })
     }
 
     /// How long a round took.
@@ -278,77 +280,103 @@ impl Kept {
     }
 }
 
-async fn measure(models: usize, events: usize, rounds: usize) -> Result<(), Failure> {
+/// Where the kept ones are steady: each state is saved once in so many events, from half of that on.
+const STEADY: usize = 8_000_000;
+
+/// Nanoseconds an event took in each round, and in all.
+#[derive(Default)]
+struct Column {
+    rounds: Vec<f64>,
+}
+
+impl Column {
+    fn add(&mut self, took: Duration, events: usize) {
+        self.rounds.push(took.as_nanos() as f64 / events as f64);
+    }
+
+    fn median(&self) -> f64 {
+        median(self.rounds.clone())
+    }
+
+    fn mean(&self) -> f64 {
+        self.rounds.iter().sum::<f64>() / self.rounds.len() as f64
+    }
+}
+
+async fn measure(models: usize, events: usize, rounds: usize, with_naive: bool) -> Result<(), Failure> {
     let mut events = stream(models, events);
     let mut states = (0..models).map(|_| Bare::new()).collect::<Result<Vec<_>, _>>()?;
     let handled = Rc::new(Cell::new(0));
     let mut actors = Vec::with_capacity(models);
-    for _ in 0..models {
+    for _ in 0..if with_naive { models } else { 0 } {
         actors.push(Naive { state: Bare::new()?, handled: Rc::clone(&handled) }.start());
     }
     let plan = MonitorPlan::empty()
         .with_observer(Box::new(PerformanceDegrader::new(0.85)?))?
         .with_observer(Box::new(DriftDetector::default()))?;
     let handle = Monitoring::builder().plan(plan.clone()).arbiters(0).start()?;
-    let template = prepare(&handle, models, &events)?;
+    let (template, _series) = prepare(&handle, models, &events)?;
     let journaled = Kept::start(Box::new(Sink::default()), plan.clone(), models, &events)?;
     let memory = Box::new(MemoryStore::new(StoreLimits::default()));
     let durable = Kept::start(memory, plan, models, &events)?;
-    // Of all rounds, for states are not saved in each.
-    let mut sums = [Duration::ZERO; 3];
-    let (mut bares, mut naives, mut routeds) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..=rounds {
+    let [mut bares, mut routeds, mut journaleds, mut durables, mut naives]: [Column; 5] = Default::default();
+    // The first round wakes the models up, those up to half of the steady state save nothing.
+    let first = 1 + STEADY / 2 / events.len();
+    for round in 0..first + rounds {
         let start = Instant::now();
         black_box(bare(&mut states, &events));
-        let bare = per_event(start, events.len());
+        let bare = start.elapsed();
         let start = Instant::now();
         routed(&handle, &template, (round * events.len()) as i64).await?;
-        let took = start.elapsed();
-        let routed = per_event(start, events.len());
-        let took = [took, journaled.round(round).await?, durable.round(round).await?];
+        let took = [bare, start.elapsed(), journaled.round(round).await?, durable.round(round).await?];
         // The slow way gets a share of the events.
-        let some = events.get(..events.len() / 4).unwrap_or(&events);
+        let some = if with_naive { events.get(..events.len() / 4).unwrap_or(&events) } else { &[] };
         let start = Instant::now();
         naive(&actors, &handled, some).await;
-        let naive = per_event(start, some.len());
+        let slow = start.elapsed();
+        let share = some.len().max(1);
         later(&mut events);
-        // The first round wakes the models up.
-        if round > 0 {
-            bares.push(bare);
-            naives.push(naive);
-            routeds.push(routed);
-            for (sum, took) in sums.iter_mut().zip(took) {
-                *sum += took;
+        if round >= first {
+            for (column, took) in
+                [&mut bares, &mut routeds, &mut journaleds, &mut durables].into_iter().zip(took)
+            {
+                column.add(took, events.len());
             }
+            naives.add(slow, share);
         }
     }
     let status = handle.status().await?;
-    assert_eq!(status.events, (events.len() * (rounds + 1)) as u64);
-    let (bare, naive, routed) = (median(bares), median(naives), median(routeds));
-    let [of_routed, journaled, with_memory] =
-        sums.map(|sum| sum.as_nanos() as f64 / (events.len() * rounds) as f64);
+    assert_eq!(status.events, (events.len() * (first + rounds)) as u64);
+    let (bare, naive, routed) = (bares.median(), naives.median(), routeds.median());
     let status = durable.handle.status().await?.store.ok_or("a monitoring with a store")?;
-    let saves = status.saves as f64 / status.entries as f64;
+    let saves = status.saves as f64 / (events.len() * rounds) as f64;
     println!(
         "{models:>8} models: bare {bare:>6.2} ns, routed {routed:>6.2} ns, naive {naive:>7.1} ns per event; routed is {:>5.1}x \
-         naive, {:>4.2}x the bare loop's time; journaled {journaled:>6.2} ns, {:>4.2}x routed; durable {with_memory:>6.2} ns, \
-         {:>4.2}x routed, {saves:.4} states saved an event",
+         naive, {:>4.2}x the bare loop's time",
         naive / routed,
         routed / bare,
-        journaled / of_routed,
-        with_memory / of_routed
     );
+    for (name, column) in [("journaled", &journaleds), ("durable", &durables)] {
+        let kept = column.median();
+        println!(
+            "{:>16} {name} {kept:>6.2} ns, {:>4.2}x routed (means {:>4.2}x)",
+            "",
+            kept / routed,
+            column.mean() / routeds.mean()
+        );
+    }
+    println!("{:>16} {saves:.4} states saved an event", "");
     Ok(())
 }
 
 fn main() -> Result<(), Failure> {
-    let quick = std::env::args().any(|arg| arg == "--quick");
-    let rounds = if quick { 3 } else { 15 };
+    let has = |word: &str| std::env::args().any(|arg| arg == word);
+    let rounds = if has("--quick") { 3 } else { 15 };
     println!("one event: EMA and threshold, batches of {BATCH}, uniform over the models, median of {rounds}");
     let only = std::env::args().skip_while(|arg| arg != "--models").nth(1).and_then(|n| n.parse().ok());
     for models in [1_000, 100_000].into_iter().filter(|models| only.is_none_or(|only: usize| only == *models))
     {
-        actix::System::new().block_on(measure(models, 1_000_000, rounds))?;
+        actix::System::new().block_on(measure(models, 1_000_000, rounds, !has("--no-naive")))?;
     }
     Ok(())
 }

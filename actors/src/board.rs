@@ -10,7 +10,7 @@ use visu_tility_core::journal::Turn as Life;
 use visu_tility_core::{IngestError, MetricEvent, MetricKind, SeriesKey, Timestamp, Version};
 
 use crate::control::{ControlError, Steering};
-use crate::directory::{Directory, ModelEntry};
+use crate::directory::{Directory, ModelEntry, Pins};
 use crate::dock::Dock;
 use crate::journaled::Journaled;
 use crate::ledger::inbox::{Events, Inbox, Piece, Reply, What};
@@ -168,12 +168,12 @@ impl Board {
         &self,
         event: &MetricEvent,
         limit: Bounds,
-        pins: &mut Vec<Arc<ModelEntry>>,
+        pins: &mut Pins,
     ) -> Result<Routed, IngestError> {
         let at = self.stamp(event.ts(), limit)?;
         let routed = self.directory.with_or_insert(event.model_id(), |entry: &Arc<ModelEntry>| {
-            if self.ledger.is_some() && pins.last().is_none_or(|last| !Arc::ptr_eq(last, entry)) {
-                pins.push(Arc::clone(entry));
+            if self.ledger.is_some() {
+                pins.add(entry);
             }
             Ok::<Routed, IngestError>(Routed {
                 address: entry.address,
@@ -244,7 +244,7 @@ impl Board {
         routed: Routed,
         reply: Option<tokio::sync::oneshot::Sender<Result<(), IngestError>>>,
         here: Option<usize>,
-        pins: Vec<Arc<ModelEntry>>,
+        pins: Pins,
     ) -> Result<Turn, IngestError> {
         let unqueued = self.watch(&[routed]);
         let shard = routed.address.shard();

@@ -13,11 +13,14 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use visu_tility_core::{IngestError, ModelId};
 
 use crate::admission::{AdmissionStatus, Gate, Standing};
-use crate::routed::{Address, Routed};
-
-pub(crate) use entry::ModelEntry;
+use crate::routed::Address;
 
 mod counting;
+mod passage;
+
+pub(crate) use entry::ModelEntry;
+use passage::Passages;
+pub(crate) use passage::{Passage, Pins};
 
 /// Who holds a model that may be evicted: the list of names, its place, and who evicts it.
 const EVICTED_BY: usize = 3;
@@ -41,6 +44,19 @@ struct Place {
     takes: Option<u32>,
     /// With a store: the offset after the last event of the place that was written to the journal.
     written: AtomicU64,
+    /// With a store: the last passage that has an event of the place.
+    passage: AtomicU64,
+}
+
+impl Places {
+    /// Lets the next tenant have a model's place; answers who is gone if it was there.
+    fn give_away(&mut self, entry: &ModelEntry) -> Option<Arc<ModelEntry>> {
+        let place = self.entries.get_mut(entry.address.place())?;
+        let gone = place.entry.take_if(|at| at.token() == entry.token())?;
+        place.takes = None;
+        self.free.push(Reverse((entry.address.place() as u32, entry.generation.wrapping_add(1))));
+        Some(gone)
+    }
 }
 
 /// All places, while events are written to the journal: nobody loses or gets one meanwhile. Nothing else of the directory
@@ -52,10 +68,16 @@ impl PlacesHeld<'_> {
     /// handled.
     #[inline]
     pub(crate) fn keep(&self, address: Address, generation: u32, offset: u64) -> bool {
-        let place = self.0.get(address.shard()).and_then(|places| places.entries.get(address.place()));
-        let Some(place) = place.filter(|place| place.takes == Some(generation)) else { return false };
+        let Some(place) = self.takes(address, generation) else { return false };
         place.written.store(offset + 1, Ordering::Relaxed);
         true
+    }
+
+    /// The place of a model whose events are journaled.
+    #[inline]
+    fn takes(&self, address: Address, generation: u32) -> Option<&Place> {
+        let place = self.0.get(address.shard())?.entries.get(address.place())?;
+        (place.takes == Some(generation)).then_some(place)
     }
 }
 
@@ -72,6 +94,10 @@ pub(crate) struct Directory {
     leaving: Mutex<BTreeMap<ModelId, u32>>,
     /// Retirements that were kept.
     departures: AtomicU64,
+    /// How often events of a place ceased to be taken.
+    unlistings: AtomicU64,
+    /// With a store: events without names that are on their way to their models.
+    passages: Arc<Passages>,
 }
 
 impl Directory {
@@ -86,23 +112,9 @@ impl Directory {
             series_max,
             leaving: Mutex::default(),
             departures: AtomicU64::new(0),
+            unlistings: AtomicU64::new(0),
+            passages: Arc::default(),
         }
-    }
-
-    /// Whether all events are of those who live at their places.
-    pub(crate) fn knows_all(&self, routed: &[Routed]) -> bool {
-        let places: Vec<_> = self.places.iter().map(RwLock::read).collect();
-        let mut last = None;
-        routed.iter().all(|event| {
-            let token = event.token();
-            let known = last == Some(token)
-                || places
-                    .get(event.address.shard())
-                    .and_then(|places| places.entries.get(event.address.place())?.entry.as_ref())
-                    .is_some_and(|entry| entry.token() == token);
-            last = Some(token);
-            known
-        })
     }
 
     /// Reads a known model's entry without keeping it.
@@ -189,6 +201,7 @@ impl Directory {
             && place.takes == Some(entry.generation)
         {
             place.takes = None;
+            self.unlistings.fetch_add(1, Ordering::Release);
         }
         let hash = self.hasher.hash_one(entry.id.as_str());
         let same = |found: &Arc<ModelEntry>| found.token() == entry.token();
@@ -197,8 +210,8 @@ impl Directory {
         }
     }
 
-    /// Lets go of a sleeping model's name and place if nobody but its shard holds them and all its events that were
-    /// journaled are handled, which are those before `handled`: whoever names it next gets it a place, and its state from
+    /// Lets go of a sleeping model's name and place if nobody but its shard holds them, none of its events is under way,
+    /// and all that were journaled are handled, which are those before `handled`: whoever names it next gets it a place, and its state from
     /// the store.
     pub(crate) fn evict(&self, entry: &Arc<ModelEntry>, handled: u64) {
         let hash = self.hasher.hash_one(entry.id.as_str());
@@ -234,21 +247,27 @@ impl Directory {
 
     /// Gives a model's place to whoever comes next.
     fn free(&self, entry: &ModelEntry) {
-        self.free_if(entry, u64::MAX);
+        let Some(places) = self.places.get(entry.address.shard()) else { return };
+        let mut places = places.write();
+        let Some(place) = places.entries.get(entry.address.place()) else { return };
+        let passage = place.passage.load(Ordering::Relaxed);
+        if let Some(gone) = places.give_away(entry) {
+            self.passages.keep(passage, gone);
+        }
     }
 
-    /// As [`Directory::free`], unless an event of the place was journaled that is not before `handled`.
+    /// As [`Directory::free`], unless an event of the place is under way, or one was journaled that is not
+    /// before `handled`.
     fn free_if(&self, entry: &ModelEntry, handled: u64) -> bool {
         let Some(places) = self.places.get(entry.address.shard()) else { return false };
         let mut places = places.write();
-        let Some(place) = places.entries.get_mut(entry.address.place()) else { return false };
-        if place.written.load(Ordering::Relaxed) > handled {
+        let Some(place) = places.entries.get(entry.address.place()) else { return false };
+        if place.written.load(Ordering::Relaxed) > handled
+            || self.passages.is_needed(place.passage.load(Ordering::Relaxed))
+        {
             return false;
         }
-        if place.entry.as_ref().is_some_and(|at| at.token() == entry.token()) {
-            (place.entry, place.takes) = (None, None);
-            places.free.push(Reverse((entry.address.place() as u32, entry.generation.wrapping_add(1))));
-        }
+        drop(places.give_away(entry));
         true
     }
 
@@ -277,18 +296,6 @@ impl Directory {
     /// The shard that a model of this name lives on.
     pub(crate) fn shard_of(&self, id: &str) -> usize {
         shard_of(id, self.places.len())
-    }
-
-    /// Who lives where events go, each once for a run of events of one model.
-    pub(crate) fn holders(&self, routed: &[Routed]) -> Vec<Arc<ModelEntry>> {
-        let mut holders: Vec<Arc<ModelEntry>> = Vec::new();
-        for event in routed {
-            if holders.last().is_none_or(|last| last.token() != event.token()) {
-                let here = self.at(event.address).filter(|entry| entry.token() == event.token());
-                holders.extend(here);
-            }
-        }
-        holders
     }
 
     /// How many models are known, those that sleep in the store too.

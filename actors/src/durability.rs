@@ -9,7 +9,7 @@ use visu_tility_core::ObserverError;
 /// | setting | range | default | what it trades |
 /// |---|---|---|---|
 /// | `gather_max` | 0 to 1 s | 1 ms | how long a publisher waits so that others share its commit |
-/// | `gather_events` | 1 to 65,536 | 1,000 | how many events make a commit without more waiting |
+/// | `gather_events` | 1 to 65,536 | 1,000 | how many events make a commit without more waiting; what waits by then goes along |
 /// | `save_events` | 1 and up | 8,000,000 | journal entries that a recovery may have to repeat for a model |
 /// | `save_every` | 1 s to 1 day | 30 s | how long a model's state lies behind its events at most |
 /// | `saves_max` | 1 to 65,536 | 1,024 | models whose states are saved together because it is time, per arbiter |
@@ -20,7 +20,8 @@ pub struct DurabilityPolicy {
     /// How long the first event of a commit waits for others. What is gathered while the commit before it is written
     /// waits for nothing more.
     pub gather_max: Duration,
-    /// Events that make a commit at once.
+    /// Events that make a commit at once. All that waits goes into it, up to [`DurabilityPolicy::COMMIT_ENTRIES_MAX`] entries
+    /// and the rest of the batch that reaches them: one sync of the disk serves all.
     pub gather_events: usize,
     /// A model whose first unsaved event lies so many journal entries back is saved; from half of that on models are saved
     /// little by little. An entry has 20 bytes and a little for names: the journal then holds 160 MB and the entries of the
@@ -33,7 +34,7 @@ pub struct DurabilityPolicy {
     /// them and one more.
     pub saves_max: usize,
     /// Journal entries that are kept behind those that a recovery needs, for whoever follows the journal by a reader of the
-    /// store; they give way when the journal is full. A recovery reads them too, and leaves them out.
+    /// store; they give way when the journal is full, and at an orderly end. A recovery reads them too, and leaves them out.
     pub keep_entries: u64,
     /// The pause after a commit that failed: 20 ms first, doubled up to this.
     pub backoff_max: Duration,
@@ -54,6 +55,9 @@ impl Default for DurabilityPolicy {
 }
 
 impl DurabilityPolicy {
+    /// Journal entries up to which batches that wait are put into one commit.
+    pub const COMMIT_ENTRIES_MAX: usize = 65_536;
+
     /// Checks the settings against their ranges.
     ///
     /// # Errors

@@ -11,12 +11,11 @@ use crate::alert::InspectDispatcher;
 use crate::census::Census;
 use crate::control::{Control, ControlError, Order, Steering};
 use crate::dead_letter::DeadLetter;
-use crate::directory::ModelEntry;
+use crate::directory::{ModelEntry, Pins};
 use crate::hook::panics_suppressed;
 use crate::house::House;
 use crate::ledger::inbox::What;
 use crate::ledger::opening::written;
-use crate::ledger::replay::RecoveryReport;
 use crate::lifecycle::{Decision, Lifecycle};
 use crate::model::ModelActor;
 use crate::model_handle::{ModelHandle, PublishError};
@@ -67,7 +66,7 @@ impl MonitoringHandle {
     /// [`IngestError::Unlisted`], [`IngestError::Unseen`] or [`IngestError::Quota`] when its model is not known, or, with
     /// a store, with [`IngestError::Store`]; the event was then not taken.
     pub async fn publish(&self, event: MetricEvent) -> Result<Accepted, IngestError> {
-        let mut pins = Vec::new();
+        let mut pins = Pins::default();
         let routed = self.house.route(&event, &mut pins).await?;
         let first_offset = self.house.put_one(routed, pins).await?;
         Ok(Accepted { events: 1, first_offset })
@@ -80,7 +79,7 @@ impl MonitoringHandle {
     ///
     /// Fails like [`Self::publish`], and with [`IngestError::Full`].
     pub fn try_publish(&self, event: &MetricEvent) -> Result<Accepted, IngestError> {
-        let mut pins = Vec::new();
+        let mut pins = Pins::default();
         let routed = self.house.board.route(event, self.house.board.limit(), &mut pins)?;
         let first_offset = self.house.try_put_one(routed, pins)?;
         Ok(Accepted { events: 1, first_offset })
@@ -94,7 +93,7 @@ impl MonitoringHandle {
         let (mut from, mut waited) = (0, false);
         while let Some(rest) = events.get(from..).filter(|rest| !rest.is_empty()) {
             let piece = rest.get(..piece_max).unwrap_or(rest);
-            let (mut pins, refused) = (Vec::new(), receipt.rejected.len());
+            let (mut pins, refused) = (Pins::default(), receipt.rejected.len());
             let (routed, done) = self.house.route_while_room(piece, from, &mut receipt, &mut pins);
             if done < piece.len() && !waited && self.house.is_repeating() {
                 // As a whole, once it is known who is in the journal: its offsets follow one another.
@@ -125,7 +124,7 @@ impl MonitoringHandle {
         let piece_max = self.house.piece_max();
         for (piece, part) in events.chunks(piece_max).enumerate() {
             let from = piece * piece_max;
-            let mut pins = Vec::new();
+            let mut pins = Pins::default();
             let routed = self.house.route_all(part, from, &mut receipt, &mut pins);
             let taken = routed.len();
             let put = if taken == 0 { Ok(0) } else { self.house.try_put(routed, pins) };
@@ -151,9 +150,8 @@ impl MonitoringHandle {
         while !routed.is_empty() {
             let rest = if routed.len() > piece_max { routed.split_off(piece_max) } else { Vec::new() };
             let events = routed.len();
-            self.house.check_routed(&mut routed, from, &mut receipt);
+            let pins = self.house.check_routed(&mut routed, from, &mut receipt);
             let taken = routed.len();
-            let pins = self.house.pins_of(&routed);
             let put = if taken == 0 { Ok(0) } else { self.house.put(routed, pins).await };
             note(&mut receipt, from, events, taken, put);
             from += events;
@@ -423,12 +421,6 @@ impl MonitoringHandle {
     /// that thread then goes on until it comes back.
     pub async fn shutdown(&self, deadline: Duration) -> DrainReport {
         shutdown::end(&self.house, deadline).await
-    }
-
-    /// Waits until what the store's journal held has been repeated and handled, and says what that came to. Without a store
-    /// there is nothing to wait for. What is published before waits behind it.
-    pub async fn recovered(&self) -> RecoveryReport {
-        self.house.recovered().await
     }
 
     /// Has a plan journaled and waits until all shards follow it.

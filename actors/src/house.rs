@@ -13,7 +13,7 @@ use crate::admission::Standing;
 use crate::board::Board;
 use crate::census::Census;
 use crate::control::ControlError;
-use crate::directory::ModelEntry;
+use crate::directory::{ModelEntry, Pins};
 use crate::ledger::dispatch::sort;
 use crate::ledger::inbox::{Events, Reply, What};
 use crate::ledger::replay::RecoveryReport;
@@ -96,9 +96,6 @@ pub(crate) struct Durable {
     pub(crate) ended: AtomicBool,
 }
 
-/// Models whose places events need until they are journaled; none without a store.
-pub(crate) type Pins = Vec<Arc<ModelEntry>>;
-
 /// One batch, sorted by shard, with its credits.
 type Loads = Vec<(usize, Load, Option<OwnedSemaphorePermit>)>;
 
@@ -176,28 +173,37 @@ impl House {
         }
     }
 
-    /// Checks the times of events that were routed by their publisher, and with a store whose they are.
-    pub(crate) fn check_routed(&self, routed: &mut Vec<Routed>, from: usize, receipt: &mut BatchReceipt) {
+    /// Checks the times of events that were routed by their publisher. With a store also whose they are, and their models
+    /// keep their places from then on.
+    pub(crate) fn check_routed(
+        &self,
+        routed: &mut Vec<Routed>,
+        from: usize,
+        receipt: &mut BatchReceipt,
+    ) -> Pins {
         let limit = self.board.limit();
         // With a store a model loses its place when it sleeps: whoever lives there now is another one.
-        let known = |events: &[Routed]| self.durable.is_none() || self.board.directory.knows_all(events);
-        if routed.iter().all(|event| limit.hold(event.at)) && known(routed) {
+        let boarding = self.durable.as_ref().map(|_| self.board.directory.board());
+        let all_known = || boarding.as_ref().is_none_or(|to| routed.iter().all(|event| to.take(event)));
+        if routed.iter().all(|event| limit.hold(event.at)) && all_known() {
             if let Some(newest) = routed.iter().map(|event| event.at).max() {
                 self.board.note_newest(newest);
             }
-            return;
+        } else {
+            let mut index = from;
+            routed.retain(|event| {
+                let known = boarding.as_ref().is_none_or(|to| to.take(event));
+                let known = if known { Ok(()) } else { Err(IngestError::Retired) };
+                let checked = known.and_then(|()| self.board.stamp(Some(event.at), limit));
+                index += 1;
+                if let Err(error) = checked {
+                    receipt.rejected.push(Rejected { index: index - 1, error });
+                    return false;
+                }
+                true
+            });
         }
-        let mut index = from;
-        routed.retain(|event| {
-            let known = if known(&[*event]) { Ok(()) } else { Err(IngestError::Retired) };
-            let checked = known.and_then(|()| self.board.stamp(Some(event.at), limit));
-            index += 1;
-            if let Err(error) = checked {
-                receipt.rejected.push(Rejected { index: index - 1, error });
-                return false;
-            }
-            true
-        });
+        boarding.map(|boarding| Pins::from(boarding.depart())).unwrap_or_default()
     }
 
     /// Sorts a piece's events by shard, without credits.
@@ -341,11 +347,6 @@ impl House {
             failed: Some("the monitoring ended first".into()),
             ..RecoveryReport::default()
         })
-    }
-
-    /// With a store: the models of events that come without their names, so that they keep their places meanwhile.
-    pub(crate) fn pins_of(&self, routed: &[Routed]) -> Pins {
-        if self.durable.is_some() { self.board.directory.holders(routed) } else { Pins::new() }
     }
 
     /// A model that is known by name; one that sleeps in the store is given a place.

@@ -11,6 +11,7 @@
 mod apart;
 pub(crate) mod clock;
 pub(crate) mod culprit;
+mod cutting;
 pub(crate) mod delivery;
 pub(crate) mod dispatch;
 pub(crate) mod driver;
@@ -27,24 +28,24 @@ pub(crate) mod status;
 mod survey;
 pub(crate) mod takeover;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use visu_tility_core::journal::Turn;
-use visu_tility_core::store::{
-    Commit, Committed, JournalPiece, ModelChange, Settlement, Store, StoreError, StoreReader,
-};
+use visu_tility_core::store::{Commit, Committed, JournalPiece, Settlement, Store, StoreError, StoreReader};
 use visu_tility_core::{ModelId, MonitorPlan, Timestamp};
 
 use crate::board::Board;
 use crate::clock::Stopwatch;
+use crate::directory::Passage;
 use crate::durability::DurabilityPolicy;
 use crate::ledger::apart::Apart;
 use crate::ledger::clock::Dial;
 use crate::ledger::culprit::Culprits;
 use crate::ledger::delivery::Delivery;
 use crate::ledger::failing::Failing;
-use crate::ledger::inbox::{Inbox, Piece, Queue, What};
+use crate::ledger::inbox::{Events, Inbox, Piece, Queue, What};
 use crate::ledger::opening::PlanLog;
 use crate::ledger::patience::Patience;
 use crate::ledger::replay::{Recovery, RecoveryReport, Replay};
@@ -102,6 +103,8 @@ pub(crate) struct Ledger {
     /// For each shard, the offset after the last entry that it was sent.
     sent: Vec<u64>,
     truncated: u64,
+    /// Events under way to the shards that came without names, with the offset after the last of each.
+    passages: VecDeque<(u64, Passage)>,
     replay: Option<Replay>,
     /// Whether the journal of the life before was repeated to its end: until then none of it is cut.
     repeated: bool,
@@ -183,6 +186,7 @@ impl Ledger {
             failing: None,
             sent: vec![journal.start; shards],
             truncated: journal.start,
+            passages: VecDeque::new(),
             replay: Some(Replay::new(journal)),
             repeated: false,
             folding: None,
@@ -220,6 +224,7 @@ impl Ledger {
         }
         self.tell_recovered();
         let now = self.watch.micros();
+        self.end_passages();
         if let Some(wait) = self.pause(now) {
             self.answer_while_failing();
             if self.ending {
@@ -269,7 +274,8 @@ impl Ledger {
         }
     }
 
-    /// Takes pieces, unless more are to be waited for: then says how long.
+    /// Takes pieces, unless more are to be waited for: then says how long. All that waits shares the commit, as far as it
+    /// has room.
     fn gather(&mut self, now: i64) -> Option<Duration> {
         if !self.gathered.is_empty() || self.apart.is_busy() {
             return None;
@@ -285,7 +291,7 @@ impl Ledger {
                 }
             }
             let mut entries = 0;
-            while entries < policy.gather_events {
+            while entries < DurabilityPolicy::COMMIT_ENTRIES_MAX {
                 // Nobody is sent home who is still sent what came before.
                 let end = matches!(queue.pieces.front(), Some(Piece { what: What::End, .. }));
                 if end && !resending.is_empty() {
@@ -338,10 +344,8 @@ impl Ledger {
         self.commit.clear();
         let mut next = self.next_offset;
         let now = self.watch.micros();
-        let later =
-            |part: u32| i64::try_from((self.policy.save_every / part).as_micros()).unwrap_or(i64::MAX / 2);
         if now >= self.begin_at {
-            self.begin_at = now + later(BEGINS_PER_SAVE);
+            self.begin_at = now + self.saving_time(BEGINS_PER_SAVE);
             self.scribe.begin_cheaply();
         }
         for piece in &mut self.gathered {
@@ -363,22 +367,8 @@ impl Ledger {
         }
         self.plans.sweep(&mut self.commit);
         self.commit.settled.extend_from_slice(&self.settled);
-        // What is kept for readers gives way when the store takes nothing more.
-        let kept = if self.failing.is_none() { self.policy.keep_entries } else { 0 };
         let nothing = self.commit.is_empty();
-        // Along with something else, or by itself when nothing else has come for long.
-        let low = if nothing && now < self.trim_at {
-            self.truncated
-        } else {
-            self.low_water().saturating_sub(kept)
-        };
-        if low > self.truncated {
-            if nothing {
-                self.trim_at = now + later(1);
-            }
-            let cut = self.scribe.cut(low, next, nothing);
-            self.commit.truncate_below = cut.filter(|cut| *cut > self.truncated);
-        }
+        self.cut(now, next, nothing);
         let something = !nothing || self.commit.truncate_below.is_some();
         if something {
             self.dial.enter(now, self.board.clock.now(), &mut self.commit);
@@ -439,22 +429,16 @@ impl Ledger {
         self.carry_on(committed);
     }
 
-    /// Takes note that states are in the store.
-    fn note_kept(&mut self, models: &[ModelChange]) {
-        self.apart.kept(models, &self.figures);
-        for change in models {
-            if let ModelChange::Forget { model, .. } = change {
-                self.board.directory.left(model);
-            }
-        }
-    }
-
     /// Does what had to wait for the commit.
     fn carry_on(&mut self, committed: &Committed) {
         self.note_plans();
         self.culprits.keep();
-        for piece in std::mem::take(&mut self.gathered) {
+        for mut piece in std::mem::take(&mut self.gathered) {
             self.ending |= matches!(piece.what, What::End);
+            if let What::Events(Events { routed, pins, .. }) = &mut piece.what {
+                let end = piece.base + routed.len() as u64;
+                self.passages.extend(pins.take_passage().map(|passage| (end, passage)));
+            }
             dispatch::send(&self.board, &mut self.sent, &mut self.resending, piece);
         }
         let mut posted = committed.posted.iter().copied();
@@ -499,10 +483,8 @@ impl Ledger {
         if self.has_saves() {
             return Next::Now;
         }
-        let cut = self.scribe.cut(self.low_water(), self.next_offset, true);
-        if cut.is_some_and(|cut| cut > self.truncated) {
-            self.commit.clear();
-            self.commit.truncate_below = cut;
+        self.commit.clear();
+        if self.cut(self.watch.micros(), self.next_offset, true) {
             self.dial.enter(i64::MAX / 2, self.board.clock.now(), &mut self.commit);
             self.write();
             return Next::Now;

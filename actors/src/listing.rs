@@ -73,6 +73,12 @@ impl MonitoringHandle {
         self.house.board.directory.admission()
     }
 
+    /// Waits until what the store's journal held has been repeated and handled, and says what that came to. Without a store
+    /// there is nothing to wait for. What is published before waits behind it.
+    pub async fn recovered(&self) -> RecoveryReport {
+        self.house.recovered().await
+    }
+
     /// What the recovery did; `None` while it goes on. Without a store there is nothing to recover.
     pub fn recovery(&self) -> Option<RecoveryReport> {
         match &self.house.durable {

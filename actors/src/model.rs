@@ -13,6 +13,7 @@ use visu_tility_core::{Accepted, IngestError, MetricEvent};
 use crate::board::Turn;
 use crate::cell::ModelCell;
 use crate::control::Steering;
+use crate::directory::Pins;
 use crate::lifecycle::Decision;
 use crate::shard_state::Shard;
 use crate::status::ModelStatus;
@@ -147,7 +148,7 @@ impl Handler<MetricEvent> for ModelActor {
 pub(crate) fn take_in(shard: &Rc<Shard>, event: &MetricEvent) -> Response<Result<Accepted, IngestError>> {
     let board = &shard.board;
     let (reply, answered) = oneshot::channel();
-    let mut pins = Vec::new();
+    let mut pins = Pins::default();
     let turn = board
         .route(event, board.limit(), &mut pins)
         .and_then(|routed| Ok((routed, board.take_turn(routed, Some(reply), Some(shard.index), pins)?)));

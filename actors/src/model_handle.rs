@@ -10,7 +10,7 @@ use visu_tility_core::{
 };
 
 use crate::control::{ControlError, Order};
-use crate::directory::ModelEntry;
+use crate::directory::{ModelEntry, Pins};
 use crate::handle::MonitoringHandle;
 use crate::lifecycle::Decision;
 use crate::model::ModelActor;
@@ -135,8 +135,12 @@ impl ModelHandle {
     }
 
     /// Keeps the model's place until its event is journaled; without a store nothing is needed.
-    fn pins(&self) -> Vec<Arc<ModelEntry>> {
-        if self.monitoring.house.durable.is_some() { vec![Arc::clone(&self.entry)] } else { Vec::new() }
+    fn pins(&self) -> Pins {
+        let mut pins = Pins::default();
+        if self.monitoring.house.durable.is_some() {
+            pins.add(&self.entry);
+        }
+        pins
     }
 
     fn learn(&self, version: &Version, kind: &MetricKind) -> Result<SeriesKey, IngestError> {

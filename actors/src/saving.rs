@@ -9,6 +9,7 @@
 //! `dirty` is the order in which models became dirty, `picking` says whom to save, `sending` cuts that into saves and takes
 //! note of what has reached the store, `states` writes states, `withheld` keeps what the outbox has no room for.
 
+mod choice;
 mod dirty;
 mod picking;
 mod save;
@@ -35,6 +36,7 @@ use crate::ledger::inbox::Inbox;
 use crate::ledger::opening::kept;
 use crate::ledger::status::Figures;
 use crate::plans::Plans;
+use crate::saving::choice::Choice;
 use crate::saving::dirty::Dirty;
 use crate::saving::sending::{InFlight, Round};
 use crate::saving::withheld::Withheld;
@@ -81,8 +83,7 @@ pub(crate) struct Saving {
     parked: RefCell<Dirty>,
     /// Models that are to be saved at once.
     urgent: RefCell<Vec<Tenant>>,
-    /// Where the shard was when models were picked last.
-    picked_at: Cell<u64>,
+    choice: Choice,
     sleepy: RefCell<Vec<Rc<ModelCell>>>,
     forgotten: RefCell<Vec<ModelChange>>,
     /// Models that were retired, with the save that says so: until it is kept the store still shows what they were.
@@ -117,7 +118,7 @@ impl Saving {
             dirty: RefCell::default(),
             parked: RefCell::default(),
             urgent: RefCell::default(),
-            picked_at: Cell::new(position),
+            choice: Choice::new(position),
             sleepy: RefCell::default(),
             forgotten: RefCell::default(),
             graves: RefCell::default(),

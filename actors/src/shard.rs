@@ -15,6 +15,7 @@ use visu_tility_core::{Accepted, IngestError, MetricEvent};
 use crate::board::{Board, Turn};
 use crate::control::Control;
 use crate::dead_letter::DeadReason;
+use crate::directory::Pins;
 use crate::journaled::Journaled;
 use crate::ledger::inbox::{Events, Reply, What};
 use crate::model::take_in;
@@ -374,8 +375,8 @@ impl Handler<EventBatch> for ModelSupervisor {
         }
         self.shard.deciding(|out| {
             for (index, event) in events.iter().enumerate() {
-                let turn = board.route(event, limit, &mut Vec::new()).and_then(|routed| {
-                    let turn = board.take_turn(routed, None, Some(self.shard.index), Vec::new())?;
+                let turn = board.route(event, limit, &mut Pins::default()).and_then(|routed| {
+                    let turn = board.take_turn(routed, None, Some(self.shard.index), Pins::default())?;
                     Ok((routed, turn))
                 });
                 if let Ok((routed, Turn::Now(offset))) = &turn {
@@ -404,7 +405,7 @@ fn take_all(board: &Board, events: &[MetricEvent]) -> impl Future<Output = Batch
     let limit = board.limit();
     let mut waits = Vec::with_capacity(events.len());
     for event in events {
-        let mut pins = Vec::new();
+        let mut pins = Pins::default();
         let (reply, wait) = oneshot::channel();
         let taken = board.route(event, limit, &mut pins).and_then(|routed| {
             let shard = routed.address.shard();

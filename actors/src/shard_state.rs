@@ -207,6 +207,9 @@ impl Shard {
                 self.hand_on(out);
             }
         }
+        if let Some(saving) = &self.saving {
+            saving.saw(events);
+        }
         self.hand_on(out);
     }
 

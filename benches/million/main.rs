@@ -1,7 +1,8 @@
 //! A million models in one store, of which few are awake: starting, memory, recovery, lists, waking under load.
 //!
 //! Each scenario runs in a process of its own, on a store that the first one fills. `--quick` takes a tenth of the models;
-//! `-- --models N`, `-- --default-plan` and names of scenarios may follow. What a million takes on the disk is 1.5 GB.
+//! `-- --models N`, `-- --default-plan`, `-- --entries N` (of the journal that a recovery repeats) and names of scenarios
+//! may follow. What a million takes on the disk is 1.5 GB.
 
 mod recovery;
 mod resident;
@@ -36,15 +37,20 @@ struct Setting {
     folder: PathBuf,
     models: usize,
     default_plan: bool,
+    /// Journal entries of those that are dirty.
+    entries: usize,
 }
 
 impl Setting {
     fn of_environment() -> Result<(Self, String), Failure> {
         let text = std::env::var("VISU_TILITY_MILLION")?;
-        let parts: Vec<&str> = text.splitn(4, '|').collect();
-        let [scenario, models, plan, folder] = parts.as_slice() else { return Err("four parts".into()) };
-        let setting =
-            Self { folder: PathBuf::from(folder), models: models.parse()?, default_plan: *plan == "default" };
+        let parts: Vec<&str> = text.splitn(5, '|').collect();
+        let [scenario, models, plan, entries, folder] = parts.as_slice() else {
+            return Err("five parts".into());
+        };
+        let (folder, default_plan) = (PathBuf::from(folder), *plan == "default");
+        let (models, entries) = (models.parse()?, entries.parse()?);
+        let setting = Self { folder, models, default_plan, entries };
         Ok((setting, (*scenario).to_owned()))
     }
 
@@ -200,6 +206,7 @@ fn main() -> Result<(), Failure> {
         None if has("--quick") => 100_000,
         None => 1_000_000_usize,
     };
+    let entries = given("--entries").map_or(Ok(models), str::parse::<usize>)?;
     let plan = if has("--default-plan") { "default" } else { "small" };
     // Beside the program, not in a folder of the system that may be memory.
     let own = std::env::current_exe()?.with_file_name(format!("million-bench-{}", std::process::id()));
@@ -210,7 +217,7 @@ fn main() -> Result<(), Failure> {
     println!("{models} models, {plan} plan");
     let mut outcome = Ok(());
     for name in named {
-        let setting = format!("{name}|{models}|{plan}|{}", folder.display());
+        let setting = format!("{name}|{models}|{plan}|{entries}|{}", folder.display());
         let status = Command::new(std::env::current_exe()?).env("VISU_TILITY_MILLION", setting).status()?;
         if !status.success() {
             outcome = Err(format!("scenario {name} failed").into());

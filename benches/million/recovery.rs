@@ -10,10 +10,7 @@ use visu_tility::store::journal::{EntryValue, JournalEntry, JournalReader};
 use crate::resident::{MIB, peak};
 use crate::{Failure, Setting, stock};
 
-/// Events of each dirty model in the journal, of each of two kinds.
-const STEPS: usize = 5;
-
-/// Has a tenth of the models dirty with ten events each, and ends as a crash does.
+/// Has a tenth of the models dirty, with ten events each unless something else is asked for, and ends as a crash does.
 pub(crate) fn dirty(setting: &Setting) -> Result<(), Failure> {
     let never = DurabilityPolicy {
         save_every: Duration::from_hours(24),
@@ -23,7 +20,9 @@ pub(crate) fn dirty(setting: &Setting) -> Result<(), Failure> {
     let handle = setting.builder()?.durability(never).start()?;
     let step = stock::stride(setting.models);
     let order: Vec<usize> = (0..setting.dirty()).map(|number| number * step % setting.models).collect();
-    stock::publish(&handle, &order, 700..700 + STEPS, setting.default_plan)?;
+    // Of each of two kinds.
+    let steps = (setting.entries / setting.dirty() / 2).max(1);
+    stock::publish(&handle, &order, 700..700 + steps, setting.default_plan)?;
     let store = block_on(handle.status())?.store.ok_or("there is a store")?;
     println!(
         "dirty: {} models, {} entries, {:.0} MiB of journal; the process ends",

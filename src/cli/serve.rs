@@ -255,11 +255,7 @@ fn told(report: &DrainReport, monitoring: &MonitoringHandle) -> Outcome {
     complain(&format!(
         "{}: {events_handled} events handled, {events_cut} cut, {alerts_cut} alerts not delivered, {snapshots} states \
          saved, {snapshots_failed} not, {aside} models set aside",
-        if report.complete {
-            "ended, all done"
-        } else {
-            "ended, not all done: the rest is in the journal"
-        }
+        if report.complete { "ended, all done" } else { "ended, not all done: the rest is in the journal" }
     ));
     if let Some(failing) = monitoring.store_status().and_then(|store| store.failing) {
         complain(&format!("error: the store took nothing at the end: {failing}"));

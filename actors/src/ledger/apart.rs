@@ -65,6 +65,16 @@ impl Apart {
 }
 
 impl Ledger {
+    /// Takes note that states are in the store.
+    pub(super) fn note_kept(&mut self, models: &[ModelChange]) {
+        self.apart.kept(models, &self.figures);
+        for change in models {
+            if let ModelChange::Forget { model, .. } = change {
+                self.board.directory.left(model);
+            }
+        }
+    }
+
     /// Deals with a commit that was refused; false when that is not for its saves.
     pub(super) fn take_apart(&mut self, refusal: &Refusal) -> bool {
         if self.saves.is_empty() {

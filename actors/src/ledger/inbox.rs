@@ -11,7 +11,7 @@ use visu_tility_core::store::Settlement;
 use visu_tility_core::{IngestError, MonitorPlan, Timestamp};
 
 use crate::control::ControlError;
-use crate::directory::ModelEntry;
+use crate::directory::{ModelEntry, Pins};
 use crate::ledger::takeover::Takeover;
 use crate::routed::Routed;
 use crate::saving::{BYTES_MAX, STATES_MAX, Save};
@@ -72,7 +72,7 @@ pub(crate) struct Events {
     /// Their credits, by shard.
     pub(crate) permits: Vec<(usize, OwnedSemaphorePermit)>,
     /// Models that must not lose their places meanwhile.
-    pub(crate) pins: Vec<Arc<ModelEntry>>,
+    pub(crate) pins: Pins,
     pub(crate) reply: Reply,
 }
 

@@ -9,7 +9,7 @@ use visu_tility_core::store::JournalPiece;
 
 use crate::admission::Standing;
 use crate::board::Board;
-use crate::directory::ModelEntry;
+use crate::directory::{ModelEntry, Pins};
 use crate::ledger::inbox::{Events, What};
 use crate::routed::Routed;
 use crate::vectors::is_ticket;
@@ -20,6 +20,10 @@ pub(crate) const NO_PLAN: u64 = 0;
 
 /// Names up to which a dictionary is begun afresh so that the journal can be cut there.
 const NAMES_FEW: usize = 4_096;
+
+/// Names up to which where they are is near enough not to be touched ahead, and events for which it is.
+const NAMES_NEAR: usize = 4_096;
+const AHEAD: usize = 32;
 
 /// Writes entries, a piece after the other.
 pub(crate) struct Scribe {
@@ -87,11 +91,12 @@ impl Scribe {
     ) {
         match what {
             What::Events(Events { routed, pins, .. }) => {
-                let mut done = self.run(board, routed, *next);
+                let kept = board.directory.holds(pins);
+                let mut done = self.run(board, routed, kept, *next);
                 while let Some(event) = routed.get_mut(done) {
                     self.event(board, event, pins, next, out);
                     done += 1;
-                    done += self.run(board, routed.get(done..).unwrap_or_default(), *next);
+                    done += self.run(board, routed.get(done..).unwrap_or_default(), kept, *next);
                 }
             }
             What::Ticks(ticks) => {
@@ -131,24 +136,33 @@ impl Scribe {
         }
     }
 
-    /// Writes events that need nothing but a row; answers how many, up to the first that needs more.
-    fn run(&mut self, board: &Board, routed: &[Routed], next: u64) -> usize {
-        if routed.is_empty() {
-            return 0;
-        }
-        let places = board.directory.hold_places();
-        let first = next + self.writer.entries() as u64;
-        for (done, (event, offset)) in routed.iter().zip(first..).enumerate() {
-            let token = SeriesToken(event.token(), event.key.get());
-            let plain = event.at.in_bounds() && !is_ticket(event.value);
-            if !plain
-                || !places.keep(event.address, event.generation, offset)
-                || self.writer.value(token, event.at, event.value).is_err()
-            {
-                return done;
+    /// Writes events that need nothing but a row; answers how many, up to the first that needs more. `kept` are those whose
+    /// models keep their places anyway.
+    fn run(&mut self, board: &Board, routed: &[Routed], kept: bool, next: u64) -> usize {
+        let far = self.writer.names() > NAMES_NEAR;
+        let places = (!kept && !routed.is_empty()).then(|| board.directory.hold_places());
+        let mut done = 0;
+        while let Some(rest) = routed.get(done..).filter(|rest| !rest.is_empty()) {
+            let chunk = rest.get(..AHEAD).unwrap_or(rest);
+            if far {
+                let touched = chunk.iter().fold(0, |all, event| all ^ self.writer.touch(token_of(event)));
+                std::hint::black_box(touched);
+            }
+            let first = next + self.writer.entries() as u64;
+            let plain = |(event, offset): &(&Routed, u64)| {
+                let here =
+                    || places.as_ref().is_none_or(|it| it.keep(event.address, event.generation, *offset));
+                event.at.in_bounds() && !is_ticket(event.value) && here()
+            };
+            let plain = chunk.iter().zip(first..).take_while(plain);
+            let written =
+                self.writer.values(plain.map(|(event, _)| (token_of(event), event.at, event.value)));
+            done += written;
+            if written < chunk.len() {
+                break;
             }
         }
-        routed.len()
+        done
     }
 
     /// Writes an event that may need a name, a vector, another piece or another place.
@@ -156,7 +170,7 @@ impl Scribe {
         &mut self,
         board: &Board,
         event: &mut Routed,
-        pins: &[Arc<ModelEntry>],
+        pins: &Pins,
         next: &mut u64,
         out: &mut Vec<JournalPiece>,
     ) {
@@ -183,7 +197,7 @@ impl Scribe {
     }
 
     fn row(&mut self, board: &Board, event: &Routed) -> Result<(), Unwritten> {
-        let token = SeriesToken(event.token(), event.key.get());
+        let token = token_of(event);
         if is_ticket(event.value)
             && let Some(vector) = board.vectors.peek(event.value)
         {
@@ -199,13 +213,7 @@ impl Scribe {
 
     /// The model of an event where that lives now, which keeps its place until the event is handled; `None` when there is
     /// none.
-    fn home(
-        &self,
-        board: &Board,
-        event: &mut Routed,
-        pins: &[Arc<ModelEntry>],
-        next: u64,
-    ) -> Option<Arc<ModelEntry>> {
+    fn home(&self, board: &Board, event: &mut Routed, pins: &Pins, next: u64) -> Option<Arc<ModelEntry>> {
         let offset = next + self.writer.entries() as u64;
         let keep =
             |event: &Routed| board.directory.hold_places().keep(event.address, event.generation, offset);
@@ -214,7 +222,8 @@ impl Scribe {
             return board.directory.at(event.address).filter(|entry| entry.token() == token);
         }
         // Retired while the event was on its way: it is of the model that takes its place.
-        let gone = pins.iter().find(|entry| entry.token() == token)?;
+        let unlisted = board.directory.at(event.address).filter(|entry| entry.token() == token);
+        let gone = unlisted.or_else(|| pins.departed(token))?;
         let (version, kind) = gone.names(key)?;
         // It was admitted when the event was published.
         let present = board.directory.insert_again(&gone.id, Standing::Renewed).ok()?;
@@ -225,7 +234,7 @@ impl Scribe {
 
     /// Names an event's series; `None` when its names are not known.
     fn name(&mut self, entry: &ModelEntry, event: &Routed) -> Option<Result<(), Unwritten>> {
-        let (token, writer) = (SeriesToken(event.token(), event.key.get()), &mut self.writer);
+        let (token, writer) = (token_of(event), &mut self.writer);
         entry.with_names(event.key, |version, kind| writer.name(token, &entry.id, Some((version, kind))))
     }
 
@@ -257,4 +266,10 @@ impl Scribe {
             let _ = write(&mut self.writer);
         }
     }
+}
+
+/// What stands for an event's series while pieces are written.
+#[inline]
+const fn token_of(event: &Routed) -> SeriesToken {
+    SeriesToken(event.token(), event.key.get())
 }

@@ -52,6 +52,12 @@ impl Dirty {
         self.since.get(place).is_some_and(Option::is_some)
     }
 
+    /// The offset that a model is marked with.
+    pub(super) fn since(&self, (place, generation): Tenant) -> Option<u64> {
+        let (offset, of) = (*self.since.get(place as usize)?)?;
+        (of == generation).then_some(offset)
+    }
+
     /// Takes a place's mark away; answers its offset.
     pub(super) fn unmark(&mut self, place: usize) -> Option<u64> {
         let (offset, _) = self.since.get_mut(place)?.take()?;

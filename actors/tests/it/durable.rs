@@ -88,6 +88,27 @@ fn what_is_acknowledged_is_in_the_journal() {
 }
 
 #[test]
+fn all_that_waits_shares_a_commit() {
+    world(|| async {
+        let disk = MemoryDisk::new();
+        let few = DurabilityPolicy { gather_events: 10, ..quick() };
+        let handle = over(&disk).durability(few).start().unwrap();
+        let commits = async || handle.status().await.unwrap().store.unwrap().commits;
+        handle.flush().await.unwrap();
+        let before = commits().await;
+        // The ledger has no turn until all of them wait.
+        for batch in 0..5 {
+            let events: Vec<_> =
+                (batch * 40..(batch + 1) * 40).map(|second| accuracy("a", 0.9, second)).collect();
+            assert_eq!(handle.try_publish_batch(&events).accepted, 40);
+        }
+        handle.flush().await.unwrap();
+        assert_eq!((commits().await - before, reader(&disk).summary().unwrap().next_offset), (1, 200));
+        close(handle).await;
+    });
+}
+
+#[test]
 fn after_a_crash_states_are_as_if_there_had_been_none() {
     world(|| async {
         let disk = MemoryDisk::new();

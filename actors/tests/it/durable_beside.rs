@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use visu_tility_actors::{ControlError, ManualClock};
@@ -103,6 +104,34 @@ fn an_event_that_was_routed_before_its_model_lost_its_place_is_refused_and_reach
         assert_eq!(seen(handle.model_status("b").await.unwrap()), Some(2));
         assert_eq!(handle.dead_letters(), []);
         drop(live);
+        close(handle).await;
+    });
+}
+
+#[test]
+fn an_event_that_was_routed_while_its_models_retirement_was_on_its_way_is_of_who_takes_the_name() {
+    world(|| async {
+        let disk = MemoryDisk::new();
+        let handle = over(&disk).start().unwrap();
+        for second in 0..3 {
+            handle.publish(accuracy("a", 0.9, second)).await.unwrap();
+        }
+        handle.flush().await.unwrap();
+        let at = accuracy("a", 0.9, 4).ts().unwrap();
+        let series = handle.model("a").unwrap().series(&Version::unversioned(), &MetricKind::Accuracy);
+        // It is in the ledger's letter box, and the ledger has yet to look there.
+        let retiring = handle.clone();
+        let mut retired = Box::pin(retiring.retire("a"));
+        assert!(std::future::poll_fn(|cx| Poll::Ready(retired.as_mut().poll(cx).is_pending())).await);
+        let receipt = handle.publish_routed(vec![series.reading(at, 0.8).unwrap()]).await;
+        assert_eq!((receipt.accepted, receipt.rejected), (1, vec![]));
+        assert_eq!(retired.await, Ok(()));
+        drop(retiring);
+        handle.flush().await.unwrap();
+        let status = handle.model_status("a").await.unwrap();
+        assert_eq!(status.monitor.map(|monitor| monitor.taken), Some(1));
+        assert_eq!(handle.dead_letters(), []);
+        drop(series);
         close(handle).await;
     });
 }

@@ -171,6 +171,26 @@ impl JournalWriter {
         }
     }
 
+    /// Writes events with numbers, up to the first that fails as [`JournalWriter::value`] does; answers how many.
+    #[inline]
+    pub fn values(&mut self, events: impl IntoIterator<Item = (SeriesToken, Timestamp, f64)>) -> usize {
+        let mut written = 0;
+        for (series, at, value) in events {
+            if self.value(series, at, value).is_err() {
+                break;
+            }
+            written += 1;
+        }
+        written
+    }
+
+    /// Reads the memory that [`JournalWriter::value`] is going to read, so that the waits for it overlap when this is called
+    /// for some events before they are written. What it answers says nothing.
+    #[inline]
+    pub fn touch(&self, series: SeriesToken) -> u64 {
+        self.tokens.touch(series)
+    }
+
     /// Writes an event with a vector.
     ///
     /// # Errors

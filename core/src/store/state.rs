@@ -23,7 +23,7 @@ pub(super) struct State {
     next_offset: u64,
     journal: BTreeMap<u64, Arc<JournalPiece>>,
     journal_bytes: u64,
-    models: BTreeMap<ModelId, Kept>,
+    models: Models,
     due: BTreeSet<(Timestamp, ModelId)>,
     forgotten: BTreeSet<(u64, ModelId)>,
     live: u64,
@@ -40,6 +40,47 @@ pub(super) struct State {
 }
 
 type LetterKey = (u64, ModelId, String);
+
+/// Models by name: found without a walk down a tree of names, listed in the order of a tree beside it.
+#[derive(Clone, Default)]
+struct Models {
+    kept: HashMap<ModelId, Kept>,
+    names: BTreeSet<ModelId>,
+}
+
+impl Models {
+    fn get(&self, model: &ModelId) -> Option<&Kept> {
+        self.kept.get(model)
+    }
+
+    /// Puts what is kept of a model in the place of what was, which it answers.
+    fn replace(&mut self, model: &ModelId, kept: Kept) -> Option<Kept> {
+        if let Some(last) = self.kept.get_mut(model) {
+            return Some(std::mem::replace(last, kept));
+        }
+        self.names.insert(model.clone());
+        self.kept.insert(model.clone(), kept)
+    }
+
+    fn remove(&mut self, model: &ModelId) {
+        self.kept.remove(model);
+        self.names.remove(model);
+    }
+
+    /// Those after a name, in order.
+    fn after(&self, name: Option<&ModelId>) -> impl Iterator<Item = (&ModelId, &Kept)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = name.map_or(Unbounded, Excluded);
+        let names = self.names.range::<ModelId, _>((from, Unbounded));
+        names.filter_map(|model| self.kept.get_key_value(model))
+    }
+}
+
+impl std::fmt::Debug for Models {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.after(None)).finish()
+    }
+}
 
 /// What is kept of a model.
 #[derive(Clone, Debug)]
@@ -173,11 +214,7 @@ impl State {
             }
         };
         let due = if let Kept::Snapshot(snapshot) = &kept { snapshot.due } else { None };
-        let last = match self.models.get_mut(model) {
-            Some(last) => Some(std::mem::replace(last, kept)),
-            None => self.models.insert(model.clone(), kept),
-        };
-        match last {
+        match self.models.replace(model, kept) {
             Some(Kept::Snapshot(last)) => {
                 self.live -= 1;
                 self.snapshot_bytes -= last.state.len() as u64;
@@ -219,7 +256,9 @@ impl State {
         }
         let first = self.first_offset();
         while self.forgotten.first().is_some_and(|(next_offset, _)| *next_offset <= first) {
-            self.forgotten.pop_first().map(|(_, model)| self.models.remove(&model));
+            if let Some((_, model)) = self.forgotten.pop_first() {
+                self.models.remove(&model);
+            }
         }
         let settled =
             self.outbox.values().filter(|action| action.settled.is_some() && action.entry.cause < first);
@@ -263,10 +302,7 @@ impl State {
     }
 
     pub(super) fn models(&self, after: Option<&ModelId>, limit: usize) -> Vec<StoredModel> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = after.map_or(Unbounded, Excluded);
-        let live = self.models.range::<ModelId, _>((from, Unbounded));
-        let live = live.filter(|(_, kept)| matches!(kept, Kept::Snapshot(_)));
+        let live = self.models.after(after).filter(|(_, kept)| matches!(kept, Kept::Snapshot(_)));
         live.map(|(model, kept)| kept.row(model)).take(limit.max(1)).collect()
     }
 
