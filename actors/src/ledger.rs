@@ -190,7 +190,7 @@ impl Ledger {
             replay: Some(Replay::new(journal)),
             repeated: false,
             folding: None,
-            delivery: Delivery::new(),
+            delivery: Delivery::new(Arc::clone(&figures)),
             plans,
             survey: Survey::default(),
             culprits,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
+use visu_tility_core::store::OutboxTopic;
 use visu_tility_core::{ActionRecord, ObserverAction};
 
 use crate::alert::DispatchDesk;
@@ -135,13 +136,14 @@ impl Outlet {
         }
     }
 
-    /// Whether those who act on decisions can take more without refusing any.
-    pub(crate) fn has_room(&self) -> bool {
-        #[cfg(feature = "automated_retraining")]
-        if !self.retrains.has_room() {
-            return false;
+    /// Whether those who act on decisions of a topic can take more without refusing any.
+    pub(crate) fn has_room(&self, topic: OutboxTopic) -> bool {
+        match topic {
+            OutboxTopic::Alert => self.alerts.has_room(),
+            #[cfg(feature = "automated_retraining")]
+            OutboxTopic::Retrain => self.retrains.has_room(),
+            _ => false,
         }
-        self.alerts.has_room()
     }
 
     /// Says what happened to a model.

@@ -17,6 +17,8 @@ use crate::house::House;
 use crate::ledger::status::{SetAside, StoreStatus};
 use crate::status::{DrainReport, SnapshotRound, UnkeptSnapshot};
 
+/// How often it is looked whether all alerts of the store have been handed over.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// What an arbiter may take longer than the deadline before it counts as blocked.
 const GRACE: Duration = Duration::from_millis(100);
 
@@ -50,6 +52,10 @@ pub(crate) async fn end(house: &Arc<House>, deadline: Duration) -> DrainReport {
 async fn drain(house: &House, limit: impl Future<Output = ()>) -> DrainReport {
     let mut snapshots = SnapshotRound::default();
     let stages = async {
+        // Alerts that were read from the store too late for the room there was come first to those they are for.
+        while house.settle().await.is_ok() && owes_alerts(house) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
         // What the store does not take any more is handled all the same, and its actors are stopped.
         let kept = match house.settle().await {
             Err(crate::ControlError::Store(reason)) => Err(crate::ControlError::Store(reason)),
@@ -108,9 +114,14 @@ fn count(house: &House, snapshots: SnapshotRound) -> DrainReport {
     report.complete = drained && report.events_cut == 0 && report.alerts_cut == 0;
     if let Some(store) = house.durable.as_ref().map(|durable| durable.figures.status()) {
         name_aside(&mut report, store);
-        report.complete &= report.aside == 0 && report.snapshots_failed == 0;
+        report.complete &= report.aside == 0 && report.snapshots_failed == 0 && !owes_alerts(house);
     }
     report
+}
+
+/// Whether alerts wait in the store that are yet to be handed over.
+fn owes_alerts(house: &House) -> bool {
+    house.durable.as_ref().is_some_and(|durable| durable.figures.owes_alerts())
 }
 
 /// Puts those into a report who are set aside.

@@ -1,7 +1,7 @@
 //! Takes what is recorded in the outbox to those it is for, each entry until somebody has settled it.
 //!
 //! What a commit posted is handed over at once while there is room; else, and when the process starts, it is read from the
-//! store in its order. A cursor on the numbers of the entries keeps each from being handed over twice.
+//! store in its order. A cursor on the numbers of the entries keeps each from being handed over twice; each topic has its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,6 +15,7 @@ use visu_tility_core::store::{
 use crate::clock::Clock;
 use crate::ledger::inbox::Inbox;
 use crate::ledger::patience::Patience;
+use crate::ledger::status::Figures;
 use crate::outlet::Outlet;
 use crate::saving::{Save, is_posted};
 
@@ -60,19 +61,41 @@ impl Receipt {
     }
 }
 
-/// How far deliveries have come.
-pub(crate) struct Delivery {
+/// How far the deliveries of one topic have come.
+struct Stream {
+    topic: OutboxTopic,
     /// The largest number that was handed over.
     cursor: u64,
     /// Whether the store holds entries after the cursor that wait.
     behind: bool,
+}
+
+impl Stream {
+    fn of(topic: OutboxTopic) -> Self {
+        Self { topic, cursor: 0, behind: taken(topic) }
+    }
+}
+
+/// How far deliveries have come, each topic by itself: alerts do not wait behind retrains that nobody carries out.
+pub(crate) struct Delivery {
+    streams: [Stream; OutboxTopic::ALL.len()],
+    figures: Arc<Figures>,
     /// With an outbox that cannot be read.
     patience: Patience,
 }
 
 impl Delivery {
-    pub(crate) fn new() -> Self {
-        Self { cursor: 0, behind: true, patience: Patience::default() }
+    pub(crate) fn new(figures: Arc<Figures>) -> Self {
+        let delivery =
+            Self { streams: OutboxTopic::ALL.map(Stream::of), figures, patience: Patience::default() };
+        delivery.note();
+        delivery
+    }
+
+    /// Says whether alerts wait in the store that were not handed over.
+    fn note(&self) {
+        let owes = |stream: &Stream| stream.behind && stream.topic == OutboxTopic::Alert;
+        self.figures.set_owes_alerts(self.streams.iter().any(owes));
     }
 
     /// How long the store is not to be asked, because it could not be read.
@@ -81,13 +104,16 @@ impl Delivery {
     }
 
     /// Whether the store is to be asked for more.
-    pub(crate) const fn is_behind(&self) -> bool {
-        self.behind
+    pub(crate) fn is_behind(&self) -> bool {
+        self.streams.iter().any(|stream| stream.behind)
     }
 
-    /// Has the store asked for what came after the cursor.
-    pub(crate) const fn look_again(&mut self) {
-        self.behind = true;
+    /// Has the store asked for what came after the cursors.
+    pub(crate) fn look_again(&mut self) {
+        for stream in &mut self.streams {
+            stream.behind = taken(stream.topic);
+        }
+        self.note();
     }
 
     /// Hands on the records of a save that is kept. `posted` has one answer for each that is in the outbox; it is short
@@ -111,20 +137,23 @@ impl Delivery {
             if heard {
                 told.push(Arc::clone(&record));
             }
+            let topic = OutboxTopic::of(&record.action);
+            let stream = self.streams.iter_mut().find(|stream| Some(stream.topic) == topic);
+            let (Some(posted), Some(stream)) = (posted, stream) else { continue };
             match posted {
-                Some(Posted::New(number)) if !self.behind && outlet.has_room() => {
-                    self.cursor = self.cursor.max(number);
+                Posted::New(number) if !stream.behind && outlet.has_room(stream.topic) => {
+                    stream.cursor = stream.cursor.max(number);
                     outlet.hand_over(&record, Some(Receipt::new(number, inbox, &outlet.clock)));
                 }
                 // Read from the store when its turn comes.
-                Some(_) => self.behind = true,
-                None => {}
+                _ => stream.behind = taken(stream.topic),
             }
         }
+        self.note();
         told
     }
 
-    /// Hands over what the store holds; true when there may be more at once.
+    /// Hands over what the store holds, alerts first; true when there may be more at once.
     ///
     /// An outbox that cannot be read is tried again at growing pauses; `now` is the ledger's stopwatch's.
     pub(crate) fn catch_up(
@@ -134,10 +163,13 @@ impl Delivery {
         inbox: &Arc<Inbox>,
         now: i64,
     ) -> bool {
-        if !self.behind || !outlet.has_room() || self.patience.wait(now).is_some() {
+        if self.patience.wait(now).is_some() {
             return false;
         }
-        let query = OutboxQuery { waiting: true, model: None, after: self.cursor, limit: PAGE };
+        let ready = |stream: &&mut Stream| stream.behind && outlet.has_room(stream.topic);
+        let Some(stream) = self.streams.iter_mut().find(ready) else { return false };
+        let topic = Some(stream.topic);
+        let query = OutboxQuery { waiting: true, topic, model: None, after: stream.cursor, limit: PAGE };
         let page = match reader.outbox(&query) {
             Ok(page) => page,
             Err(error) => {
@@ -151,28 +183,27 @@ impl Delivery {
         if times > 0 {
             tracing::info!(times, "outbox entries that wait can be read again");
         }
-        self.behind = !page.is_empty();
+        stream.behind = !page.is_empty();
         for StoredAction { number, entry, .. } in &page {
-            if !outlet.has_room() {
-                return false;
+            if !outlet.has_room(stream.topic) {
+                break;
             }
-            self.cursor = self.cursor.max(*number);
+            stream.cursor = stream.cursor.max(*number);
             let receipt = Receipt::new(*number, inbox, &outlet.clock);
             match entry.record() {
-                Ok(record) if taken(entry.topic) => outlet.hand_over(&Arc::new(record), Some(receipt)),
-                // For a build with more features.
-                Ok(_) => {}
+                Ok(record) => outlet.hand_over(&Arc::new(record), Some(receipt)),
                 Err(error) => {
                     tracing::error!(%error, "an outbox entry cannot be read, it is given up");
                     receipt.done(false);
                 }
             }
         }
-        self.behind
+        self.note();
+        true
     }
 }
 
-/// Whether this build has somebody whom entries of a topic go to.
+/// Whether this build has somebody whom entries of a topic go to; what it has not waits for one that has.
 fn taken(topic: OutboxTopic) -> bool {
     topic == OutboxTopic::Alert || cfg!(feature = "automated_retraining")
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -72,6 +72,8 @@ pub(crate) struct Figures {
     aside: Mutex<BTreeMap<ModelId, (String, u64)>>,
     /// How many there are, for who asks often.
     aside_count: AtomicUsize,
+    /// Whether alerts wait in the store that were not handed over yet.
+    owes_alerts: AtomicBool,
     /// How often there was more room in the outbox.
     room: AtomicU64,
     /// Of all models the one that was saved first, when plans were surveyed last.
@@ -79,6 +81,15 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
+    /// Whether alerts wait in the store that are yet to be handed over.
+    pub(crate) fn owes_alerts(&self) -> bool {
+        self.owes_alerts.load(Ordering::Acquire) && self.lost().is_none()
+    }
+
+    pub(crate) fn set_owes_alerts(&self, owes: bool) {
+        self.owes_alerts.store(owes, Ordering::Release);
+    }
+
     pub(crate) fn status(&self) -> StoreStatus {
         let mut status = self.status.lock().clone();
         let aside = self.aside.lock();

@@ -218,6 +218,21 @@ fn more_alerts_than_find_room_wait_in_the_store() {
     });
 }
 
+#[test]
+fn a_shutdown_comes_after_the_alerts_that_wait_in_the_store() {
+    world(|| async {
+        let disk = MemoryDisk::new();
+        let open = Arc::new(Slow { open: AtomicBool::new(true), ..Slow::default() });
+        let builder = over(&disk).plan(low()).alerts_max(4);
+        let handle = builder.alert_sink(Arc::new(Sink(Arc::clone(&open)))).start().unwrap();
+        let events = (0..100).map(|second| accuracy(&format!("m{second}"), 0.1, second)).collect();
+        assert_eq!(handle.publish_batch(events).await.accepted, 100);
+        close(handle).await;
+        assert_eq!(*open.delivered.lock(), (0..100).collect::<Vec<_>>());
+        assert_eq!(reader(&disk).summary().unwrap().outbox_waiting, 0);
+    });
+}
+
 /// Panics on [`POISON`] and keeps its count over a restart.
 #[derive(Clone, Default)]
 pub(crate) struct Counter(u64);

@@ -15,7 +15,6 @@ use visu_tility_core::store::{
 };
 use visu_tility_core::{
     ActionRecord, MetricEvent, MetricObserver, ModelId, MonitorPlan, ObserverAction, ObserverError,
-    PerformanceDegrader,
 };
 
 use crate::durable::{close, over, quick, reader};
@@ -254,7 +253,7 @@ fn an_outbox_without_room_holds_up_only_what_acts() {
         let limits = StoreLimits { outbox_waiting_max: 1, ..StoreLimits::default() };
         let start = |disk: &MemoryDisk, limits: StoreLimits| {
             let (store, _) = disk.open(limits).unwrap();
-            let observer = Box::new(PerformanceDegrader::new(0.85).unwrap());
+            let observer = Box::new(visu_tility_core::PerformanceDegrader::new(0.85).unwrap());
             let plan = MonitorPlan::empty().with_observer(observer).unwrap();
             monitoring().plan(plan).store(Box::new(store)).durability(quick()).start().unwrap()
         };

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::action::ActionId;
+use crate::action::{ActionId, ObserverAction};
 use crate::id::ModelId;
 use crate::time::Timestamp;
 
@@ -150,6 +150,15 @@ pub enum OutboxTopic {
 impl OutboxTopic {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Alert, Self::Retrain];
+
+    /// The topic of an action; `None` for one that asks for nothing.
+    pub const fn of(action: &ObserverAction) -> Option<Self> {
+        match action {
+            ObserverAction::NoOp => None,
+            ObserverAction::Alert(_) => Some(Self::Alert),
+            ObserverAction::Retrain(_) => Some(Self::Retrain),
+        }
+    }
 
     /// The word that stands in files.
     pub const fn as_str(self) -> &'static str {

@@ -30,11 +30,7 @@ impl OutboxEntry {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn of(record: &ActionRecord, cause: u64) -> Option<Self> {
-        let topic = match record.action {
-            ObserverAction::NoOp => return None,
-            ObserverAction::Alert(_) => OutboxTopic::Alert,
-            ObserverAction::Retrain(_) => OutboxTopic::Retrain,
-        };
+        let topic = OutboxTopic::of(&record.action)?;
         // Numbers, words and texts: there is nothing in it that JSON could not hold.
         let mut body = serde_json::to_string(record).unwrap_or_default();
         if body.len() > StoreLimits::BODY_BYTES_MAX {

@@ -3,7 +3,7 @@
 use crate::id::ModelId;
 use crate::time::Timestamp;
 
-use super::commit::{LetterEntry, OutboxEntry, StoredPhase, Verdict};
+use super::commit::{LetterEntry, OutboxEntry, OutboxTopic, StoredPhase, Verdict};
 
 /// What is known of a model, without its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct StoredAction {
 pub struct OutboxQuery {
     /// Only those that wait.
     pub waiting: bool,
+    /// Only those of one topic.
+    pub topic: Option<OutboxTopic>,
     /// Only those of one model.
     pub model: Option<ModelId>,
     /// Only those with a greater number; 0 for all.

@@ -333,6 +333,7 @@ impl State {
         let from = query.after.saturating_add(1);
         let of_model = |action: &&StoredAction| {
             query.model.as_ref().is_none_or(|model| action.entry.id.model_id == *model)
+                && query.topic.is_none_or(|topic| action.entry.topic == topic)
         };
         let limit = query.limit.max(1);
         if query.waiting {

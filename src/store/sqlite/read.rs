@@ -170,12 +170,14 @@ impl StoreReader for SqliteReader {
     fn outbox(&mut self, query: &OutboxQuery) -> Result<Vec<StoredAction>, StoreError> {
         let waiting = if query.waiting { "AND verdict IS NULL" } else { "" };
         let of_model = if query.model.is_some() { "AND model = ?3" } else { "AND ?3 = ''" };
+        let of_topic = if query.topic.is_some() { "AND topic = ?4" } else { "AND ?4 = ''" };
         let sql = format!(
             "SELECT number, model, event_offset, observer, ordinal, cause, topic, at_us, body, verdict, settled_us \
-             FROM outbox WHERE number > ?1 {waiting} {of_model} ORDER BY number LIMIT ?2"
+             FROM outbox WHERE number > ?1 {waiting} {of_model} {of_topic} ORDER BY number LIMIT ?2"
         );
         let model = query.model.as_ref().map_or("", ModelId::as_str);
-        self.rows(&sql, &[&int(query.after), &page(query.limit), &model], action_of)
+        let topic = query.topic.map_or("", OutboxTopic::as_str);
+        self.rows(&sql, &[&int(query.after), &page(query.limit), &model, &topic], action_of)
     }
 
     fn dead_letters(&mut self, after: u64, limit: usize) -> Result<Vec<StoredLetter>, StoreError> {

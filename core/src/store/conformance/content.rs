@@ -130,7 +130,7 @@ fn letters(reader: &mut dyn StoreReader) -> Result<Vec<StoredLetter>, String> {
 fn outbox(reader: &mut dyn StoreReader, waiting: bool) -> Result<Vec<StoredAction>, String> {
     paged("outbox", |last: Option<&StoredAction>| {
         let after = last.map_or(0, |last| last.number);
-        reader.outbox(&OutboxQuery { waiting, model: None, after, limit: PAGE })
+        reader.outbox(&OutboxQuery { waiting, after, limit: PAGE, ..OutboxQuery::default() })
     })
 }
 
