@@ -249,7 +249,9 @@ impl Ledger {
         } else if self.replay.is_none() {
             self.look_for_due(now);
             self.look_for_plans(now);
-            if let Some(wait) = self.gather(now) {
+            if !self.makes_room()
+                && let Some(wait) = self.gather(now)
+            {
                 return resent.map_or(Next::Within(wait), |resent| sooner(resent, Next::Within(wait)));
             }
         }

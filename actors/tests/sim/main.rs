@@ -73,6 +73,14 @@ const REGRESSIONS: &[(u64, &str)] = &[
         "a model that was set aside followed a plan without what it had not seen, and told of an end that no replay tells of",
     ),
     (20_002_513, "the same, with two versions"),
+    (
+        60_012_761,
+        "(the play's) a model was reset between two refusals of its state, and a replay told of its end in other words",
+    ),
+    (
+        60_011_191,
+        "a full journal had what was delivered refused with what was published, each time, so that nothing made room",
+    ),
 ];
 
 /// Seeds of the short test.
