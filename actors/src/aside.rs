@@ -16,12 +16,12 @@ impl Shard {
     pub(crate) fn set_aside(self: &Rc<Self>, model: &ModelId, reason: String) {
         let Some(entry) = self.board.directory.with(model.as_str(), Arc::clone) else { return };
         let Some(cell) = self.cell_of(entry.address, entry.generation) else { return };
-        if !cell.has_monitor() {
+        if !cell.has_monitor() || cell.is_aside() {
             return;
         }
         self.drop_wait(&cell);
+        // Its monitor stays as it is, so that a reset can resolve the alerts that are out.
         self.mark_aside(&cell, &reason);
-        cell.set_monitor(None);
         self.enter(&cell, ModelPhase::Quarantined);
         self.outlet.tell(&Lifecycle::Quarantined { model_id: entry.id.clone(), reason });
     }

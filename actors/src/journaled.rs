@@ -333,7 +333,10 @@ impl Shard {
             }
             self.deciding(|out| self.end_wait_now(&cell, out));
             self.mark(&cell, offset);
-            self.reload_cell(&cell, plan);
+            // One that is set aside follows it when it is shown what it has not seen, or is reset.
+            if !cell.is_aside() {
+                self.reload_cell(&cell, plan);
+            }
         }
     }
 

@@ -45,7 +45,7 @@ use crate::ledger::clock::Dial;
 use crate::ledger::culprit::Culprits;
 use crate::ledger::delivery::Delivery;
 use crate::ledger::failing::Failing;
-use crate::ledger::inbox::{Events, Inbox, Piece, Queue, What};
+use crate::ledger::inbox::{Events, Inbox, Piece, What};
 use crate::ledger::opening::PlanLog;
 use crate::ledger::patience::Patience;
 use crate::ledger::replay::{Recovery, RecoveryReport, Replay};
@@ -254,7 +254,9 @@ impl Ledger {
         } else if self.replay.is_none() {
             self.look_for_due(now);
             self.look_for_plans(now);
-            if let Some(wait) = self.gather(now) {
+            if !self.makes_room()
+                && let Some(wait) = self.gather(now)
+            {
                 return resent.map_or(Next::Within(wait), |resent| sooner(resent, Next::Within(wait)));
             }
         }
@@ -314,10 +316,7 @@ impl Ledger {
 
     fn has_saves(&self) -> bool {
         let kept_back = !self.saves.is_empty() || self.apart.is_busy();
-        let waits = |queue: &mut Queue| {
-            !queue.saves.is_empty() || !queue.settled.is_empty() || !queue.takeovers.is_empty()
-        };
-        kept_back || self.inbox.with(waits)
+        kept_back || self.inbox.with(|queue| queue.has_saves())
     }
 
     /// Takes saves and settlements; those of a commit that failed come first.

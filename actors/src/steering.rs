@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use actix::Recipient;
-use visu_tility_core::{ModelId, ModelMonitor, MonitorPlan};
+use visu_tility_core::{ActionRecord, ModelId, ModelMonitor, MonitorPlan};
 
 use crate::awakening::start_actor;
 use crate::cell::{ModelCell, ModelPhase};
@@ -160,8 +160,16 @@ impl Shard {
         self.forget(entry);
         if let Some(cell) = self.cell_of(entry.address, entry.generation) {
             self.drop_wait(&cell);
+            let plan = self.plan.borrow().clone();
+            let afresh = |monitor: &mut ModelMonitor, out: &mut Vec<ActionRecord>| {
+                monitor.reset(out);
+                // One that was set aside has not followed the plans since.
+                if !Arc::ptr_eq(monitor.plan(), &plan) {
+                    monitor.reload(plan, out);
+                }
+            };
             let done = self.deciding(|out| {
-                guard(|| cell.with_monitor(|monitor| monitor.map(|monitor| monitor.reset(out))))
+                guard(|| cell.with_monitor(|monitor| monitor.map(|monitor| afresh(monitor, out))))
             });
             if !matches!(done, Ok(Some(()))) {
                 cell.set_monitor(self.deciding(|out| self.build(entry, None, out)));

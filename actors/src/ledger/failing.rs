@@ -83,6 +83,14 @@ impl Ledger {
         self.failing.as_ref().is_some_and(|failing| !failing.retry)
     }
 
+    /// Whether a limit of the store is in the way and something waits that may make room: it goes by itself, as what is
+    /// published would be refused again, and it with that.
+    pub(super) fn makes_room(&mut self) -> bool {
+        let full =
+            self.failing.as_ref().is_some_and(|failing| matches!(failing.error, StoreError::Full { .. }));
+        full && self.gathered.is_empty() && (!self.settled.is_empty() || self.has_saves())
+    }
+
     /// Takes note that a commit worked.
     pub(super) fn works_again(&mut self) {
         let Some(Failing { error, since, .. }) = self.failing.take() else { return };

@@ -96,6 +96,11 @@ impl Reply {
 }
 
 impl Queue {
+    /// Whether anything is to be kept besides what is published.
+    pub(crate) fn has_saves(&self) -> bool {
+        !self.saves.is_empty() || !self.settled.is_empty() || !self.takeovers.is_empty()
+    }
+
     /// Takes as many saves out, of those that are still wanted, as go into one commit with some that are there, `max` in all.
     pub(crate) fn take_saves(&mut self, saves: &mut Vec<Save>, max: usize, wanted: impl Fn(&Save) -> bool) {
         let add =

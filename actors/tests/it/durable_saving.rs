@@ -14,7 +14,8 @@ use visu_tility_core::store::{
     StoreLimits, StoreReader,
 };
 use visu_tility_core::{
-    ActionRecord, MetricEvent, MetricObserver, ModelId, MonitorPlan, ObserverAction, ObserverError,
+    ActionRecord, Check, DriftDetector, MetricEvent, MetricKind, MetricObserver, ModelId, MonitorPlan,
+    ObserverAction, ObserverError, Rule,
 };
 
 use crate::durable::{close, over, quick, reader};
@@ -169,6 +170,52 @@ fn a_state_that_cannot_be_written_is_no_reason_to_lose_what_was_acknowledged() {
             close(handle).await;
         }
     });
+}
+
+fn phases(records: &[ActionRecord]) -> Vec<String> {
+    let alerts = records.iter().filter_map(|record| match &record.action {
+        ObserverAction::Alert(alert) => Some(format!("{:?}", alert.phase)),
+        _ => None,
+    });
+    alerts.collect()
+}
+
+#[test]
+fn a_model_that_is_set_aside_follows_no_plan_and_its_reset_resolves_what_is_out() {
+    // Once its state cannot be written, once the store refuses it.
+    for panics in [true, false] {
+        world(|| async {
+            let mended = Arc::new(AtomicBool::new(false));
+            let disk = MemoryDisk::new();
+            let odd = Odd::plan(panics, &mended);
+            let rule = Check::DriftScore(DriftDetector::new(0.2).unwrap());
+            let watched = odd.clone().with_rule(Rule::new("score", rule).unwrap()).unwrap();
+            let score = |second| {
+                let score = MetricEvent::new("m", MetricKind::DriftScore, 0.4).unwrap();
+                score.at(accuracy("m", 0.4, second).ts().unwrap()).unwrap()
+            };
+            let handle = over(&disk).plan(watched).start().unwrap();
+            let ears = Ears::on(&handle);
+            handle.publish(score(0)).await.unwrap();
+            pass(Duration::from_mins(2)).await;
+            assert_eq!(handle.store_status().unwrap().aside, 1);
+            handle.publish(score(1)).await.unwrap();
+            assert_eq!(phases(&ears.records()), ["Firing"]);
+
+            handle.reload(odd.clone()).await.unwrap();
+            pass(Duration::from_mins(2)).await;
+            assert_eq!(phases(&ears.records()), ["Firing"], "its end is in what it has not seen");
+
+            mended.store(true, Ordering::SeqCst);
+            handle.reset("m").await.unwrap();
+            pass(Duration::from_mins(2)).await;
+            assert_eq!(phases(&ears.records()), ["Firing", "Resolved"]);
+            assert_eq!(handle.store_status().unwrap().aside, 0);
+            handle.publish(score(200)).await.unwrap();
+            assert_eq!(phases(&ears.records()), ["Firing", "Resolved"], "it follows the plan in force");
+            close(handle).await;
+        });
+    }
 }
 
 #[test]

@@ -172,7 +172,7 @@ pub(crate) async fn wake_all(
             record.lock().try_event(&event);
             match handle.publish(event.clone()).await {
                 Ok(accepted) => break accepted,
-                Err(IngestError::Store { retry: true, .. }) if tries < 60 => tries += 1,
+                Err(IngestError::Store { retry: true, .. }) if tries < 600 => tries += 1,
                 Err(error) => return Err(format!("the last event of {model} is not taken: {error}")),
             }
             pass(Duration::from_secs(1)).await;

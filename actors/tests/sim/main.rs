@@ -68,6 +68,19 @@ const REGRESSIONS: &[(u64, &str)] = &[
         "(the play's) a model whose state nobody knows was held to be due by the state that it should have",
     ),
     (8_810_023, "a model that woke under a plan that was in force for the second time followed it once more"),
+    (
+        20_000_658,
+        "a model that was set aside followed a plan without what it had not seen, and told of an end that no replay tells of",
+    ),
+    (20_002_513, "the same, with two versions"),
+    (
+        60_012_761,
+        "(the play's) a model was reset between two refusals of its state, and a replay told of its end in other words",
+    ),
+    (
+        60_011_191,
+        "a full journal had what was delivered refused with what was published, each time, so that nothing made room",
+    ),
 ];
 
 /// Seeds of the short test.

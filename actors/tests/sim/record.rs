@@ -170,7 +170,11 @@ impl Record {
 
     fn post(&mut self, name: &str, number: u64, body: &str) {
         let (first, text) = self.posted.entry(name.to_owned()).or_insert_with(|| (number, body.to_owned()));
-        let differs = (*first, text.as_str()) != (number, body);
+        // One that could not be kept and was reset, and could not be kept again: what it was when it was reset is repeated
+        // from an earlier state.
+        let renewed = self.unread || self.ever_unread;
+        let renewed = renewed && self.journal.values().any(|entry| is_renewal(entry, name));
+        let differs = *first != number || (text != body && !renewed);
         if differs {
             let what = format!("{name} is {first}: {text}, and again {number}: {body}");
             self.problem(what);
@@ -326,6 +330,13 @@ fn is_turn(entry: &Entry, of: &str, turn: Turn) -> bool {
         Turn::Passivate => return false,
     };
     matches!(entry, Entry::Turn { model, turn } if model.as_str() == of && *turn == wanted)
+}
+
+/// Whether an entry begins the model of an action anew.
+fn is_renewal(entry: &Entry, action: &str) -> bool {
+    use visu_tility_core::journal::Turn as Life;
+    matches!(entry, Entry::Turn { model, turn: Life::Reset | Life::Retire }
+        if action.split(' ').next() == Some(model.as_str()))
 }
 
 /// A commit in a line.

@@ -64,11 +64,6 @@ impl Wild {
     const NONE: Self = Self { reads_in_all_ways: false, asks_early: false, unwritten: 0, refused: 0 };
     /// Kinds that are played, in the order of the fields: reads that fail in every way, models that are asked for early,
     /// states that cannot be written, states that the store refuses.
-    ///
-    /// The first three find faults that are known: a recovery that fails and goes live all the same (seeds 20,000,004,
-    /// 20,000,115, 20,000,169, 20,000,182), a model that is woken while the journal is repeated (20,000,562), and a state
-    /// that cannot be written and is kept under a later offset (20,000,023, 20,000,027, 20,000,029). Each is to be played once its
-    /// fault is mended.
     const PLAYED: [bool; 4] = [true, true, true, true];
 
     fn draw(seed: u64) -> Self {
